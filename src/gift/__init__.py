@@ -1,0 +1,30 @@
+"""Continual fine-tuning of vision-language models without forgetting."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gift.data import Task
+    from gift.learner import Learner, Prediction
+    from gift.records import AccuracyMatrix, LabelSpace
+
+__version__ = "0.1.0"
+
+__all__ = ["AccuracyMatrix", "LabelSpace", "Learner", "Prediction", "Task", "__version__"]
+
+_HOMES = {
+    "AccuracyMatrix": "gift.records",
+    "LabelSpace": "gift.records",
+    "Learner": "gift.learner",
+    "Prediction": "gift.learner",
+    "Task": "gift.data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import gift`` stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

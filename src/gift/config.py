@@ -1,0 +1,215 @@
+"""The configuration of a learner and of a run: small frozen models, read from YAML.
+
+Every default is the paper's. A recipe, a file or the command line changes single values; unknown
+keys are refused with the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+CLIP = "openai/clip-vit-base-patch16"
+_BUILTIN = "builtin:"
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrainingSettings(Settings):
+    """How one task is trained (AdamW, linear warm-up, cosine decay)."""
+
+    iterations: int = Field(1000, ge=1, description="optimiser steps per task")
+    batch_size: int = Field(64, ge=1, description="images per step and stream")
+    learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
+    learning_rates: dict[str, float] = Field(
+        {}, description="peak learning rate of single tasks, by task name"
+    )
+    warmup: int = Field(100, ge=0, description="linear warm-up steps")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    label_smoothing: float = Field(0.2, ge=0, lt=1, description="smoothing of hard targets")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16 autocasts the forward pass; weights stay fp32"
+    )
+    workers: int = Field(0, ge=0, description="processes that decode training images; 0 = none")
+    log_every: int = Field(10, ge=1, description="steps between two lines in events.jsonl")
+
+    def rate_of(self, task: str) -> float:
+        """The peak learning rate of a task."""
+        return self.learning_rates.get(task, self.learning_rate)
+
+
+class SynthesisSettings(Settings):
+    """Which synthetic images are painted before each task."""
+
+    generator: str = Field(STABLE_DIFFUSION, description="diffusers pipeline: folder or hub id")
+    images: int = Field(1000, ge=1, description="image-text pairs per task")
+    steps: int = Field(50, ge=1, description="denoising steps")
+    guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
+    scheduler: str = Field("default", description="sampler; 'default' is the pipeline's own")
+    batch_size: int = Field(8, ge=1, description="images painted at once; does not change them")
+    seed: int | None = Field(
+        None, description="seed of prompts and images; by default 42 + the run's seed"
+    )
+    base_classnames: str = Field(
+        "imagenet", description="generic class names: a list's name or a text file, one per line"
+    )
+    base_template: str = Field("a photo of a {}.", description="prompt template of those names")
+
+
+class EvaluationSettings(Settings):
+    """How accuracy is measured."""
+
+    split: Literal["test", "validation"] = Field("test", description="part of each data set")
+    batch_size: int = Field(256, ge=1, description="images per forward pass")
+
+
+class LearnerConfig(Settings):
+    """All that decides what a learner becomes."""
+
+    method: str = Field("gift", description="name of a method, see 'gift methods'")
+    method_settings: dict[str, Any] = Field({}, description="settings of that method")
+    model: str = Field(CLIP, description="two-tower model: folder, hub id or builtin:<name>")
+    seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
+    training: TrainingSettings = TrainingSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+
+    @property
+    def image_seed(self) -> int:
+        """The seed of prompts and synthetic images (42 for seed 0, as published)."""
+        return 42 + self.seed if self.synthesis.seed is None else self.synthesis.seed
+
+
+class RunConfig(LearnerConfig):
+    """A learner's configuration and the benchmark that it is measured on."""
+
+    benchmark: str = Field(description="name of a benchmark, or a path to its YAML file")
+    tasks: tuple[str, ...] | None = Field(
+        None, description="only these tasks of the benchmark, in its order"
+    )
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def validate(model: type[S], values: Mapping[str, Any], *, where: str = "configuration") -> S:
+    """Build a settings model from plain values.
+
+    Raises:
+        ValueError: one line per wrong value, with the nearest valid key for an unknown one.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(model, dict(detail)) for detail in error.errors(include_url=False)]
+        raise ValueError(f"{where}: " + "\n".join(lines)) from None
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings laid over each other; later layers win, key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turn ``training.iterations=80`` into ``{"training": {"iterations": 80}}``.
+
+    Raises:
+        ValueError: no ``=`` or an empty key.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ValueError(f"{text!r} is not key=value; write for instance training.iterations=500.")
+    nested: Any = yaml.safe_load(value)
+    for key in reversed(path.split(".")):
+        nested = {key: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping from a YAML file.
+
+    Raises:
+        ValueError: the file is not there, not YAML or not a mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist; give the path of a YAML file.") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a mapping (key: value), not a {type(value).__name__}.")
+    return value
+
+
+def recipe_names() -> list[str]:
+    """The recipes inside the package."""
+    folder = files("gift") / "recipes"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
+
+
+def load_recipe(name: str, method: str) -> dict[str, Any]:
+    """The settings that a recipe gives to a method: its common part under the method's own."""
+    if name not in recipe_names():
+        raise ValueError(unknown("recipe", name, recipe_names()))
+    text = (files("gift") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text)
+    own: dict[str, Any] = recipe.pop("methods", {}).get(method) or {}
+    return merge(recipe, own)
+
+
+def locate(reference: str) -> str:
+    """Turn ``builtin:micro/clip`` into the folder inside the package; leave the rest alone."""
+    if not reference.startswith(_BUILTIN):
+        return reference
+    world, _, part = reference.removeprefix(_BUILTIN).partition("/")
+    folder = Path(str(files("gift"))) / world / "models" / part
+    if not folder.is_dir():
+        raise ValueError(
+            f"{reference!r} is not part of the package; builtin:micro/clip and "
+            "builtin:micro/diffusion are."
+        )
+    return str(folder)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for an unknown name: the nearest valid one, then all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
+
+
+def _explain(model: type[Settings], detail: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        owner = model
+        for part in detail["loc"][:-1]:
+            annotation = owner.model_fields[str(part)].annotation
+            assert isinstance(annotation, type)
+            owner = annotation
+        return unknown("setting", str(detail["loc"][-1]), owner.model_fields)
+    if detail["type"] == "missing":
+        return f"{path} is missing."
+    return f"{path} = {detail['input']!r} is not allowed: {detail['msg']}."

@@ -1,0 +1,85 @@
+"""What the terminal shows while long work goes on. Everything goes to standard error."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+OVERALL = "tasks"
+"""The stage that counts whole tasks; all others are steps on the way."""
+
+
+class Reporter:
+    """A progress callback: an overall bar with the time left and one for the current stage.
+
+    Where standard error is no terminal, a line is printed when a stage ends and every half minute.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<28.28}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._title = title
+        self._overall: TaskID | None = None
+        self._whole = 0
+        self._stage: tuple[str, TaskID] | None = None
+        self._started = self._last_line = time.monotonic()
+
+    def __enter__(self) -> Reporter:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if not self._console.is_terminal:
+            self._print_line(stage, done, total)
+        elif stage == OVERALL:
+            self._whole = done
+            if self._overall is None:
+                self._overall = self._bars.add_task(self._title, total=total)
+            self._bars.update(self._overall, completed=done, total=total)
+        else:
+            self._show(stage, done, total)
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        if self._stage is None or self._stage[0] != stage:
+            if self._stage is not None:
+                self._bars.remove_task(self._stage[1])
+            self._stage = (stage, self._bars.add_task(f"  {stage}", total=total))
+        self._bars.update(self._stage[1], completed=done, total=total)
+        if self._overall is not None and stage.startswith("learning"):
+            self._bars.update(self._overall, completed=self._whole + 0.9 * done / total)
+
+    def _print_line(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last_line < 30:
+            return
+        self._last_line = now
+        name = self._title if stage == OVERALL else stage
+        self._console.print(f"{now - self._started:7.0f} s  {name}: {done} of {total}")

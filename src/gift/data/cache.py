@@ -1,0 +1,123 @@
+"""Where things are kept between runs, and decoded pixels among them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from gift.records import Images, Progress, silent
+
+Pixels = NDArray[np.uint8]
+
+T = TypeVar("T")
+_BLOCK = 256
+
+
+def default_home() -> Path:
+    """``$GIFT_HOME``, else ``gift`` in the user's cache folder (``$XDG_CACHE_HOME`` or ~/.cache).
+
+    It holds ``data/`` (data sets), ``pixels/`` (decoded images) and ``images/`` (synthetic sets).
+    """
+    if home := os.environ.get("GIFT_HOME"):
+        return Path(home).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gift"
+
+
+def pixels(
+    images: Images,
+    transform: Callable[[Image], Pixels],
+    key: str,
+    cache: Path,
+    progress: Progress = silent,
+) -> Pixels:
+    """Transform all images once and keep the result on disk.
+
+    Args:
+        images: N images, not empty.
+        transform: RGB image -> uint8 [H, W, 3], the same size for every image; must be thread-safe.
+        key: Identifies the transform.
+        cache: Folder of the cached files; made when it is missing.
+        progress: Called with ("decode", images done, N).
+
+    Returns:
+        Read-only memory map, uint8 [N, H, W, 3]. Indexing it with an index array copies.
+
+    Raises:
+        OSError: an image cannot be decoded, or the cache cannot be written.
+    """
+    assert len(images) > 0, "no images to decode"
+    name = hashlib.sha256(f"{images.fingerprint}\0{key}".encode()).hexdigest()[:32]
+    path = cache / f"{name}.npy"
+    array = _load(path, len(images))
+    if array is None:
+        _make(path, lambda index: transform(images[index]), len(images), progress)
+        array = _load(path, len(images))
+        assert array is not None
+    return array
+
+
+def in_threads(function: Callable[[int], T], count: int) -> Iterator[list[T]]:
+    """``function(0)`` ... ``function(count - 1)`` in order, in blocks that bound the memory."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, count, _BLOCK):
+            yield list(pool.map(function, range(start, min(start + _BLOCK, count))))
+
+
+@contextmanager
+def writing_to(cache: Path) -> Iterator[None]:
+    """Make the folder, and turn a failed write into a message that says what to do."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the cache folder {cache} cannot be written ({error.strerror}); free some space "
+            "there, or set GIFT_HOME to another folder",
+        ) from error
+
+
+def _make(path: Path, array: Callable[[int], Pixels], count: int, progress: Progress) -> None:
+    with writing_to(path.parent):
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix="part-")
+    try:
+        # Plain writes, not a writable map: a full disk is then an error and not a dead process.
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            done = 0
+            for block in in_threads(array, count):
+                stack = np.stack(block)
+                assert stack.dtype == np.uint8
+                with writing_to(path.parent):
+                    if not done:
+                        shape = (count, *stack.shape[1:])
+                        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                        np.lib.format.write_array_header_1_0(file, header)
+                    rest = memoryview(stack.tobytes())
+                    while rest:
+                        rest = rest[file.write(rest) :]
+                done += len(block)
+                progress("decode", done, count)
+        os.replace(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
+def _load(path: Path, count: int) -> Pixels | None:
+    """The cached array, or None when it is missing or damaged."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = array.ndim == 4 and len(array) == count and array.dtype == np.uint8
+    return array if fits else None

@@ -1,0 +1,334 @@
+"""A model that keeps learning: model, method and the memory of class names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from gift.config import LearnerConfig, locate, merge, validate
+from gift.data import ImageFiles, Task, check_images, class_list, default_home, pixels
+from gift.evaluate import EvaluationSet, accuracy_row, score_batches
+from gift.methods import ImageTexts, create_method
+from gift.records import Images, LabelSpace, Progress, silent
+from gift.runs import RunFolder, read_json, recover, replacing, write_json, write_text
+from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
+from gift.train import Recorder, StepRecord, accelerator, train_task
+from gift.vlm import VisionLanguageModel
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best class name of an image with its probability, and the runners-up.
+
+    ``names`` and ``probabilities`` are in falling order.
+    """
+
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+class Learner:
+    """A two-tower model that learns task after task with one method.
+
+    Between two tasks it consists of an ordinary model folder, a list of class names and, for a few
+    methods, some tensors: no training image is kept.
+
+    Args:
+        config: the resolved configuration.
+        home: cache for preprocessed and synthetic images; ``$GIFT_HOME`` or ``~/.cache/gift``.
+    """
+
+    def __init__(
+        self, config: LearnerConfig, *, home: Path | None = None, _model: Path | None = None
+    ) -> None:
+        self.config = config
+        self.home = home or default_home()
+        self.method = create_method(config.method, config.method_settings)
+        self.base_classnames = class_list(config.synthesis.base_classnames)
+        self.memory: tuple[LabelSpace, ...] = ()
+        self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
+        self.model.to(accelerator(config.training.precision).device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        method: str = "gift",
+        generator: str | Path | None = None,
+        home: Path | None = None,
+        **settings: Any,
+    ) -> Learner:
+        """A learner that has learned nothing yet.
+
+        Args:
+            model: two-tower model: folder, hub id or ``builtin:micro/clip``.
+            method: see ``gift methods``.
+            generator: diffusers text-to-image pipeline: folder, hub id or
+                ``builtin:micro/diffusion``; Stable Diffusion 1.5 by default.
+            home: cache folder.
+            **settings: further fields of :class:`~gift.config.LearnerConfig`, nested mappings.
+
+        Raises:
+            ValueError: a wrong setting, or a folder that is not a two-tower model.
+        """
+        painter = {} if generator is None else {"synthesis": {"generator": str(generator)}}
+        values = merge({"model": str(model), "method": method}, settings, painter)
+        return cls(validate(LearnerConfig, values), home=home)
+
+    def learn(
+        self, task: Task, *, folder: RunFolder | None = None, progress: Progress = silent
+    ) -> None:
+        """Teach the learner one task.
+
+        Args:
+            task: its ``train`` images are learned.
+            folder: where losses are logged and a sample of the synthetic images is kept.
+            progress: called while images are painted and while the model is trained.
+
+        Raises:
+            ValueError: no training images, unreadable images, or a task of that name was learned;
+                nothing has changed then.
+            FloatingPointError: a loss is not finite. Saved folders are untouched; load one to
+                go on, this object's weights are those of the step before.
+        """
+        if task.train is None:
+            raise ValueError(f"task {task.name!r} has no training images.")
+        if task.name in {labels.name for labels in self.memory}:
+            raise ValueError(
+                f"a task named {task.name!r} was already learned; give this one another name."
+            )
+        if self.method.trains:
+            check_images(task.train, cache=self.home / "checked", progress=progress)
+            streams = {
+                name: self._stream(name, task, folder, progress) for name in self.method.streams
+            }
+            started = time.perf_counter()
+            train_task(
+                self.model,
+                self.method,
+                task.labels,
+                task.train,
+                self.config.training,
+                streams=streams,
+                seed=self.config.seed,
+                record=None if folder is None else _recorder(folder, task.name),
+                progress=progress,
+            )
+            _log(folder, "train", task=task.name, seconds=time.perf_counter() - started)
+        self.memory = (*self.memory, task.labels)
+
+    def paint(self, count: int | None = None, *, progress: Progress = silent) -> SyntheticSet:
+        """The synthetic images for the next task, painted unless they are in the store.
+
+        Args:
+            count: how many prompts to draw; the configuration's number by default.
+        """
+        settings = self.config.synthesis
+        generator = DiffusersGenerator.from_pretrained(
+            locate(settings.generator),
+            steps=settings.steps,
+            guidance=settings.guidance,
+            scheduler=settings.scheduler,
+            device=self.model.device,
+            batch_size=settings.batch_size,
+        )
+        return ImageStore(self.home / "images").fetch(
+            build_pool(self.base_classnames, self.memory, base_template=settings.base_template),
+            generator=generator,
+            task_index=len(self.memory) + 1,
+            count=count or settings.images,
+            seed=self.config.image_seed,
+            progress=progress,
+        )
+
+    def evaluate(self, tasks: Task | Sequence[Task], *, progress: Progress = silent) -> list[float]:
+        """Top-1 accuracy in percent on each task, among the task's own classes.
+
+        A task's test part serves; a task without one is measured on all its images.
+        """
+        tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
+        row = accuracy_row(
+            self.method.predictor(self.model),
+            self.model,
+            [self._evaluation_set(task, progress) for task in tasks],
+            progress=progress,
+        )
+        return list(row)
+
+    def predict(
+        self,
+        images: Sequence[Path | Image.Image],
+        *,
+        classes: Sequence[str] | None = None,
+        seen: bool | None = None,
+        top: int = 3,
+    ) -> list[Prediction]:
+        """Name images.
+
+        Args:
+            images: paths or opened images.
+            classes: further class names to choose from.
+            seen: whether the classes of all learned tasks compete; by default they do unless
+                ``classes`` is given.
+            top: how many names to return per image.
+
+        Raises:
+            ValueError: no class to choose from, or images that cannot be read (all are named).
+        """
+        candidates = list(self.memory) if (classes is None if seen is None else seen) else []
+        if classes is not None:
+            candidates.append(LabelSpace("given classes", tuple(classes)))
+        if not candidates:
+            raise ValueError("nothing was learned yet: give the class names to choose from.")
+        names = [name for labels in candidates for name in labels.classnames]
+        predictor = self.method.predictor(self.model)
+        arrays = np.stack([self.model.preprocess.test_array(i) for i in _opened(images)])
+        found: list[Prediction] = []
+        for scores in score_batches(predictor, self.model, arrays, candidates):
+            found += [_best(names, row, top) for row in scores.float().softmax(dim=1).tolist()]
+        return found
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``folder/config.yaml`` and ``folder/learner``, whole or not at all.
+
+        ``folder/learner/model`` is an ordinary folder of the transformers library.
+        """
+        run = RunFolder(Path(folder))
+        run.create()
+        if not run.has_config:
+            run.write_config(self.config.model_dump(mode="json"))
+        with replacing(run.learner) as new:
+            self.model.save_pretrained(new / "model")
+            save_file(
+                {key: value.contiguous().cpu() for key, value in self.method.state_dict().items()},
+                new / "method.safetensors",
+            )
+            write_json(
+                new / "method.json",
+                {
+                    "method": self.method.name(),
+                    "settings": self.method.settings.model_dump(mode="json"),
+                },
+            )
+            write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
+
+    @classmethod
+    def load(cls, folder: str | Path, *, home: Path | None = None) -> Learner:
+        """Read what :meth:`save` (or a run) wrote.
+
+        Raises:
+            ValueError: the folder holds no learner.
+        """
+        run = RunFolder(Path(folder))
+        recover(run.learner)
+        if not (run.has_config and (run.learner / "memory.json").exists()):
+            raise ValueError(
+                f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
+                "'gift learn DIR --task FOLDER --model MODEL'."
+            )
+        values = run.read_config()
+        config = validate(
+            LearnerConfig, {k: v for k, v in values.items() if k in LearnerConfig.model_fields}
+        )
+        learner = cls(config, home=home, _model=run.learner / "model")
+        learner.method.load_state_dict(
+            {
+                key: value.to(learner.model.device)
+                for key, value in load_file(run.learner / "method.safetensors").items()
+            }
+        )
+        learner.memory = tuple(
+            LabelSpace(**task) for task in read_json(run.learner / "memory.json")
+        )
+        return learner
+
+    def _stream(
+        self, name: str, task: Task, folder: RunFolder | None, progress: Progress
+    ) -> ImageTexts:
+        assert name == "synthetic", f"no source for the stream {name!r}"
+        started = time.perf_counter()
+        painted = self.paint(progress=progress)
+        arrays = self._pixels(painted, progress)
+        seconds = time.perf_counter() - started
+        _log(folder, "paint", task=task.name, images=len(painted), seconds=seconds)
+        if folder is not None:
+            _keep_sample(painted, folder.task(len(self.memory) + 1, task.name) / "synthetic")
+        return ImageTexts(arrays, painted.captions)
+
+    def _evaluation_set(self, task: Task, progress: Progress) -> EvaluationSet:
+        images = task.evaluation
+        if images is None:
+            raise ValueError(f"task {task.name!r} has no images to evaluate on.")
+        return EvaluationSet(task.labels, self._pixels(images, progress), tuple(images.labels))
+
+    def _pixels(self, images: Images, progress: Progress) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Preprocessed images from the cache, each decoded once for all checkpoints and runs."""
+        preprocess = self.model.preprocess
+        return pixels(
+            images,
+            preprocess.test_array,
+            key=preprocess.key,
+            cache=self.home / "pixels",
+            progress=progress,
+        )
+
+
+_GALLERY = 24
+
+
+def _recorder(folder: RunFolder, task: str) -> Recorder:
+    def record(step: StepRecord) -> None:
+        folder.log("train", task=task, **asdict(step))
+
+    return record
+
+
+def _log(folder: RunFolder | None, stage: str, **values: Any) -> None:
+    if folder is not None:
+        folder.log(stage, **values)
+
+
+def _opened(images: Sequence[Path | Image.Image]) -> list[Image.Image]:
+    """The images as RGB; all unreadable files are named in one error."""
+    opened: list[Image.Image] = []
+    problems: list[str] = []
+    for image in images:
+        if isinstance(image, Image.Image):
+            opened.append(image)
+            continue
+        try:
+            opened.append(ImageFiles((Path(image),), (0,))[0])
+        except OSError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return opened
+
+
+def _keep_sample(painted: SyntheticSet, folder: Path) -> None:
+    """The first images of a set with a manifest, for the report; the store keeps the rest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for file, caption in zip(painted.files[:_GALLERY], painted.captions, strict=False):
+        shutil.copyfile(file, folder / file.name)
+        lines.append(json.dumps({"file": file.name, "prompt": caption}) + "\n")
+    write_text(folder / "manifest.jsonl", "".join(lines))
+
+
+def _best(names: Sequence[str], probabilities: Sequence[float], top: int) -> Prediction:
+    """The most probable names; a name in several tasks counts with its best task."""
+    best: dict[str, float] = {}
+    for name, probability in zip(names, probabilities, strict=True):
+        best[name] = max(probability, best.get(name, 0.0))
+    ranked = sorted(best.items(), key=lambda item: -item[1])[:top]
+    return Prediction(tuple(n for n, _ in ranked), tuple(p for _, p in ranked))

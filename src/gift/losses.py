@@ -1,0 +1,97 @@
+"""Losses as pure functions on tensors: usable in any training loop.
+
+Shapes: B images (or pairs), C classes, T texts, D embedding width. Features are unit vectors.
+The default temperature and all formulas follow GIFT (CVPR 2025) and its official code; see
+``docs/methods/gift.md`` for where the two differ.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def similarity(images: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
+    """Scaled cosine similarities of unit features.
+
+    Args:
+        images: [B, D].
+        texts: [T, D].
+        scale: the exponential of CLIP's logit scale (100 for OpenAI's models).
+
+    Returns:
+        [B, T] logits.
+    """
+    return scale * images @ texts.T
+
+
+def classification(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Label-smoothed cross-entropy, the mean over rows.
+
+    Args:
+        logits: [B, C].
+        labels: [B] class indices, or [B, C] probabilities.
+        smoothing: share of the target mass spread evenly over the C columns, in [0, 1).
+    """
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def distillation(teacher: Tensor, student: Tensor, *, temperature: float = 2.0) -> Tensor:
+    """Soft cross-entropy of the student's rows under the teacher's rows.
+
+    ``T**2 * mean_rows H(softmax(teacher / T), softmax(student / T))``: the gradient is that of
+    ``T**2 * KL(teacher || student)``, the value differs from it by the teacher's entropy.
+
+    Args:
+        teacher: [B, T] logits, taken as constants.
+        student: [B, T] logits.
+        temperature: T > 0.
+    """
+    target = (teacher.detach() / temperature).softmax(dim=-1)
+    return temperature**2 * F.cross_entropy(student / temperature, target)
+
+
+def contrastive_distillation(
+    teacher: Tensor, student: Tensor, *, temperature: float = 2.0
+) -> Tensor:
+    """Distillation of the in-batch similarity matrix over rows and over columns (GIFT, Eq. 4).
+
+    Args:
+        teacher: [B, B] logits of the teacher's images against its captions.
+        student: [B, B] logits of the student.
+        temperature: T > 0.
+    """
+    rows = distillation(teacher, student, temperature=temperature)
+    columns = distillation(teacher.T, student.T, temperature=temperature)
+    return rows + columns
+
+
+def alignment_targets(captions: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Targets of the in-batch pairing where equal captions share the mass.
+
+    Args:
+        captions: [B] caption ids; equal ids mean equal captions.
+        dtype: that of the logits.
+
+    Returns:
+        [B, B] symmetric matrix whose rows (and columns) sum to 1.
+
+    >>> alignment_targets(torch.tensor([3, 5, 3]))[0].tolist()
+    [0.5, 0.0, 0.5]
+    """
+    equal = (captions[:, None] == captions[None, :]).to(dtype)
+    return equal / equal.sum(dim=1, keepdim=True)
+
+
+def image_text_alignment(logits: Tensor, targets: Tensor, *, smoothing: float = 0.2) -> Tensor:
+    """Cross-entropy towards correct pairing, over rows and over columns (GIFT, Eq. 6).
+
+    Args:
+        logits: [B, B] similarities of a batch's images and captions.
+        targets: [B, B] symmetric, from :func:`alignment_targets`.
+        smoothing: label smoothing over the B columns, in [0, 1).
+    """
+    rows = classification(logits, targets, smoothing=smoothing)
+    columns = classification(logits.T, targets, smoothing=smoothing)
+    return rows + columns

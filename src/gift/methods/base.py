@@ -1,0 +1,188 @@
+"""What a method is: the hooks that the training loop calls, and nothing else.
+
+A method is one module of this package named as on the command line, holding one subclass of
+:class:`Method`. The module's file is all that has to be written; it is found by itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gift.config import Settings
+from gift.losses import classification, similarity
+from gift.records import LabelSpace
+from gift.vlm import VisionLanguageModel, class_embeddings
+
+Parameters = Mapping[str, torch.nn.Parameter]
+
+
+class MethodSettings(Settings):
+    """Base of every method's settings."""
+
+
+@dataclass(frozen=True)
+class ImageTexts:
+    """A fixed set of N preprocessed images with one text each.
+
+    ``pixels`` is uint8 [N, S, S, 3] (possibly memory-mapped); ``texts`` has N entries.
+    """
+
+    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    texts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.pixels) == len(self.texts)
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What a method may know of the task that begins."""
+
+    labels: LabelSpace
+    label_smoothing: float
+    streams: Mapping[str, ImageTexts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One stream's share of a step.
+
+    Attributes:
+        pixels: float [B, 3, S, S], normalised.
+        index: [B] positions in the stream's set.
+        labels: [B] class indices; the positions again for streams without labels.
+    """
+
+    pixels: Tensor
+    index: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A scalar to run backward on; ``parts`` are logged beside it."""
+
+    name: str
+    value: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """Names images."""
+
+    def scores(
+        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
+    ) -> Tensor:
+        """Scores of images against class names.
+
+        Args:
+            pixels: float [B, 3, S, S], normalised.
+            candidates: label spaces whose classes compete.
+            task: name of the task that the images belong to, or None where it is hidden.
+
+        Returns:
+            [B, C] with C the candidates' classes, one label space after the other.
+        """
+        ...
+
+
+class ZeroShotPredictor:
+    """CLIP's zero-shot rule: the class whose embedding is most similar to the image's.
+
+    Class embeddings are computed once per label space; build a new predictor when the weights
+    have changed.
+    """
+
+    def __init__(self, model: VisionLanguageModel) -> None:
+        self._model = model
+        self._classes: dict[LabelSpace, Tensor] = {}
+
+    @torch.no_grad()
+    def scores(
+        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
+    ) -> Tensor:
+        """Scaled cosine similarities [B, C]; ``task`` does not matter."""
+        for labels in candidates:
+            if labels not in self._classes:
+                self._classes[labels] = class_embeddings(self._model, labels)
+        classes = torch.cat([self._classes[labels] for labels in candidates])
+        return similarity(self._model.encode_images(pixels), classes, self._model.logit_scale)
+
+
+class ClassificationTask:
+    """The task's own loss: cross-entropy over its classes, the prompts re-encoded each step."""
+
+    def __init__(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        self._prompts = model.tokenize(task.labels.prompts)
+        self._smoothing = task.label_smoothing
+
+    def loss(self, model: VisionLanguageModel, batch: Batch) -> Tensor:
+        """Label-smoothed cross-entropy of a labelled batch, a scalar."""
+        texts = model.encode_texts(self._prompts)
+        logits = similarity(model.encode_images(batch.pixels), texts, model.logit_scale)
+        return classification(logits, batch.labels, smoothing=self._smoothing)
+
+
+class Method(ABC):
+    """The hooks of a method, in the order in which they are called.
+
+    Class attributes:
+        Settings: the settings model; its docstring and descriptions are the user's help.
+        streams: names of the extra streams of batches that the method wants.
+        trains: False for a method that leaves the model as it is.
+    """
+
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    streams: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar[bool] = True
+
+    def __init__(self, settings: MethodSettings | None = None) -> None:
+        self.settings = self.Settings() if settings is None else settings
+
+    @classmethod
+    def name(cls) -> str:
+        return cls.__module__.rpartition(".")[2]
+
+    def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        """Called once before the first step of a task, with the model as it is then.
+
+        Also called before a task is resumed, with the model as it was at the task's start.
+        """
+
+    @abstractmethod
+    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+        """Yield the step's losses one by one; :meth:`backward` runs between two of them.
+
+        So only one graph is alive at a time, and a gradient can be looked at before the next one
+        is added to it.
+        """
+
+    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
+        """Accumulate the gradients of one loss; returns further values to log."""
+        loss.value.backward()
+        return {}
+
+    def after_step(self, model: VisionLanguageModel, step: int) -> None:
+        """Called after each optimiser step; ``step`` counts from 0."""
+
+    def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        """Called after the last step of a task; may still change the weights."""
+
+    def predictor(self, model: VisionLanguageModel) -> Predictor:
+        """Names images with what was learned so far."""
+        return ZeroShotPredictor(model)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tensors that the method keeps between tasks."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        assert not state

@@ -1,0 +1,19 @@
+"""Continual fine-tuning: one task after the other, nothing else. The lower bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gift.methods.base import Batch, ClassificationTask, Loss, Method, TaskContext
+from gift.vlm import VisionLanguageModel
+
+
+class Finetune(Method):
+    """Cross-entropy on the current task, starting from the previous task's weights."""
+
+    def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        self._task = ClassificationTask(model, task)
+
+    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+        """The task's cross-entropy."""
+        yield Loss("task", self._task.loss(model, batches["task"]))

@@ -1,0 +1,96 @@
+"""Each task fine-tuned on its own from the pre-trained weights: the upper bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gift import consolidation
+from gift.methods.base import (
+    Batch,
+    ClassificationTask,
+    Loss,
+    Method,
+    Predictor,
+    TaskContext,
+    ZeroShotPredictor,
+)
+from gift.records import LabelSpace
+from gift.vlm import VisionLanguageModel
+
+
+class FinetuneIndividual(Method):
+    """One model per task, chosen by the task's name; unseen tasks get the pre-trained model.
+
+    It keeps every task's weights (600 MB each for ViT-B/16 in fp32): a yardstick, not a method to
+    use.
+    """
+
+    def __init__(self, settings: None = None) -> None:
+        super().__init__(settings)
+        self._weights: dict[str, dict[str, Tensor]] = {}
+
+    def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        initial = self._weights.setdefault(
+            _INITIAL, consolidation.snapshot(model.trainable_parameters())
+        )
+        _put(model, initial)
+        self._task = ClassificationTask(model, task)
+
+    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+        """The task's cross-entropy."""
+        yield Loss("task", self._task.loss(model, batches["task"]))
+
+    def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        """Put the task's weights aside and the pre-trained ones back."""
+        self._weights[task.labels.name] = consolidation.snapshot(model.trainable_parameters())
+        _put(model, self._weights[_INITIAL])
+
+    def predictor(self, model: VisionLanguageModel) -> Predictor:
+        return _PerTask(model, self._weights)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {
+            f"{task}/{name}": tensor
+            for task, weights in self._weights.items()
+            for name, tensor in weights.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._weights = {}
+        for key, tensor in state.items():
+            task, _, name = key.rpartition("/")
+            self._weights.setdefault(task, {})[name] = tensor
+
+
+_INITIAL = ""
+
+
+class _PerTask:
+    """Zero-shot prediction with the weights of the task that is asked for."""
+
+    def __init__(
+        self, model: VisionLanguageModel, weights: Mapping[str, Mapping[str, Tensor]]
+    ) -> None:
+        self._model = model.frozen_copy()
+        self._weights = weights
+        self._current: str | None = None
+        self._predictor = ZeroShotPredictor(self._model)
+
+    def scores(
+        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
+    ) -> Tensor:
+        wanted = task if task is not None and task in self._weights else _INITIAL
+        if wanted != self._current and wanted in self._weights:
+            _put(self._model, self._weights[wanted])
+            self._predictor = ZeroShotPredictor(self._model)
+            self._current = wanted
+        return self._predictor.scores(pixels, candidates)
+
+
+@torch.no_grad()
+def _put(model: VisionLanguageModel, weights: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.trainable_parameters().items():
+        parameter.copy_(weights[name])

@@ -1,0 +1,1 @@
+"""The concepts of the picture world, one module per group of families."""

@@ -1,0 +1,141 @@
+"""Plain values that pass between the rooms. Nothing here needs torch, files or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total) while long work goes on."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """The progress callback that shows nothing."""
+
+
+def fill(template: str, classname: str) -> str:
+    """Put a class name into a template's ``{}``.
+
+    The name is data, never a format string: braces inside it stay as they are.
+
+    >>> fill("a photo of a {}.", "curly {brace}")
+    'a photo of a curly {brace}.'
+    """
+    return template.replace("{}", classname)
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The words of one task: its class names in label order and its prompt templates.
+
+    The first template serves training and image generation; all of them together serve evaluation.
+
+    Raises:
+        ValueError: no class, an empty or repeated class name, no template, or a template
+            without ``{}``.
+    """
+
+    name: str
+    classnames: tuple[str, ...]
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classnames", tuple(self.classnames))
+        object.__setattr__(self, "templates", tuple(self.templates))
+        if not self.classnames:
+            raise ValueError(f"{self.name}: a task needs at least one class name, none was given.")
+        empty = [i for i, name in enumerate(self.classnames) if not name.strip()]
+        if empty:
+            raise ValueError(f"{self.name}: the class name of label {empty[0]} is empty; name it.")
+        repeated = sorted({c for c in self.classnames if self.classnames.count(c) > 1})
+        if repeated:
+            raise ValueError(
+                f"{self.name}: class names must differ, but these are repeated: "
+                f"{', '.join(map(repr, repeated))}."
+            )
+        if not self.templates:
+            raise ValueError(f"{self.name}: give at least one template, e.g. 'a photo of a {{}}.'.")
+        for template in self.templates:
+            if "{}" not in template:
+                raise ValueError(
+                    f"{self.name}: the template {template!r} has no '{{}}' for the class name; "
+                    "write for instance 'a photo of a {}.'."
+                )
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """One prompt per class, in label order, made with the first template."""
+        return tuple(fill(self.templates[0], name) for name in self.classnames)
+
+
+class Images(Protocol):
+    """A fixed list of images that are decoded when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Image:
+        """The image as RGB."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever an image may have changed (paths, sizes and times of the files)."""
+        ...
+
+
+class LabeledImages(Images, Protocol):
+    """Images with their labels (positions in a :class:`LabelSpace`)."""
+
+    @property
+    def labels(self) -> Sequence[int]: ...
+
+
+@dataclass(frozen=True)
+class AccuracyMatrix:
+    """What a run measured, in percent: the only stored truth, every metric is computed from it.
+
+    ``accuracy[i][j]`` is the top-1 accuracy on task j after task i was learned; ``zero_shot[j]`` is
+    that of the model before the first task. While a run goes on, ``accuracy`` has fewer rows than
+    ``tasks``.
+    """
+
+    benchmark: str
+    version: int
+    tasks: tuple[str, ...]
+    zero_shot: tuple[float, ...]
+    accuracy: tuple[tuple[float, ...], ...] = ()
+    setting: dict[str, Any] = field(default_factory=dict)
+
+    def with_row(self, row: Sequence[float]) -> AccuracyMatrix:
+        """The matrix after one more task."""
+        assert len(row) == len(self.tasks)
+        return AccuracyMatrix(
+            self.benchmark,
+            self.version,
+            self.tasks,
+            self.zero_shot,
+            (*self.accuracy, tuple(row)),
+            self.setting,
+        )
+
+    @property
+    def complete(self) -> bool:
+        return len(self.accuracy) == len(self.tasks)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> AccuracyMatrix:
+        return cls(
+            benchmark=value["benchmark"],
+            version=value["version"],
+            tasks=tuple(value["tasks"]),
+            zero_shot=tuple(value["zero_shot"]),
+            accuracy=tuple(tuple(row) for row in value["accuracy"]),
+            setting=dict(value.get("setting", {})),
+        )

@@ -1,0 +1,6 @@
+"""Run folders in, a page with figures and tables out. Needs no torch."""
+
+from gift.report.page import ReportFiles, write_report
+from gift.report.tables import metrics_markdown, per_task_markdown
+
+__all__ = ["ReportFiles", "metrics_markdown", "per_task_markdown", "write_report"]

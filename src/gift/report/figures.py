@@ -1,0 +1,273 @@
+"""The figures of a report. Every function draws one figure; :mod:`gift.report.style` saves it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from gift.metrics import Array
+from gift.report.groups import Comparison, Estimate, Group
+from gift.report.read import TrainStep
+from gift.report.style import ABOVE, BELOW, GRID, INK, MUTED, only_horizontal_grid, series
+from gift.report.tables import ZERO_SHOT, duration, megabytes, stages_of
+
+WIDTH = 10.0  # inches of a full-width figure
+POINTS_PER_TASK = 40  # of a loss curve
+CELLS_WITH_NUMBERS = 16  # above this many tasks, the numbers in a heat map cannot be read
+
+
+def shorten(text: str, length: int = 18) -> str:
+    """The text, cut to a length that fits an axis."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def accuracy_over_sequence(comparison: Comparison) -> Figure:
+    """One panel per task: its accuracy after each learned task, one line per method."""
+    tasks = comparison.tasks
+    figure, panels = _panels(len(tasks), height=1.75)
+    lowest = min(float(g.matrices.min()) for g in comparison.groups if g.matrices.size)
+    bottom = 10 * math.floor(min(lowest, *comparison.zero_shot) / 10)
+    for j, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
+        axes.axvline(j + 1, color=GRID, linewidth=5, zorder=0)
+        axes.axhline(comparison.zero_shot[j], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+        for index, group in enumerate(comparison.groups):
+            _accuracy_line(axes, index, group, j)
+        axes.set_title(f"{j + 1}  {shorten(task)}")
+        axes.set_xlim(0.6, len(tasks) + 0.4)
+        axes.set_ylim(bottom, 101.5)
+        axes.xaxis.set_major_locator(MaxNLocator(min(len(tasks), 6), integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        only_horizontal_grid(axes)
+    for axes in panels[-_columns(len(tasks)) :]:
+        axes.tick_params(labelbottom=True)  # also above the empty places of the last row
+    figure.supxlabel("tasks learned", color=MUTED, fontsize=8.5)
+    figure.supylabel("accuracy (%)", color=MUTED, fontsize=8.5)
+    zero_shot = Line2D([], [], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+    learned = Line2D([], [], color=GRID, linewidth=5)
+    _legend(figure, comparison.groups, {ZERO_SHOT: zero_shot, "task is learned here": learned})
+    return figure
+
+
+def accuracy_matrix(comparison: Comparison, group: Group, scale: float) -> Figure:
+    """A method's accuracy matrix (mean over seeds) with its distance from zero-shot as colour.
+
+    Args:
+        comparison: for the task names and the zero-shot row.
+        group: the method; it has learned at least one task.
+        scale: distance in points that gets the full colour, see :func:`heat_scale`.
+    """
+    names = [shorten(name, 13) for name in comparison.tasks]
+    zero_shot = np.array(comparison.zero_shot)
+    rows = np.vstack([zero_shot, group.matrices.mean(axis=0)])
+    n = len(names)
+    cell = min(0.62, 3.55 / n) if n <= CELLS_WITH_NUMBERS else 8.0 / n
+    figure = Figure(
+        figsize=(cell * n + 1.4, max(0.24, cell * 0.72) * len(rows) + 1.25), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    for i, row in enumerate(rows):
+        for j, value in enumerate(row):
+            _heat_cell(axes, i, j, value, (value - zero_shot[j]) / scale, n)
+    axes.set_xlim(0, n)
+    axes.set_ylim(len(rows), 0)
+    axes.set_xticks(np.arange(n) + 0.5, names, rotation=55, ha="left", rotation_mode="anchor")
+    after = [f"{i + 1}  {names[i]}" for i in range(len(rows) - 1)]
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [ZERO_SHOT, *after])
+    axes.xaxis.tick_top()
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set_ylabel("after learning")
+    axes.set_xlabel("accuracy on (%)")
+    axes.xaxis.set_label_position("top")
+    figure.suptitle(group.label, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    return figure
+
+
+def heat_scale(comparison: Comparison) -> float:
+    """The distance from zero-shot that gets the full colour, in points.
+
+    Nine of ten accuracies lie within it, so that one extreme task does not pale all others.
+    """
+    zero_shot = np.array(comparison.zero_shot)
+    used = [group.matrices for group in comparison.groups if group.matrices.size]
+    distances = [np.abs(matrices.mean(axis=0) - zero_shot).ravel() for matrices in used]
+    typical = float(np.quantile(np.concatenate(distances), 0.9)) if distances else 0.0
+    return max(5.0, 5.0 * math.ceil(typical / 5))
+
+
+def loss_names(comparison: Comparison) -> tuple[str, ...]:
+    """Every loss that some run logged, the task's own first."""
+    names = dict.fromkeys(
+        name for group in comparison.groups for step in group.used[0].steps for name in step.losses
+    )
+    return tuple(sorted(names, key=lambda name: name != "task"))
+
+
+def losses(comparison: Comparison) -> Figure:
+    """One panel per named loss, the steps of the tasks one after the other; first run each."""
+    names = loss_names(comparison)
+    figure, panels = _panels(len(names), columns=1, height=1.6, share=False)
+    for axes, name in zip(panels, names, strict=True):
+        for index, group in enumerate(comparison.groups):
+            x, y = _loss_curve(comparison.tasks, group.used[0].steps, name)
+            color, _, dash = series(index)
+            if len(x):
+                axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4)
+        axes.set_title(f"{shorten(name, 40)} loss")
+        axes.set_xlim(0, len(comparison.tasks))
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        only_horizontal_grid(axes)
+        for boundary in range(1, len(comparison.tasks)):
+            axes.axvline(boundary, color=GRID, linewidth=0.9, zorder=0)
+        axes.set_xticks([])
+    last = panels[-1]
+    labels = [shorten(name, 14) for name in comparison.tasks]
+    crowded = len(labels) > 8
+    last.set_xticks(
+        np.arange(len(labels)) + 0.5,
+        labels,
+        rotation=30 if crowded else 0,
+        ha="right" if crowded else "center",
+    )
+    last.set_xlabel("training steps of each task")
+    _legend(figure, comparison.groups, {})
+    return figure
+
+
+def costs(comparison: Comparison) -> Figure:
+    """Time per stage and peak memory: one panel each, one bar per method."""
+    stages = stages_of(comparison)
+    quantities: list[tuple[str, list[Estimate | None], Callable[[float], str]]] = [
+        (f"{stage.capitalize()} time", [g.seconds(stage) for g in comparison.groups], duration)
+        for stage in stages
+    ]
+    memory = [group.peak_memory_mb for group in comparison.groups]
+    if any(memory):
+        quantities.append(("Peak memory", memory, megabytes))
+    height = 0.24 * len(comparison.groups) + 0.35
+    figure, panels = _panels(len(quantities), columns=3, height=height, share=False)
+    for axes, (title, estimates, show) in zip(panels, quantities, strict=True):
+        values = [estimate.mean if estimate else 0.0 for estimate in estimates]
+        colors = [series(index)[0] for index in range(len(values))]
+        axes.barh(range(len(values)), values, height=0.62, color=colors)
+        for position, estimate in enumerate(estimates):
+            text = f" {show(estimate.mean)}" if estimate else " –"
+            axes.text(values[position], position, text, va="center", color=INK)
+        axes.set_title(shorten(title, 28))
+        axes.set_yticks(range(len(values)), [shorten(g.label) for g in comparison.groups])
+        axes.set_ylim(len(values) - 0.5, -0.5)
+        axes.set_xlim(0, max(max(values) * 1.3, 1e-9))
+        axes.set_xticks([])
+        axes.grid(False)
+        axes.spines["bottom"].set_visible(False)
+    return figure
+
+
+def _accuracy_line(axes: Axes, index: int, group: Group, j: int) -> None:
+    values = group.matrices[:, :, j]
+    if not values.size:
+        return
+    color, marker, dash = series(index)
+    mean = values.mean(axis=0)
+    x = np.arange(1, len(mean) + 1)
+    if len(values) > 1:
+        spread = values.std(axis=0, ddof=1)
+        axes.fill_between(
+            x, mean - spread, np.minimum(mean + spread, 100), color=color, alpha=0.18, linewidth=0
+        )
+    axes.plot(x, mean, color=color, linestyle=dash, linewidth=1.6)
+    if j < len(mean):
+        axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
+
+
+def _heat_cell(axes: Axes, i: int, j: int, value: float, distance: float, n: int) -> None:
+    color = ABOVE if distance >= 0 else BELOW
+    gap = 0.04 if n <= CELLS_WITH_NUMBERS else 0.0
+    axes.add_patch(
+        Rectangle(
+            (j + gap / 2, i + gap / 2),
+            1 - gap,
+            1 - gap,
+            facecolor=color,
+            alpha=min(1.0, abs(distance)),
+            linewidth=0,
+        )
+    )
+    learned_here = i == j + 1
+    if learned_here:
+        axes.add_patch(
+            Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=1.1)
+        )
+    if n <= CELLS_WITH_NUMBERS:
+        axes.text(
+            j + 0.5,
+            i + 0.5,
+            f"{value:.1f}" if n <= 12 else f"{value:.0f}",
+            ha="center",
+            va="center",
+            fontsize=8 if n <= 8 else 7,
+            color=INK,
+            fontweight="bold" if learned_here else "normal",
+        )
+
+
+def _loss_curve(tasks: Sequence[str], steps: Sequence[TrainStep], name: str) -> tuple[Array, Array]:
+    """Means of up to POINTS_PER_TASK neighbouring steps; x counts tasks. NaN parts the tasks."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for position, task in enumerate(tasks):
+        own = sorted((s.step, s.losses[name]) for s in steps if s.task == task and name in s.losses)
+        if not own:
+            continue
+        end = max(s.step for s in steps if s.task == task) + 1
+        for chunk in np.array_split(np.array(own), min(POINTS_PER_TASK, len(own))):
+            xs.append(position + float(chunk[:, 0].mean()) / end)
+            ys.append(float(chunk[:, 1].mean()))
+        xs.append(position + 1.0)
+        ys.append(math.nan)
+    return np.array(xs), np.array(ys)
+
+
+def _panels(
+    count: int, *, columns: int | None = None, height: float, share: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Axes for small multiples on a full-width figure."""
+    columns = min(columns or _columns(count), count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(WIDTH, height * rows + 0.55), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
+    panels = list(grid.flat)
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count]
+
+
+def _columns(count: int) -> int:
+    return count if count <= 4 else 3 if count <= 6 else 4
+
+
+def _legend(figure: Figure, groups: Sequence[Group], others: dict[str, Line2D]) -> None:
+    handles = {}
+    for index, group in enumerate(groups):
+        color, marker, dash = series(index)
+        handles[shorten(group.label, 40)] = Line2D(
+            [], [], color=color, marker=marker, linestyle=dash, markersize=5
+        )
+    handles |= others
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper left",
+        ncols=len(handles) if sum(map(len, handles)) < 90 else 5,
+        handlelength=1.8,
+        columnspacing=1.6,
+        fontsize=9,
+    )

@@ -1,0 +1,225 @@
+"""Write a report: one page that opens offline, its figures as files and its tables as files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from gift.records import Progress, silent
+from gift.report import figures, style
+from gift.report.gallery import gallery
+from gift.report.groups import Comparison, compare
+from gift.report.outcome import outcome
+from gift.report.read import read_run
+from gift.report.table import Table
+from gift.report.tables import (
+    PER_TASK,
+    ZERO_SHOT,
+    costs_table,
+    matrix_table,
+    metrics_table,
+    per_task_table,
+    stages_of,
+)
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What a report wrote: the page, and per figure PNG and PDF, per table .md, .csv and .tex."""
+
+    page: Path
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure on the page."""
+
+    name: str
+    svg: Markup
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    labels: Sequence[str] | None = None,
+    title: str | None = None,
+    images_per_task: int = 24,
+    progress: Progress = silent,
+) -> ReportFiles:
+    """Compare runs of one benchmark on a page.
+
+    Args:
+        runs: run folders, finished or not, or result folders with ``matrix.json`` and
+            ``summary.json``. Several seeds of a method are averaged.
+        out: folder for ``report.html``, ``figures/`` and ``tables/``; files of an earlier report
+            are replaced.
+        labels: a name per run instead of its method's; runs with one label are averaged.
+        title: heading of the page instead of the benchmark's name.
+        images_per_task: how many synthetic images of each task the page shows.
+        progress: called with ("report", done, total).
+
+    Raises:
+        FileNotFoundError: a folder holds no ``matrix.json``.
+        ValueError: no run, or runs that measured different things.
+    """
+    read = []
+    for done, folder in enumerate(runs):
+        progress("report", done, len(runs) + 1)
+        read.append(read_run(Path(folder), images_per_task=images_per_task))
+    comparison = compare(read, labels)
+    progress("report", len(runs), len(runs) + 1)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    tables = _tables(comparison)
+    drawings, figure_files = _draw(comparison, out / "figures")
+    page = out / "report.html"
+    _write(page, _render(comparison, tables, drawings, title))
+    table_files = tuple(_table_files(tables.values(), out / "tables"))
+    progress("report", len(runs) + 1, len(runs) + 1)
+    return ReportFiles(page, figure_files, table_files)
+
+
+def _tables(comparison: Comparison) -> dict[str, Table]:
+    matrices = [
+        matrix_table(comparison, group, f"accuracy-{slug}")
+        for group, slug in zip(comparison.groups, _slugs(comparison), strict=True)
+    ]
+    tables = [
+        metrics_table(comparison),
+        *(per_task_table(comparison, metric) for metric in PER_TASK),
+        *matrices,
+    ]
+    if _has_costs(comparison):
+        tables.append(costs_table(comparison))
+    return {table.name: table for table in tables}
+
+
+def _draw(
+    comparison: Comparison, folder: Path
+) -> tuple[dict[str, list[Drawing]], tuple[Path, ...]]:
+    """Draw every figure that the runs have data for; the key is the section of the page."""
+    drawn: dict[str, list[tuple[str, str, Figure]]] = {}
+    files: list[Path] = []
+    drawings: dict[str, list[Drawing]] = {}
+    with style.drawing():
+        if any(group.matrices.size for group in comparison.groups):
+            drawn["sequence"] = [
+                (
+                    "accuracy-over-sequence",
+                    "Line charts: accuracy on each task after each learned task",
+                    figures.accuracy_over_sequence(comparison),
+                )
+            ]
+            scale = figures.heat_scale(comparison)
+            drawn["matrices"] = [
+                (
+                    f"accuracy-{slug}",
+                    f"Heat map: accuracy matrix of {group.label}",
+                    figures.accuracy_matrix(comparison, group, scale),
+                )
+                for group, slug in zip(comparison.groups, _slugs(comparison), strict=True)
+                if group.matrices.size
+            ]
+        if figures.loss_names(comparison):
+            label = "Line charts: training losses over the sequence of tasks"
+            drawn["losses"] = [("losses", label, figures.losses(comparison))]
+        if _has_costs(comparison):
+            label = "Bar charts: time per stage and peak memory of each method"
+            drawn["costs"] = [("costs", label, figures.costs(comparison))]
+        for section, content in drawn.items():
+            drawings[section] = []
+            for name, label, figure in content:
+                style.settle(figure)
+                svg = Markup(style.inline_svg(figure, name, label))
+                drawings[section].append(Drawing(name, svg))
+                files += style.save(figure, folder, name)
+    return drawings, tuple(files)
+
+
+def _render(
+    comparison: Comparison,
+    tables: dict[str, Table],
+    drawings: dict[str, list[Drawing]],
+    title: str | None,
+) -> str:
+    environment = Environment(
+        loader=PackageLoader("gift.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = environment.get_template("report.js").render()
+    colors = [f"var(--series-{i % len(style.SERIES) + 1})" for i in range(len(comparison.groups))]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return environment.get_template("report.html.j2").render(
+        title=title or comparison.benchmark,
+        comparison=comparison,
+        outcome=outcome(comparison),
+        tables=tables,
+        per_task=[tables[f"{metric}-per-task"] for metric in PER_TASK],
+        swatches=dict(zip((g.label for g in comparison.groups), colors, strict=True)),
+        drawings=drawings,
+        heat_scale=figures.heat_scale(comparison),
+        gallery=gallery(comparison),
+        environment=_environments(comparison),
+        zero_shot=ZERO_SHOT,
+        light=style.css_variables(style.LIGHT),
+        dark=style.css_variables(style.DARK),
+        script=Markup(script),
+        script_hash=digest,
+    )
+
+
+def _environments(comparison: Comparison) -> dict[str, list[str]]:
+    """Every key of the environments with its different values."""
+    found: dict[str, dict[str, None]] = {}
+    for group in comparison.groups:
+        for run in group.runs:
+            for key, value in run.environment.items():
+                found.setdefault(key, {})[value] = None
+    return {key: list(values) for key, values in found.items()}
+
+
+def _has_costs(comparison: Comparison) -> bool:
+    memory = any(group.peak_memory_mb for group in comparison.groups)
+    return bool(stages_of(comparison)) or memory
+
+
+def _slugs(comparison: Comparison) -> list[str]:
+    """File names for the methods: labels are data, never a path."""
+    slugs: list[str] = []
+    for group in comparison.groups:
+        slug = re.sub(r"[^a-z0-9]+", "-", group.label.lower()).strip("-") or "method"
+        slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs) + 1}")
+    return slugs
+
+
+def _table_files(tables: Iterable[Table], folder: Path) -> Iterable[Path]:
+    for table in tables:
+        for suffix, text in (
+            ("md", table.markdown()),
+            ("csv", table.csv()),
+            ("tex", table.latex()),
+        ):
+            path = folder / f"{table.name}.{suffix}"
+            _write(path, text)
+            yield path
+
+
+def _write(path: Path, text: str) -> None:
+    """Write under another name first: half a page is never mistaken for a whole one."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)

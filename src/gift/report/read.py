@@ -1,0 +1,258 @@
+"""Run folders on disk -> typed values. Tolerant: only ``matrix.json`` has to be there."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gift.records import AccuracyMatrix
+
+STAGES = ("prepare", "paint", "train", "evaluate", "total")
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """One logged training step of one task."""
+
+    task: str
+    step: int
+    losses: dict[str, float]
+    images_per_second: float | None
+
+
+@dataclass(frozen=True)
+class SyntheticImage:
+    """One painted image and the prompt it was painted from."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run folder holds.
+
+    ``seconds`` maps a stage to its duration, in the order in which a run goes through them.
+    ``samples`` maps a task to some of the images painted for it.
+    """
+
+    folder: Path
+    method: str
+    seed: int | None
+    matrix: AccuracyMatrix
+    steps: tuple[TrainStep, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float | None = None
+    command: str | None = None
+    config: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, tuple[SyntheticImage, ...]] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> int:
+        """How many tasks were learned."""
+        return len(self.matrix.accuracy)
+
+    @property
+    def modified(self) -> bool:
+        """Whether the run came from source code with uncommitted changes."""
+        return self.environment.get("clean") == "False"
+
+
+def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
+    """Read a run folder, or a result folder that holds only ``matrix.json`` and ``summary.json``.
+
+    Args:
+        folder: the run folder.
+        images_per_task: how many synthetic images of each task to list, evenly spread.
+
+    Raises:
+        FileNotFoundError: there is no ``matrix.json``.
+        ValueError: a file in it cannot be understood.
+    """
+    if not (folder / "matrix.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} is not a run folder: it has no matrix.json. Give the folder that a run "
+            "wrote; a run that was just started has the file after its zero-shot evaluation."
+        )
+    try:
+        matrix = _printable_names(AccuracyMatrix.from_json(_json(folder / "matrix.json")))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'matrix.json'} is not an accuracy matrix: {error!r}") from None
+    _check_shape(matrix, folder)
+    summary = _json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
+    config = _text(folder / "config.yaml")
+    settings = _yaml(config, folder / "config.yaml")
+    events = list(_json_lines(folder / "events.jsonl"))
+    seed = summary.get("seed", settings.get("seed"))
+    memory = summary.get("peak_memory_mb")
+    command = summary.get("command")
+    return Run(
+        folder=folder,
+        method=printable(str(summary.get("method") or _method_of(settings) or folder.name)),
+        seed=seed if isinstance(seed, int) else None,
+        matrix=matrix,
+        steps=_train_steps(events),
+        seconds=_seconds(summary.get("seconds"), events),
+        peak_memory_mb=float(memory) if isinstance(memory, int | float) else None,
+        command=_command(command),
+        config=config,
+        environment=_environment(folder / "env.json"),
+        samples=_samples(folder, matrix.tasks, images_per_task),
+    )
+
+
+def printable(text: str) -> str:
+    """The text without line breaks, control characters and broken surrogates: names are data.
+
+    >>> printable("a\\tb\\x00c")
+    'a b c'
+    """
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _printable_names(matrix: AccuracyMatrix) -> AccuracyMatrix:
+    value = matrix.to_json()
+    value["benchmark"] = printable(str(value["benchmark"]))
+    value["tasks"] = [printable(str(name)) for name in value["tasks"]]
+    return AccuracyMatrix.from_json(value)
+
+
+def _check_shape(matrix: AccuracyMatrix, folder: Path) -> None:
+    tasks = len(matrix.tasks)
+    rows = (matrix.zero_shot, *matrix.accuracy)
+    numbers = all(
+        isinstance(x, int | float) and 0 <= x <= 100 for row in rows for x in row
+    )  # NaN is refused too
+    if not tasks or len(rows) > tasks + 1 or any(len(r) != tasks for r in rows) or not numbers:
+        raise ValueError(
+            f"{folder / 'matrix.json'}: {tasks} tasks need {tasks} zero-shot accuracies and at "
+            f"most {tasks} rows of {tasks} accuracies, all percentages from 0 to 100."
+        )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold one JSON object.")
+    return value
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+
+
+def _yaml(text: str | None, path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text or "")
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not readable YAML: {error}") from None
+    return value if isinstance(value, dict) else {}
+
+
+def _method_of(settings: dict[str, Any]) -> str | None:
+    method = settings.get("method")
+    name = method.get("name") if isinstance(method, dict) else method
+    return name if isinstance(name, str) else None
+
+
+def _command(value: object) -> str | None:
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    return printable(value) if isinstance(value, str) else None
+
+
+def _environment(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    flat: dict[str, object] = {}
+    for key, value in _json(path).items():
+        flat.update(value if isinstance(value, dict) else {key: value})
+    return {printable(str(k)): printable(str(v)) for k, v in flat.items() if v is not None}
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a .jsonl file; a line cut off by a killed process is left out."""
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _train_steps(events: Sequence[dict[str, Any]]) -> tuple[TrainStep, ...]:
+    """Logged steps; of a step that was repeated after a resume, the last one counts."""
+    steps: dict[tuple[str, int], TrainStep] = {}
+    for event in events:
+        losses, step = event.get("losses"), event.get("step")
+        if event.get("stage") != "train" or not isinstance(losses, dict) or step is None:
+            continue
+        task = printable(str(event.get("task")))
+        rate = event.get("images_per_second")
+        steps[task, int(step)] = TrainStep(
+            task=task,
+            step=int(step),
+            losses={
+                printable(str(name)): float(value)
+                for name, value in losses.items()
+                if isinstance(value, int | float) and math.isfinite(value)
+            },
+            images_per_second=float(rate) if isinstance(rate, int | float) else None,
+        )
+    return tuple(steps.values())
+
+
+def _seconds(summary: object, events: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Seconds per stage from the summary; of an unfinished run, what its events tell."""
+    seconds: dict[str, float] = {}
+    if isinstance(summary, dict):
+        seconds = {str(k): float(v) for k, v in summary.items() if isinstance(v, int | float)}
+    else:
+        for event in events:
+            stage, value = str(event.get("stage")), event.get("seconds")
+            if isinstance(value, int | float):
+                seconds[stage] = seconds.get(stage, 0.0) + float(value)
+    known = [stage for stage in STAGES if stage in seconds]
+    others = sorted(set(seconds) - set(known))
+    return {printable(stage): seconds[stage] for stage in (*known, *others)}
+
+
+def _samples(
+    folder: Path, tasks: Sequence[str], count: int
+) -> dict[str, tuple[SyntheticImage, ...]]:
+    found: dict[str, tuple[SyntheticImage, ...]] = {}
+    for task_folder in sorted((folder / "tasks").glob("[0-9]*-*")) if count else ():
+        position = int(task_folder.name.split("-")[0]) - 1
+        images = [
+            image
+            for manifest in sorted((task_folder / "synthetic").rglob("manifest.jsonl"))
+            for image in _painted(manifest)
+        ]
+        if images and 0 <= position < len(tasks):
+            stride = max(1, len(images) / count)
+            picked = (images[int(i * stride)] for i in range(min(count, len(images))))
+            found[tasks[position]] = tuple(picked)
+    return found
+
+
+def _painted(manifest: Path) -> Iterator[SyntheticImage]:
+    home = manifest.parent.resolve()
+    for line in _json_lines(manifest):
+        if line.get("black") or not isinstance(line.get("file"), str):
+            continue
+        path = (home / line["file"]).resolve()
+        if path.is_relative_to(home) and path.is_file():  # a manifest names only its neighbours
+            yield SyntheticImage(path, printable(str(line.get("prompt", ""))))

@@ -1,0 +1,203 @@
+"""The tables of a report, and of the documentation: metrics, metrics per task, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gift import metrics
+from gift.report.groups import METRICS, Comparison, Estimate, Group, compare
+from gift.report.read import STAGES, read_run
+from gift.report.table import MISSING, Cell, Table
+
+ZERO_SHOT = "Zero-shot"
+TITLES = {"transfer": "Transfer", "avg": "Avg.", "last": "Last", "forgetting": "Forgetting"}
+LOWER_IS_BETTER = ("forgetting",)
+
+PerTask = Callable[..., metrics.Array]
+PER_TASK: dict[str, PerTask] = {
+    "transfer": metrics.transfer_per_task,
+    "avg": metrics.average_per_task,
+    "last": metrics.last_per_task,
+}
+
+
+def metrics_markdown(folders: Sequence[Path], labels: Sequence[str] | None = None) -> str:
+    """The table of Transfer, Avg., Last and Forgetting for result or run folders, as Markdown.
+
+    Each folder needs ``matrix.json``; ``summary.json`` gives the method and the seed.
+    """
+    return metrics_table(compare([read_run(path) for path in folders], labels)).markdown()
+
+
+def per_task_markdown(
+    folders: Sequence[Path], metric: str = "last", labels: Sequence[str] | None = None
+) -> str:
+    """The per-task columns of ``transfer``, ``avg`` or ``last`` for result folders, as Markdown."""
+    if metric not in PER_TASK:
+        raise ValueError(f"metric must be one of {', '.join(PER_TASK)}; got {metric!r}.")
+    comparison = compare([read_run(path) for path in folders], labels)
+    return per_task_table(comparison, metric).markdown()
+
+
+def metrics_table(comparison: Comparison) -> Table:
+    """One row per method and a zero-shot row above them. Percent; Forgetting in points."""
+    columns = [_column(comparison, name) for name in METRICS]
+    zero = comparison.zero_shot_metrics
+    zero_row = [
+        Cell(MISSING)
+        if name in LOWER_IS_BETTER
+        else _number(Estimate.of([v for v in [getattr(zero, name)] if v is not None]))
+        for name in METRICS
+    ]
+    rows = [(Cell(ZERO_SHOT), *zero_row, Cell(MISSING))]
+    for i, group in enumerate(comparison.groups):
+        rows.append((_name(group), *(column[i] for column in columns), Cell(str(len(group.used)))))
+    arrows = ["↓" if name in LOWER_IS_BETTER else "↑" for name in METRICS]
+    titles = [f"{TITLES[name]} {arrow}" for name, arrow in zip(METRICS, arrows, strict=True)]
+    return Table(
+        name="metrics",
+        title="Transfer, Avg., Last and Forgetting",
+        header=("Method", *titles, "Runs"),
+        rows=tuple(rows),
+        notes=_dagger_note(comparison),
+    )
+
+
+def per_task_table(comparison: Comparison, metric: str) -> Table:
+    """``transfer``, ``avg`` or ``last`` of every task, and their mean. Percent."""
+    per_task = PER_TASK[metric]
+    estimates = []
+    for group in comparison.groups:
+        runs = [per_task(m, partial=True) for m in group.matrices if len(m)]
+        columns = [
+            Estimate.of([float(run[j]) for run in runs if not np.isnan(run[j])])
+            for j in range(len(comparison.tasks))
+        ]
+        estimates.append([*columns, group.metric(metric)])
+    zero = per_task(metrics.zero_shot_matrix(comparison.zero_shot))
+    zero_mean = getattr(comparison.zero_shot_metrics, metric)
+    zero_row = [
+        Cell(MISSING) if v is None or np.isnan(v) else _number(Estimate(float(v)))
+        for v in (*zero, zero_mean)
+    ]
+    columns_of_cells = [
+        _best([row[j] for row in estimates], comparison.groups, lower=False)
+        for j in range(len(comparison.tasks) + 1)
+    ]
+    rows = [(Cell(ZERO_SHOT), *zero_row)]
+    for i, group in enumerate(comparison.groups):
+        rows.append((_name(group), *(column[i] for column in columns_of_cells)))
+    return Table(
+        name=f"{metric}-per-task",
+        title=f"{TITLES[metric]} of each task",
+        header=("Method", *comparison.tasks, "Mean"),
+        rows=tuple(rows),
+        notes=_dagger_note(comparison),
+    )
+
+
+def matrix_table(comparison: Comparison, group: Group, name: str) -> Table:
+    """A method's accuracy matrix, mean over its runs, in percent; one row per learned task."""
+    zero_row = [_number(Estimate(value)) for value in comparison.zero_shot]
+    rows = [(Cell(ZERO_SHOT), *zero_row)]
+    for i in range(group.used[0].learned):
+        columns = range(len(comparison.tasks))
+        cells = (_number(Estimate.of(group.matrices[:, i, j].tolist())) for j in columns)
+        rows.append((Cell(comparison.tasks[i]), *cells))
+    title = f"Accuracy matrix of {group.label}"
+    return Table(name, title, ("After learning", *comparison.tasks), tuple(rows))
+
+
+def costs_table(comparison: Comparison) -> Table:
+    """Time per stage and the largest memory of every method."""
+    stages = stages_of(comparison)
+    rows = tuple(
+        (
+            _name(group),
+            *(_quantity(group.seconds(stage), duration) for stage in stages),
+            _quantity(group.peak_memory_mb, megabytes),
+        )
+        for group in comparison.groups
+    )
+    header = ("Method", *(stage.capitalize() for stage in stages), "Peak memory")
+    notes = ("In CSV, times are seconds and memory is megabytes.",)
+    return Table("costs", "Time and memory", header, rows, notes)
+
+
+def stages_of(comparison: Comparison) -> tuple[str, ...]:
+    """Every stage that some run has a time for."""
+    runs = [run for group in comparison.groups for run in group.used]
+    found = dict.fromkeys(stage for run in runs for stage in run.seconds)
+    others = tuple(stage for stage in found if stage not in STAGES)
+    return (*others, *(stage for stage in STAGES if stage in found))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.25), duration(42), duration(600), duration(9000)
+    ('0.25 s', '42.0 s', '10.0 min', '2.5 h')
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def megabytes(value: float) -> str:
+    """Megabytes for people.
+
+    >>> megabytes(612.3), megabytes(20480)
+    ('612 MB', '20.0 GB')
+    """
+    return f"{value:.0f} MB" if value < 10_000 else f"{value / 1024:.1f} GB"
+
+
+def _column(comparison: Comparison, name: str) -> list[Cell]:
+    estimates = [group.metric(name) for group in comparison.groups]
+    return _best(estimates, comparison.groups, lower=name in LOWER_IS_BETTER)
+
+
+def _best(
+    estimates: Sequence[Estimate | None], groups: Sequence[Group], *, lower: bool
+) -> list[Cell]:
+    """The cells of a column; best among finished methods, ties at the printed digit included."""
+    known = [
+        round(e.mean, 1) for e, group in zip(estimates, groups, strict=True) if e and group.complete
+    ]
+    best = (min(known) if lower else max(known)) if len(known) > 1 else None
+    return [
+        Cell(
+            _number(e).text,
+            e,
+            best=group.complete and e is not None and round(e.mean, 1) == best,
+        )
+        for e, group in zip(estimates, groups, strict=True)
+    ]
+
+
+def _number(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(MISSING)
+    text = f"{estimate.mean:.1f}"
+    if estimate.spread is not None:
+        text += f" ± {estimate.spread:.1f}"
+    return Cell(text.replace("-0.0", "0.0"), estimate)
+
+
+def _quantity(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
+    return Cell(show(estimate.mean) if estimate else MISSING, estimate)
+
+
+def _name(group: Group) -> Cell:
+    return Cell(group.label if group.complete else f"{group.label} †")
+
+
+def _dagger_note(comparison: Comparison) -> tuple[str, ...]:
+    if len(comparison.complete) == len(comparison.groups):
+        return ()
+    return ("† unfinished: the numbers are those of the tasks learned so far.",)

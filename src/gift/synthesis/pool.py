@@ -1,0 +1,75 @@
+"""Which images are to be painted before a task: the pool of prompts and the draw from it.
+
+Wu et al., "Synthetic Data is an Elegant GIFT for Continual Vision-Language Models", section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gift.records import LabelSpace, fill
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """Image ``index`` (from 1) of a set: what to paint and the seed of its noise."""
+
+    index: int
+    prompt: str
+    seed: int
+
+
+def build_pool(
+    base: Sequence[str],
+    seen: Sequence[LabelSpace],
+    *,
+    base_template: str = "a photo of a {}.",
+) -> tuple[str, ...]:
+    """The prompts that task t draws from: general names and those of tasks 1 .. t-1.
+
+    It is a multiset: a name that several lists share counts once in each of them. Every task's
+    names stand in its own first template.
+
+    Args:
+        base: General class names, repeated ones included.
+        seen: The tasks learned so far, *without* the one about to be learned.
+        base_template: Template of the general names.
+    """
+    prompts = [fill(base_template, name) for name in base]
+    for labels in seen:
+        prompts += labels.prompts
+    return tuple(prompts)
+
+
+def plan(pool: Sequence[str], *, task_index: int, count: int, seed: int = 42) -> list[PlannedImage]:
+    """Draw prompts uniformly with replacement; smaller sets are prefixes of larger ones.
+
+    Image j of task t (both from 1) has the seed j + 100000 (t - 2) + 10^7 G, where G is ``seed``.
+
+    Args:
+        pool: Prompts, see :func:`build_pool`.
+        task_index: t, from 1.
+        count: Number of images.
+        seed: G, from 0.
+
+    Raises:
+        ValueError: an empty pool, or a number out of range.
+    """
+    if not pool:
+        raise ValueError("no class names to paint: give general class names, at least one.")
+    if task_index < 1 or count < 1 or seed < 0:
+        raise ValueError(
+            f"task_index = {task_index} and count = {count} must be 1 or more, seed = {seed} 0 or "
+            "more."
+        )
+    # Deviation: the sampler is seeded per task, where the published one runs on through all tasks,
+    # so that sets of different size are nested at every task.
+    rng = np.random.default_rng([seed, task_index, *b"prompts"])
+    first_seed = 100_000 * (task_index - 2) + 10**7 * seed
+    return [
+        PlannedImage(index, pool[choice], first_seed + index)
+        for index, choice in enumerate(rng.integers(len(pool), size=count).tolist(), start=1)
+    ]

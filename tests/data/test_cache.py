@@ -1,0 +1,108 @@
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gift.data import ImageFiles, check_images, default_home, pixels
+
+
+def transform(image):
+    return np.asarray(image.resize((4, 4)))
+
+
+def forbidden(image):
+    raise AssertionError("must come from the cache")
+
+
+@pytest.fixture
+def images(tmp_path):
+    for i in range(5):
+        Image.new("RGB", (6, 6), (i, 0, 40 * i)).save(tmp_path / f"{i}.png")
+    return ImageFiles(tuple(tmp_path / f"{i}.png" for i in range(5)), (0,) * 5)
+
+
+def test_pixels_are_the_transformed_images_and_stay(images, tmp_path):
+    seen = []
+    cache = tmp_path / "deep/cache"
+    found = pixels(images, transform, "4", cache, lambda *step: seen.append(step))
+    assert isinstance(found, np.memmap)
+    assert (found.shape, found.dtype) == ((5, 4, 4, 3), np.uint8)
+    np.testing.assert_array_equal(found, [transform(images[i]) for i in range(5)])
+    assert seen[-1] == ("decode", 5, 5)
+    np.testing.assert_array_equal(pixels(images, forbidden, "4", cache), found)
+    with pytest.raises(AssertionError, match="cache"):
+        pixels(images, forbidden, "other", cache)
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("keep", [0, 50, 200])
+def test_damaged_cache_is_made_again(images, tmp_path, keep):
+    cache = tmp_path / "cache"
+    good = np.array(pixels(images, transform, "4", cache))
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:keep])
+    np.testing.assert_array_equal(pixels(images, transform, "4", cache), good)
+
+
+def test_changed_image_is_noticed(images, tmp_path):
+    pixels(images, transform, "4", tmp_path)
+    Image.new("RGB", (6, 6), (200, 0, 0)).save(images.files[0])
+    os.utime(images.files[0], (1, 1))
+    changed = ImageFiles(images.files, images.labels)
+    assert pixels(changed, transform, "4", tmp_path)[0, 0, 0, 0] == 200
+
+
+def test_unreadable_image_leaves_nothing_behind(images, tmp_path):
+    images.files[3].write_bytes(b"no image")
+    with pytest.raises(OSError, match=r"3\.png cannot be read"):
+        pixels(images, transform, "4", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_unwritable_cache_says_what_to_do(images, tmp_path):
+    (tmp_path / "cache").touch()
+    with pytest.raises(OSError, match="GIFT_HOME"):
+        pixels(images, transform, "4", tmp_path / "cache")
+    with pytest.raises(OSError, match="GIFT_HOME"):
+        check_images(images, cache=tmp_path / "cache")
+
+
+def test_full_disk_says_what_to_do(images, tmp_path, monkeypatch):
+    def full(file, header):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    with pytest.raises(OSError, match=r"No space left on device.*free some space"):
+        pixels(images, transform, "4", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("GIFT_HOME", str(tmp_path))
+    assert default_home() == tmp_path
+    monkeypatch.delenv("GIFT_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_home() == tmp_path / "gift"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_home() == Path.home() / ".cache/gift"
+
+
+def test_check_names_all_unreadable_images_at_once(images, tmp_path):
+    for i in (1, 4):
+        images.files[i].write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"(?s)^2 unreadable.*1\.png.*4\.png") as caught:
+        check_images(images, cache=tmp_path / "cache")
+    assert "more" not in str(caught.value)
+    many = images.select([1] * 30)
+    with pytest.raises(ValueError, match=r"(?s)^30 unreadable.*and 10 more$"):
+        check_images(many, cache=tmp_path / "cache")
+
+
+def test_check_is_remembered(images, tmp_path):
+    seen = []
+    for _ in range(2):
+        check_images(images, cache=tmp_path / "c", progress=lambda *step: seen.append(step))
+    assert seen == [("check", 5, 5)]

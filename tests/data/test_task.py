@@ -1,0 +1,92 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gift.data import ImageFiles, Task
+from gift.data.task import split
+
+
+@pytest.fixture
+def root(tmp_path):
+    for folder, count in (("blue_circle", 5), ("red_square", 2)):
+        (tmp_path / "shapes" / folder).mkdir(parents=True)
+        for i in range(count):
+            (tmp_path / "shapes" / folder / f"{i}.png").touch()
+    return tmp_path / "shapes"
+
+
+def test_flat_folder_is_trained_and_evaluated_on(root):
+    task = Task.from_folder(root)
+    assert (task.name, task.labels.classnames) == ("shapes", ("blue circle", "red square"))
+    assert task.test is None
+    assert task.evaluation is task.train
+
+
+def test_split_folder_is_evaluated_on_its_test_part(root):
+    root.rename(root.parent / "train")
+    (root.parent / "test/blue_circle").mkdir(parents=True)
+    (root.parent / "test/red_square").mkdir(parents=True)
+    (root.parent / "test/blue_circle/9.png").touch()
+    (root.parent / "test/red_square/9.png").touch()
+    task = Task.from_folder(root.parent, name="mine")
+    assert task.name == "mine"
+    assert task.evaluation is task.test
+    assert len(task.test) == 2
+    with pytest.raises(ValueError, match="test/ folder already"):
+        Task.from_folder(root.parent, test_fraction=0.5)
+
+
+@pytest.mark.parametrize("names", [("B", "R"), {"red_square": "R", "blue_circle": "B"}])
+def test_given_class_names(root, names):
+    assert Task.from_folder(root, classnames=names).labels.classnames == ("B", "R")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classnames": ("B",)}, "2 class folders, but 1 class names"),
+        ({"classnames": {"red_squar": "R"}}, "Did you mean 'red_square'"),
+        ({"classnames": {"red_square": "R"}}, "no class name for the folders blue_circle"),
+        ({"classnames": ("B", "B")}, "repeated"),
+        ({"classnames": ("B", " ")}, "empty"),
+        ({"templates": ("a photo",)}, "no '{}'"),
+        ({"test_fraction": 1.0}, "between 0 and 1"),
+    ],
+)
+def test_refused(root, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Task.from_folder(root, **arguments)
+
+
+def test_a_class_with_one_image_cannot_be_split(root):
+    (root / "red_square/1.png").unlink()
+    with pytest.raises(ValueError, match=r"red_square has one image"):
+        Task.from_folder(root, test_fraction=0.5)
+
+
+@given(
+    sizes=st.lists(st.integers(2, 12), min_size=1, max_size=4),
+    fraction=st.floats(0.001, 0.999),
+    seed=st.integers(0, 99),
+)
+def test_split_is_a_seeded_partition_per_class(tmp_path_factory, sizes, fraction, seed):
+    root = tmp_path_factory.getbasetemp()
+    labels = tuple(label for label, size in enumerate(sizes) for _ in range(size))
+    images = ImageFiles(tuple(root / str(i) for i in range(len(labels))), labels)
+    rest, taken = split(images, fraction, seed)
+    assert (rest, taken) == split(images, fraction, seed)
+    assert sorted(rest.files + taken.files) == sorted(images.files)
+    for label, size in enumerate(sizes):
+        assert abs(taken.labels.count(label) - fraction * size) <= 1
+        assert 0 < taken.labels.count(label) < size
+
+
+def test_images_added_to_one_class_leave_the_others_alone(root):
+    before = Task.from_folder(root, test_fraction=0.4)
+    (root / "red_square/7.png").touch()
+    after = Task.from_folder(root, test_fraction=0.4)
+
+    def blue(task):
+        return [path for path in task.test.files if path.parent.name == "blue_circle"]
+
+    assert blue(before) == blue(after)

@@ -1,0 +1,176 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+from PIL import Image
+
+from gift.report import ReportFiles, write_report
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Balanced(HTMLParser):
+    """Fails where tags do not close, and collects what the page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(page: Path) -> Balanced:
+    parser = Balanced()
+    parser.feed(page.read_text(encoding="utf-8"))
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture
+def report(make_run: Any, tmp_path: Path) -> ReportFiles:
+    runs = [
+        make_run("g1", seed=1),
+        make_run("g2", seed=2, shift=2.0),
+        make_run("f", method="fine & <b>tune</b>", shift=-10.0),
+        make_run("l", method="lwf", accuracy=[[70.0, 45.0, 30.0]], finished=False),
+    ]
+    make_run.paint(runs[0])
+    make_run.paint(runs[0], task="02-x", size=200)
+    return write_report(runs, tmp_path / "report")
+
+
+def test_page_is_whole_and_opens_offline(report: ReportFiles) -> None:
+    text = report.page.read_text(encoding="utf-8")
+    attributes = parsed(report.page).attributes
+    links = [
+        value for _, key, value in attributes if key in ("src", "href", "xlink:href", "action")
+    ]
+    assert links
+    assert all(value.startswith(("#", "data:image/")) for value in links)
+    assert not re.search(r"url\((?!#)|@import|<link", text)
+    ids = [value for _, key, value in attributes if key == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for value in links if value.startswith("#")} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
+
+
+def test_names_are_data(report: ReportFiles) -> None:
+    text = report.page.read_text(encoding="utf-8")
+    assert text.count("<script>") == 1
+    assert "<b>tune" not in text
+    assert "<i>0" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "50 $ &amp; more_{}" in text
+    captions = [value for tag, key, value in parsed(report.page).attributes if key == "alt"]
+    assert 'a "photo" of <i>0</i>' in captions
+
+
+def test_page_says_what_happened(report: ReportFiles) -> None:
+    text = report.page.read_text(encoding="utf-8")
+    assert "gift kept most: 85.3 %" in text
+    assert "lwf, seed 1: 1 of 3 tasks learned" in text
+    sections = re.findall(r'<section id="(\w+)">', text)
+    assert sections == [
+        "metrics", "sequence", "matrices", "training", "synthetic", "time", "setup"
+    ]  # fmt: skip
+    assert "lr: 0.001 # &lt;b&gt;" in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_figures_follow_the_theme(report: ReportFiles) -> None:
+    text = report.page.read_text(encoding="utf-8")
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert "var(--series-1)" in drawn
+    assert "var(--ink)" in drawn
+    assert "var(--below)" in drawn
+    assert not re.findall(r"#[0-9a-f]{6}\b", drawn)
+
+
+def test_small_images_stay_sharp_and_large_ones_shrink(report: ReportFiles) -> None:
+    text = report.page.read_text(encoding="utf-8")
+    assert text.count('class="pixelated"') == 6
+    assert text.count("data:image/png;base64") == 6
+    assert text.count("data:image/jpeg;base64") == 6
+
+
+def test_files(report: ReportFiles) -> None:
+    folder = report.page.parent
+    names = ["accuracy-fine-b-tune-b", "accuracy-gift", "accuracy-lwf"]
+    figures = sorted(["accuracy-over-sequence", *names, "losses", "costs"])
+    assert sorted(p.name for p in (folder / "figures").iterdir()) == sorted(
+        f"{name}.{suffix}" for name in figures for suffix in ("pdf", "png")
+    )
+    tables = ["metrics", "transfer-per-task", "avg-per-task", "last-per-task", *names, "costs"]
+    assert sorted(p.name for p in (folder / "tables").iterdir()) == sorted(
+        f"{name}.{suffix}" for name in tables for suffix in ("md", "csv", "tex")
+    )
+    written = sorted(p for p in folder.rglob("*") if p.is_file())
+    assert sorted([report.page, *report.figures, *report.tables]) == written
+    with Image.open(folder / "figures" / "accuracy-gift.png") as image:
+        assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_result_folder_alone(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a", only_results=True)
+    (run / "summary.json").unlink()
+    page = write_report([run], tmp_path / "out", title="My <title>").page
+    text = page.read_text(encoding="utf-8")
+    parsed(page)
+    assert "My &lt;title&gt;" in text
+    assert re.findall(r'<section id="(\w+)">', text) == ["metrics", "sequence", "matrices", "setup"]
+
+
+@pytest.mark.parametrize("shown", ["nothing learned", "single task", "many tasks"])
+def test_sizes(make_run: Any, tmp_path: Path, shown: str) -> None:
+    n = 20 if shown == "many tasks" else 1
+    row = [50.0] * n
+    run = make_run(
+        "a",
+        tasks=[f"t{i}" for i in range(n)],
+        zero_shot=row,
+        accuracy=[] if shown == "nothing learned" else [row] * n,
+        only_results=True,
+    )
+    parsed(write_report([run], tmp_path / "out").page)
+
+
+def test_same_runs_same_bytes_and_no_global_effects(make_run: Any, tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    run = make_run("a")
+    first, second = (write_report([run], tmp_path / name) for name in ("x", "y"))
+    assert first.page.read_bytes() == second.page.read_bytes()
+    for a, b in zip(first.figures, second.figures, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    assert dict(mpl.rcParams) == before
+
+
+def test_broken_pictures_are_left_out(make_run: Any, tmp_path: Path) -> None:
+    run = make_run("a")
+    (make_run.paint(run, count=2) / "0.png").write_bytes(b"not an image")
+    text = write_report([run], tmp_path / "out").page.read_text(encoding="utf-8")
+    assert text.count("data:image/png") == 1
+
+
+def test_more_methods_than_colours(make_run: Any, tmp_path: Path) -> None:
+    runs = [make_run(f"m{i}", method=f"m{i}", only_results=True) for i in range(10)]
+    parsed(write_report(runs, tmp_path / "out").page)
+
+
+def test_writes_nothing_when_refused(make_run: Any, tmp_path: Path) -> None:
+    runs = [make_run("a"), make_run("b", benchmark="other")]
+    with pytest.raises(ValueError, match="benchmark differs"):
+        write_report(runs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

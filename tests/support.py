@@ -1,0 +1,55 @@
+"""Small made-up data that several tests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from gift.records import LabelSpace
+
+
+@dataclass(frozen=True)
+class NoiseImages:
+    """Labelled images of coloured noise, always the same."""
+
+    count: int
+    classes: int
+    size: int = 40
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Image.Image:
+        rng = np.random.default_rng([self.seed, index])
+        colour = np.random.default_rng([9, self.labels[index]]).integers(0, 200, 3)
+        noise = rng.integers(0, 55, (self.size, self.size, 3))
+        return Image.fromarray((colour + noise).astype(np.uint8))
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        return tuple(index % self.classes for index in range(self.count))
+
+    @property
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+def words(name: str, classes: int = 3) -> LabelSpace:
+    """A label space with short class names."""
+    names = tuple(f"{name} {letter}" for letter in "abcdefgh"[:classes])
+    return LabelSpace(name, names, ("a photo of a {}.", "the picture of {}"))
+
+
+def write_folder(folder, classes=("red", "green"), count=4, size=20, seed=0):
+    """An image folder with one sub-folder per class."""
+    for label, name in enumerate(classes):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            rng = np.random.default_rng([seed, label, index])
+            pixels = np.full((size, size, 3), 40 * label) + rng.integers(0, 50, (size, size, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
+    return folder

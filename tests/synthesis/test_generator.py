@@ -1,0 +1,217 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from gift.synthesis import DiffusersGenerator, ImageStore, build_pool
+
+PROMPTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a cat.", "the sea"]
+SEEDS = [11, 12, 13, 14]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_clip_folder, tiny_clip_config):
+    """A random Stable Diffusion with the true architecture: 8x8 latents, 16x16 images."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("pipelines") / "tiny-sd"
+    channels = {"block_out_channels": (8, 16), "norm_num_groups": 4}
+    with torch.random.fork_rng():
+        pipeline = StableDiffusionPipeline(
+            unet=UNet2DConditionModel(
+                sample_size=8,
+                layers_per_block=1,
+                cross_attention_dim=32,
+                attention_head_dim=4,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                **channels,
+            ),
+            vae=AutoencoderKL(
+                latent_channels=4,
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                **channels,
+            ),
+            text_encoder=CLIPTextModel(CLIPTextConfig(**tiny_clip_config.text_config.to_dict())),
+            tokenizer=CLIPTokenizer.from_pretrained(tiny_clip_folder),
+            scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generator(folder):
+    return DiffusersGenerator.from_pretrained(folder, steps=3)
+
+
+def test_latents_do_not_depend_on_the_batch(generator):
+    together = generator.run(PROMPTS, SEEDS, output_type="latent")
+    assert together.shape == (4, 4, 8, 8)
+    pairs = torch.cat(
+        [generator.run(PROMPTS[i : i + 2], SEEDS[i : i + 2], output_type="latent") for i in (0, 2)]
+    )
+    torch.testing.assert_close(pairs, together, rtol=0, atol=0)
+
+
+def test_images_do_not_depend_on_the_batch(generator):
+    together = generator.paint(PROMPTS, SEEDS)
+    for prompt, seed, image in zip(PROMPTS, SEEDS, together, strict=True):
+        (alone,) = generator.paint([prompt], [seed])
+        difference = np.asarray(alone, dtype=int) - np.asarray(image, dtype=int)
+        assert np.abs(difference).max() <= 1
+        assert image.size == (16, 16)
+
+
+def test_prompt_and_seed_decide_the_image(generator):
+    cat, dog = generator.run(PROMPTS[:2], [11, 11], output_type="latent")
+    other = generator.run(PROMPTS[:1], [12], output_type="latent")[0]
+    assert not torch.equal(cat, dog)
+    assert not torch.equal(cat, other)
+
+
+@pytest.mark.parametrize("guidance", [7.5, 1.0])
+def test_embeddings_equal_passing_the_prompts(folder, guidance):
+    generator = DiffusersGenerator.from_pretrained(folder, steps=3, guidance=guidance)
+    plain = generator.pipeline(
+        PROMPTS,
+        num_inference_steps=3,
+        guidance_scale=guidance,
+        generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS],
+        output_type="latent",
+    ).images
+    torch.testing.assert_close(
+        generator.run(PROMPTS, SEEDS, output_type="latent"), plain, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_each_distinct_prompt_is_encoded_once(folder, monkeypatch):
+    generator = DiffusersGenerator.from_pretrained(folder, steps=1)
+    encoded = []
+    encode = generator.pipeline.encode_prompt
+
+    def counting(prompt, *arguments, **values):
+        encoded.extend([prompt] if prompt is not None else [])
+        return encode(prompt, *arguments, **values)
+
+    monkeypatch.setattr(generator.pipeline, "encode_prompt", counting)
+    generator.paint(PROMPTS, SEEDS)
+    generator.paint(PROMPTS, SEEDS)
+    assert sorted(encoded) == ["", "a photo of a cat.", "a photo of a dog.", "the sea"]
+
+
+@pytest.mark.parametrize("scheduler", ["pndm", "ddim", "dpmpp", "euler"])
+def test_schedulers(folder, scheduler, recwarn):
+    generator = DiffusersGenerator.from_pretrained(folder, steps=2, scheduler=scheduler)
+    (image,) = generator.paint(["a photo of a cat."], [1])
+    assert image.getbbox() is not None
+    assert isinstance(generator.pipeline.scheduler, EulerDiscreteScheduler) == (
+        scheduler == "euler"
+    )
+
+
+def test_dtype(folder):
+    generator = DiffusersGenerator.from_pretrained(folder, steps=1, dtype=torch.bfloat16)
+    assert generator.run(["x"], [1], output_type="latent").dtype == torch.bfloat16
+
+
+def test_identity_needs_no_loading_and_no_place(folder, tmp_path):
+    def identity(path=folder, **values):
+        generator = DiffusersGenerator.from_pretrained(path, **values)
+        found = json.dumps(generator.identity)
+        assert "pipeline" not in vars(generator)
+        return found
+
+    (tmp_path / "moved").symlink_to(folder)
+    assert identity() == identity(tmp_path / "moved") == identity(batch_size=3)
+    others = [{"steps": 4}, {"guidance": 2.0}, {"scheduler": "ddim"}, {"dtype": torch.float16}]
+    assert len({identity(), *(identity(**values) for values in others)}) == 5
+    assert "hub/name" in identity("hub/name")
+
+
+def test_identity_follows_the_files(folder, tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    before = DiffusersGenerator.from_pretrained(tmp_path).identity
+    (tmp_path / "weights.safetensors").write_bytes(b"1")
+    between = DiffusersGenerator.from_pretrained(tmp_path).identity
+    (tmp_path / "weights.safetensors").write_bytes(b"2")
+    assert before != between != DiffusersGenerator.from_pretrained(tmp_path).identity != before
+
+
+def test_half_precision_on_a_gpu_by_default():
+    assert DiffusersGenerator.from_pretrained("a/b", device="cuda").dtype == torch.float16
+    assert DiffusersGenerator.from_pretrained("a/b").dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps = 0"),
+        ({"batch_size": 0}, "batch_size = 0"),
+        ({"scheduler": "eular"}, "Did you mean 'euler'"),
+    ],
+)
+def test_refused(folder, values, message):
+    with pytest.raises(ValueError, match=message):
+        DiffusersGenerator.from_pretrained(folder, **values)
+
+
+def test_a_folder_without_a_pipeline(tmp_path, tiny_clip_folder):
+    with pytest.raises(ValueError, match=r"no model_index\.json"):
+        DiffusersGenerator.from_pretrained(tiny_clip_folder)
+    with pytest.raises(FileNotFoundError, match="not a folder"):
+        DiffusersGenerator.from_pretrained(tmp_path / "nowhere")
+
+
+def test_through_the_store(folder, tmp_path, capfd):
+    def fetch(root, count, batch_size):
+        generator = DiffusersGenerator.from_pretrained(folder, steps=2, batch_size=batch_size)
+        found = ImageStore(tmp_path / root).fetch(
+            build_pool(["cat", "dog"], []), generator=generator, task_index=1, count=count
+        )
+        return generator, [np.asarray(found[i], dtype=int) for i in range(count)]
+
+    _, small = fetch("one", 3, 3)
+    loaded, large = fetch("one", 5, 2)
+    unused, again = fetch("one", 4, 2)
+    assert "pipeline" in vars(loaded)
+    assert "pipeline" not in vars(unused)
+    _, other = fetch("two", 5, 5)
+    np.testing.assert_array_equal(large[:3], small)
+    np.testing.assert_array_equal(again, large[:4])
+    assert np.abs(np.array(other) - np.array(large)).max() <= 1
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_loading_is_silent_in_a_fresh_process(folder):
+    code = (
+        "from gift.synthesis import DiffusersGenerator\n"
+        f"DiffusersGenerator.from_pretrained({str(folder)!r}, steps=1).paint(['x'], [1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_pickled_weights_are_not_read(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    weights = tmp_path / "copy/unet/diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(OSError, match="safetensors"):
+        DiffusersGenerator.from_pretrained(tmp_path / "copy", steps=1).paint(["x"], [1])

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.published_step import fisher_weights
+
+from gift import consolidation
+
+NAMES = ("a.q_proj.weight", "a.k_proj.weight", "a.v_proj.weight", "a.fc.bias", "unreached")
+
+
+def toy(seed: int = 0, *, missing: bool = True):
+    """Parameters with gradients, and an anchor nearby."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    parameters = {name: torch.nn.Parameter(normal(3, 4)) for name in NAMES}
+    for size, parameter in enumerate(parameters.values(), start=1):
+        parameter.grad = size * normal(3, 4)
+    if missing:
+        parameters["unreached"].grad = None
+    anchor = {name: p.detach() + 0.1 * normal(3, 4) for name, p in parameters.items()}
+    return parameters, anchor
+
+
+def autograd_route(parameters, anchor, weights, factor):
+    """The gradient of the penalty by autograd, added to the gradients that are there."""
+    penalty = factor * sum(
+        (weights[name] * (p - anchor[name]).square()).sum() for name, p in parameters.items()
+    )
+    gradients = torch.autograd.grad(penalty, list(parameters.values()))
+    expected = {
+        name: g if p.grad is None else p.grad + g
+        for (name, p), g in zip(parameters.items(), gradients, strict=True)
+    }
+    return expected, penalty.detach()
+
+
+@given(st.integers(0, 2**31), st.floats(0, 10))
+@settings(deadline=None, max_examples=30)
+def test_adaptive_gradient_equals_autograd_with_the_slow_fisher(seed, weight):
+    parameters, anchor = toy(seed)
+    fisher = fisher_weights({name: p.grad for name, p in parameters.items()})
+    expected, penalty = autograd_route(parameters, anchor, fisher, weight)
+    groups = consolidation.normalization_groups(parameters)
+    value = consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=weight)
+    torch.testing.assert_close({n: p.grad for n, p in parameters.items()}, expected)
+    torch.testing.assert_close(value, penalty)
+
+
+@given(st.integers(0, 2**31), st.floats(0, 10))
+@settings(deadline=None, max_examples=30)
+def test_l2_gradient_equals_autograd(seed, weight):
+    parameters, anchor = toy(seed)
+    expected, penalty = autograd_route(parameters, anchor, dict.fromkeys(NAMES, 1.0), weight)
+    value = consolidation.add_l2_gradient(parameters, anchor, weight=weight)
+    torch.testing.assert_close({n: p.grad for n, p in parameters.items()}, expected)
+    torch.testing.assert_close(value, penalty)
+
+
+def test_fisher_spends_the_budget_of_l2():
+    parameters, _ = toy(missing=False)
+    groups = consolidation.normalization_groups(parameters)
+    fisher = consolidation.adaptive_fisher({n: p.grad for n, p in parameters.items()}, groups)
+    for group in groups:
+        total = sum(fisher[name].sum() for name in group)
+        assert total == pytest.approx(sum(fisher[name].numel() for name in group))
+
+
+def test_fisher_of_split_projections_is_that_of_the_fused_tensor():
+    parameters, _ = toy()
+    gradients = {n: p.grad for n, p in parameters.items()}
+    groups = consolidation.normalization_groups(parameters)
+    split = consolidation.adaptive_fisher(gradients, groups)
+    fused = torch.cat([gradients[name] for name in NAMES[:3]])
+    whole = consolidation.adaptive_fisher({"in_proj": fused}, [("in_proj",)])
+    torch.testing.assert_close(torch.cat([split[name] for name in NAMES[:3]]), whole["in_proj"])
+    alone = consolidation.adaptive_fisher(gradients, [(name,) for name in NAMES])
+    assert (alone[NAMES[0]] - split[NAMES[0]]).abs().max() > 0.1
+
+
+def test_fisher_does_not_feel_the_scale_of_the_loss():
+    parameters, anchor = toy()
+    groups = consolidation.normalization_groups(parameters)
+    before = {n: p.grad.clone() for n, p in parameters.items() if p.grad is not None}
+    consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=1.0)
+    pull = {n: parameters[n].grad - g for n, g in before.items()}
+    for name, gradient in before.items():
+        parameters[name].grad = 7 * gradient
+    consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=1.0)
+    scaled = {n: parameters[n].grad - 7 * g for n, g in before.items()}
+    torch.testing.assert_close(scaled, pull)
+
+
+def test_a_gradient_of_exactly_zero_gives_no_nan():
+    parameters, anchor = toy()
+    parameters["a.fc.bias"].grad.zero_()
+    groups = consolidation.normalization_groups(parameters)
+    consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=1.0)
+    assert not parameters["a.fc.bias"].grad.any()
+    assert all(torch.isfinite(p.grad).all() for p in parameters.values())
+
+
+def test_an_unreached_tensor_gets_the_floor():
+    parameters, anchor = toy()
+    groups = consolidation.normalization_groups(parameters)
+    consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=3.0)
+    away = (parameters["unreached"] - anchor["unreached"]).detach()
+    torch.testing.assert_close(parameters["unreached"].grad, 2 * 3.0 * 1e-6 * away)
+
+
+def test_the_penalty_leaves_no_graph():
+    parameters, anchor = toy()
+    groups = consolidation.normalization_groups(parameters)
+    value = consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=1.0)
+    assert value.grad_fn is None
+    assert all(p.grad.grad_fn is None for p in parameters.values())
+
+
+def test_the_floor_and_weight_zero_change_nothing_that_counts():
+    parameters, anchor = toy(missing=False)
+    before = {n: p.grad.clone() for n, p in parameters.items()}
+    groups = consolidation.normalization_groups(parameters)
+    consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=0.0)
+    consolidation.add_l2_gradient(parameters, anchor, weight=0.0)
+    torch.testing.assert_close({n: p.grad for n, p in parameters.items()}, before)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.published_step import pairing_targets, smoothed_cross_entropy, soft_cross_entropy
+
+from gift import losses
+
+shapes = st.tuples(st.integers(2, 6), st.integers(2, 6), st.integers(0, 2**31))
+
+
+def logits(rows: int, columns: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 5 * torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+
+
+@given(shapes, st.floats(0.5, 8))
+@settings(deadline=None, max_examples=30)
+def test_distillation_equals_the_plain_loop(shape, temperature):
+    teacher, student = logits(*shape), logits(*shape[:2], shape[2] + 1)
+    ours = losses.distillation(teacher, student, temperature=temperature)
+    torch.testing.assert_close(ours, soft_cross_entropy(teacher, student, temperature))
+
+
+@given(shapes, st.floats(0, 0.9))
+@settings(deadline=None, max_examples=30)
+def test_classification_with_probabilities_equals_the_plain_loop(shape, smoothing):
+    student, target = logits(*shape), logits(*shape[:2], shape[2] + 1).softmax(1)
+    ours = losses.classification(student, target, smoothing=smoothing)
+    torch.testing.assert_close(ours, smoothed_cross_entropy(student, target, smoothing))
+
+
+def test_distillation_from_itself_has_no_gradient():
+    student = logits(5, 7, 0).requires_grad_()
+    losses.distillation(student.detach(), student).backward()
+    assert student.grad.abs().max() < 1e-15
+
+
+def test_distillation_has_the_gradient_of_forward_kl_and_not_of_the_reverse():
+    teacher, student = logits(5, 7, 0), logits(5, 7, 1).requires_grad_()
+    (ours,) = torch.autograd.grad(losses.distillation(teacher, student), student)
+
+    def kl(p, q):
+        p, q = (p / 2).softmax(1), (q / 2).softmax(1)
+        return 4 * (p * (p.log() - q.log())).sum(1).mean()
+
+    (forward,) = torch.autograd.grad(kl(teacher, student), student)
+    (reverse,) = torch.autograd.grad(kl(student, teacher), student)
+    torch.testing.assert_close(ours, forward)
+    assert (ours - reverse).abs().max() > 1e-3
+
+
+def test_swapping_teacher_and_student_changes_the_loss():
+    a, b = logits(5, 5, 0), logits(5, 5, 1)
+    assert losses.contrastive_distillation(a, b) != losses.contrastive_distillation(b, a)
+
+
+def test_the_teacher_gets_no_gradient():
+    teacher, student = logits(4, 4, 0).requires_grad_(), logits(4, 4, 1).requires_grad_()
+    losses.contrastive_distillation(teacher, student).backward()
+    assert teacher.grad is None
+
+
+def test_a_losses_batch_is_not_the_mean_of_its_halves():
+    teacher, student = logits(8, 8, 0), logits(8, 8, 1)
+    whole = losses.contrastive_distillation(teacher, student)
+    halves = [
+        losses.contrastive_distillation(teacher[i : i + 4, i : i + 4], student[i : i + 4, i : i + 4])
+        for i in (0, 4)
+    ]
+    assert abs(whole - sum(halves) / 2) > 1e-3
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=9))
+@settings(deadline=None)
+def test_equal_captions_share_the_mass(captions):
+    targets = losses.alignment_targets(torch.tensor(captions), dtype=torch.float64)
+    torch.testing.assert_close(targets, pairing_targets(captions))
+    torch.testing.assert_close(targets.sum(1), torch.ones(len(captions), dtype=torch.float64))
+    torch.testing.assert_close(targets, targets.T)
+
+
+def test_alignment_without_duplicates_and_smoothing_is_twice_the_clip_loss():
+    student = logits(6, 6, 0)
+    targets = losses.alignment_targets(torch.arange(6), dtype=torch.float64)
+    ours = losses.image_text_alignment(student, targets, smoothing=0.0)
+    labels = torch.arange(6)
+    rows = torch.nn.functional.cross_entropy(student, labels)
+    columns = torch.nn.functional.cross_entropy(student.T, labels)
+    torch.testing.assert_close(ours, 2 * (rows + columns) / 2)
+
+
+def test_alignment_smooths_over_the_columns():
+    student = logits(6, 6, 0)
+    targets = losses.alignment_targets(torch.tensor([0, 1, 0, 2, 3, 4]), dtype=torch.float64)
+    ours = losses.image_text_alignment(student, targets, smoothing=0.2)
+    slow = smoothed_cross_entropy(student, targets, 0.2) + smoothed_cross_entropy(
+        student.T, targets, 0.2
+    )
+    torch.testing.assert_close(ours, slow)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_similarity_is_the_scaled_cosine(scale):
+    images, texts = logits(3, 4, 0), logits(5, 4, 1)
+    images, texts = (torch.nn.functional.normalize(x, dim=1) for x in (images, texts))
+    ours = losses.similarity(images, texts, scale)
+    assert ours.shape == (3, 5)
+    torch.testing.assert_close(ours[1, 2], scale * torch.dot(images[1], texts[2]))

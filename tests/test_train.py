@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import copy
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from reference.published_step import PublishedTraining
+from support import NoiseImages, words
+
+from gift.config import TrainingSettings
+from gift.methods import ImageTexts, create_method
+from gift.train import batch_order, learning_rate, pair_batches, task_batches, train_task
+
+SETTINGS = TrainingSettings(
+    iterations=3, batch_size=4, learning_rate=1e-3, warmup=1, label_smoothing=0.2, log_every=1
+)
+LABELS = words("fruit", 5)
+IMAGES = NoiseImages(11, 5)
+CAPTIONS = (
+    "a photo of a fox.",
+    "the picture of an owl",
+    "a photo of a fox.",
+    "a fox",
+    "a photo of a very long",
+    "owl",
+    "a photo of a fox.",
+)
+
+
+@pytest.fixture
+def pairs():
+    pixels = np.random.default_rng(1).integers(0, 255, (7, 32, 32, 3), dtype=np.uint8)
+    return ImageTexts(pixels, CAPTIONS)
+
+
+PUBLISHED = {
+    "finetune": ({}, {}),
+    "l2": ({"penalty_weight": 0.7}, {"penalty": "l2", "weight": 0.7}),
+    "gift": (
+        {"alpha": 1.5, "beta": 0.5, "penalty_weight": 0.3, "temperature": 3.0},
+        {"alpha": 1.5, "beta": 0.5, "weight": 0.3, "temperature": 3.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
+    """Trimming, cached teacher, shared captions, analytic penalty: exact, not approximate."""
+    ours, published = PUBLISHED[name]
+    model = tiny_clip_fp64
+    slow = PublishedTraining(
+        copy.deepcopy(model.towers),
+        model.tokenizer,
+        prompts=LABELS.prompts,
+        iterations=SETTINGS.iterations,
+        peak=SETTINGS.learning_rate,
+        warmup=SETTINGS.warmup,
+        smoothing=SETTINGS.label_smoothing,
+        **published,
+    )
+    method = create_method(name, ours)
+    streams = {"synthetic": pairs} if method.streams else {}
+    train_task(model, method, LABELS, IMAGES, SETTINGS, streams=streams, seed=0)
+
+    tasks = task_batches(IMAGES, model.preprocess, SETTINGS, seed=0, name=LABELS.name)
+    synthetic = pair_batches(pairs, model.preprocess, SETTINGS, seed=0, name="synthetic")
+    for step, (task, pair) in enumerate(zip(tasks, synthetic, strict=False)):
+        extra = (pair.pixels, [CAPTIONS[i] for i in pair.index]) if method.streams else ()
+        slow.step(step, task.pixels, task.labels, *extra)
+
+    for parameter, wanted in model.trainable_parameters().items():
+        if parameter.endswith("k_proj.bias"):
+            # Its true gradient is zero (softmax ignores a constant per query); Adam turns the
+            # rounding noise that is left into steps of full size. It cannot change the output.
+            continue
+        difference = (wanted - slow.named[parameter]).norm() / wanted.norm()
+        assert difference < 1e-10, parameter
+    moved = (model.trainable_parameters()["visual_projection.weight"] - slow.anchor[
+        "visual_projection.weight"
+    ]).norm()
+    assert moved > 1e-3
+
+
+def test_learning_rate_follows_the_published_schedule():
+    rate = [learning_rate(i, peak=1.0, warmup=100, iterations=1000) for i in range(1001)]
+    assert rate[0] == pytest.approx(1 / 100)
+    assert rate[99] == rate[100] == 1.0
+    assert rate[550] == pytest.approx(0.5)
+    assert rate[1000] == 0.0
+
+
+@pytest.mark.parametrize("warmup", [0, 5, 50])
+def test_learning_rate_is_positive_for_any_warmup(warmup):
+    rates = [learning_rate(i, peak=1.0, warmup=warmup, iterations=20) for i in range(20)]
+    assert all(0 < rate <= 1 for rate in rates)
+
+
+def test_order_passes_over_everything_and_keeps_the_partial_batch():
+    order = batch_order(10, 4, seed=0, name="x")
+    first, second = list(islice(order, 3)), list(islice(order, 3))
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
+    assert first != second
+
+
+def test_order_depends_on_seed_and_name_alone():
+    def start(seed, name):
+        return list(islice(batch_order(10, 4, seed=seed, name=name), 5))
+
+    assert start(0, "x") == start(0, "x")
+    assert start(0, "x") != start(1, "x")
+    assert start(0, "x") != start(0, "y")
+
+
+def test_batches_are_the_same_for_any_number_of_workers(tiny_clip):
+    def batches(workers):
+        settings = SETTINGS.model_copy(update={"workers": workers})
+        return list(task_batches(IMAGES, tiny_clip.preprocess, settings, seed=3, name="x"))
+
+    for one, two in zip(batches(0), batches(2), strict=True):
+        assert torch.equal(one.pixels, two.pixels)
+        assert torch.equal(one.labels, two.labels)
+
+
+def test_records_name_the_losses(tiny_clip, pairs):
+    records = []
+    train_task(
+        tiny_clip,
+        create_method("gift"),
+        LABELS,
+        IMAGES,
+        SETTINGS,
+        streams={"synthetic": pairs},
+        seed=0,
+        record=records.append,
+    )
+    assert [r.step for r in records] == [0, 1, 2]
+    assert set(records[0].losses) == {
+        "task",
+        "anchor",
+        "contrastive_distillation",
+        "image_text_alignment",
+        "consolidation",
+    }
+    assert records[0].losses["consolidation"] == 0.0  # the model is its own anchor at first
+    assert records[2].losses["consolidation"] > 0.0
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_named(tiny_clip):
+    with torch.no_grad():
+        tiny_clip.trainable_parameters()["visual_projection.weight"][0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"step 0: task is not finite \(task batch: images"):
+        train_task(
+            tiny_clip, create_method("finetune"), LABELS, IMAGES, SETTINGS, streams={}, seed=0
+        )
+
+
+def test_the_rate_of_a_single_task_can_be_set():
+    settings = TrainingSettings(learning_rate=1e-5, learning_rates={"mnist": 5e-5})
+    assert settings.rate_of("mnist") == 5e-5
+    assert settings.rate_of("food") == 1e-5
