@@ -2,9 +2,8 @@
 
 import os
 
-os.environ["HF_HUB_OFFLINE"] = (
-    "1"  # read when huggingface_hub is imported: no test asks the network
-)
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # notices about torchvision, which is not used
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic algorithms on GPUs
 
 from collections.abc import Callable, Iterator
@@ -12,8 +11,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import (
+    AutoencoderKL,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
 from transformers.utils import logging
 
 from gift.vlm import VisionLanguageModel
@@ -112,3 +124,40 @@ def tiny_clip(tiny_clip_folder: Path) -> VisionLanguageModel:
 def tiny_clip_fp64(tiny_clip_folder: Path) -> VisionLanguageModel:
     """The tiny CLIP in float64, for comparisons to the last digits."""
     return VisionLanguageModel.from_pretrained(tiny_clip_folder, dtype=torch.float64)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline_folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_clip_folder: Path, tiny_clip_config: CLIPConfig
+) -> Path:
+    """A random Stable Diffusion with the true architecture: 8x8 latents, 16x16 images."""
+    folder = tmp_path_factory.mktemp("pipelines") / "tiny-sd"
+    channels = {"block_out_channels": (8, 16), "norm_num_groups": 4}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pipeline = StableDiffusionPipeline(
+            unet=UNet2DConditionModel(
+                sample_size=8,
+                layers_per_block=1,
+                cross_attention_dim=32,
+                attention_head_dim=4,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                **channels,
+            ),
+            vae=AutoencoderKL(
+                latent_channels=4,
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                **channels,
+            ),
+            text_encoder=CLIPTextModel(CLIPTextConfig(**tiny_clip_config.text_config.to_dict())),
+            tokenizer=CLIPTokenizer.from_pretrained(tiny_clip_folder),
+            scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.save_pretrained(folder)
+    return folder

@@ -67,7 +67,9 @@ def test_a_losses_batch_is_not_the_mean_of_its_halves():
     teacher, student = logits(8, 8, 0), logits(8, 8, 1)
     whole = losses.contrastive_distillation(teacher, student)
     halves = [
-        losses.contrastive_distillation(teacher[i : i + 4, i : i + 4], student[i : i + 4, i : i + 4])
+        losses.contrastive_distillation(
+            teacher[i : i + 4, i : i + 4], student[i : i + 4, i : i + 4]
+        )
         for i in (0, 4)
     ]
     assert abs(whole - sum(halves) / 2) > 1e-3

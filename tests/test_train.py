@@ -77,9 +77,10 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
             continue
         difference = (wanted - slow.named[parameter]).norm() / wanted.norm()
         assert difference < 1e-10, parameter
-    moved = (model.trainable_parameters()["visual_projection.weight"] - slow.anchor[
-        "visual_projection.weight"
-    ]).norm()
+    moved = (
+        model.trainable_parameters()["visual_projection.weight"]
+        - slow.anchor["visual_projection.weight"]
+    ).norm()
     assert moved > 1e-3
 
 
@@ -151,7 +152,9 @@ def test_records_name_the_losses(tiny_clip, pairs):
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named(tiny_clip):
     with torch.no_grad():
         tiny_clip.trainable_parameters()["visual_projection.weight"][0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match=r"step 0: task is not finite \(task batch: images"):
+    with pytest.raises(
+        FloatingPointError, match=r"step 0: task is not finite \(task batch: images"
+    ):
         train_task(
             tiny_clip, create_method("finetune"), LABELS, IMAGES, SETTINGS, streams={}, seed=0
         )

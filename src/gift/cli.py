@@ -306,7 +306,7 @@ def build_command(
     as_json: Json = False,
 ) -> None:
     """Remake the tiny world's CLIP and diffusion model from a seed (under an hour on 2 cores)."""
-    from gift.micro import build
+    from gift.micro.build import build
 
     with _reporter("building the tiny world") as progress:
         result = build(out, seed=seed, progress=progress)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gift import metrics, micro
+from gift import metrics
 from gift.config import LearnerConfig, RunConfig, load_recipe, locate, merge, unknown, validate
 from gift.data import (
     BenchmarkEntry,
@@ -22,12 +22,13 @@ from gift.data import (
     open_task,
 )
 from gift.learner import Learner
+from gift.micro.images import make_dataset
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
 from gift.runs import RunFolder
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet
 from gift.train import accelerator
 
-MAKERS: Mapping[str, Callable[..., object]] = {"micro": micro.make_dataset}
+MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
 """Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
 
 DEMO_METHODS = ("finetune", "gift")

@@ -24,9 +24,7 @@ from gift.train import train_task
 METHODS = method_names()
 TRAINED = [name for name in METHODS if method_class(name).trains]
 TASKS = (words("fruit", 3), words("birds", 4))
-SETTINGS = TrainingSettings(
-    iterations=4, batch_size=4, learning_rate=1e-3, warmup=1, log_every=1
-)
+SETTINGS = TrainingSettings(iterations=4, batch_size=4, learning_rate=1e-3, warmup=1, log_every=1)
 
 
 def stream(task: int) -> ImageTexts:

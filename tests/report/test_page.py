@@ -8,6 +8,11 @@ import pytest
 from PIL import Image
 
 from gift.report import ReportFiles, write_report
+from gift.report.figures import CELLS_WITH_NUMBERS, accuracy_matrix
+from gift.report.gallery import gallery
+from gift.report.groups import compare
+from gift.report.read import read_run
+from gift.report.style import SERIES, drawing, series
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -39,8 +44,9 @@ def parsed(page: Path) -> Balanced:
     return parser
 
 
-@pytest.fixture
-def report(make_run: Any, tmp_path: Path) -> ReportFiles:
+@pytest.fixture(scope="module")
+def report(make_shared_run: Any) -> ReportFiles:
+    make_run = make_shared_run
     runs = [
         make_run("g1", seed=1),
         make_run("g2", seed=2, shift=2.0),
@@ -49,7 +55,7 @@ def report(make_run: Any, tmp_path: Path) -> ReportFiles:
     ]
     make_run.paint(runs[0])
     make_run.paint(runs[0], task="02-x", size=200)
-    return write_report(runs, tmp_path / "report")
+    return write_report(runs, make_run.root.parent / "report")
 
 
 def test_page_is_whole_and_opens_offline(report: ReportFiles) -> None:
@@ -80,7 +86,7 @@ def test_names_are_data(report: ReportFiles) -> None:
 
 def test_page_says_what_happened(report: ReportFiles) -> None:
     text = report.page.read_text(encoding="utf-8")
-    assert "gift kept most: 85.3 %" in text
+    assert "gift kept most: 85.3\u00a0%" in text
     assert "lwf, seed 1: 1 of 3 tasks learned" in text
     sections = re.findall(r'<section id="(\w+)">', text)
     assert sections == [
@@ -133,23 +139,16 @@ def test_result_folder_alone(make_run: Any, tmp_path: Path) -> None:
     assert re.findall(r'<section id="(\w+)">', text) == ["metrics", "sequence", "matrices", "setup"]
 
 
-@pytest.mark.parametrize("shown", ["nothing learned", "single task", "many tasks"])
-def test_sizes(make_run: Any, tmp_path: Path, shown: str) -> None:
-    n = 20 if shown == "many tasks" else 1
-    row = [50.0] * n
-    run = make_run(
-        "a",
-        tasks=[f"t{i}" for i in range(n)],
-        zero_shot=row,
-        accuracy=[] if shown == "nothing learned" else [row] * n,
-        only_results=True,
-    )
-    parsed(write_report([run], tmp_path / "out").page)
+@pytest.mark.parametrize("rows", [0, 1])
+def test_nothing_learned_and_a_single_task(make_run: Any, tmp_path: Path, rows: int) -> None:
+    one = {"tasks": ["a"], "zero_shot": [50.0], "accuracy": [[60.0]] * rows}
+    parsed(write_report([make_run("a", only_results=True, **one)], tmp_path / "out").page)
 
 
 def test_same_runs_same_bytes_and_no_global_effects(make_run: Any, tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
-    run = make_run("a")
+    one = {"tasks": ["a"], "zero_shot": [50.0], "accuracy": [[60.0]]}
+    run = make_run("a", only_results=True, **one)
     first, second = (write_report([run], tmp_path / name) for name in ("x", "y"))
     assert first.page.read_bytes() == second.page.read_bytes()
     for a, b in zip(first.figures, second.figures, strict=True):
@@ -157,16 +156,32 @@ def test_same_runs_same_bytes_and_no_global_effects(make_run: Any, tmp_path: Pat
     assert dict(mpl.rcParams) == before
 
 
-def test_broken_pictures_are_left_out(make_run: Any, tmp_path: Path) -> None:
+def test_broken_pictures_are_left_out(make_run: Any) -> None:
     run = make_run("a")
     (make_run.paint(run, count=2) / "0.png").write_bytes(b"not an image")
-    text = write_report([run], tmp_path / "out").page.read_text(encoding="utf-8")
-    assert text.count("data:image/png") == 1
+    shown = gallery(compare([read_run(run, images_per_task=24)]))
+    assert shown is not None
+    [(task, pictures)] = shown.tasks
+    assert (task, [picture.caption for picture in pictures]) == (
+        "birds",
+        ['a "photo" of <i>1</i>'],
+    )
 
 
-def test_more_methods_than_colours(make_run: Any, tmp_path: Path) -> None:
-    runs = [make_run(f"m{i}", method=f"m{i}", only_results=True) for i in range(10)]
-    parsed(write_report(runs, tmp_path / "out").page)
+def test_heat_maps_of_many_tasks_have_no_numbers(make_run: Any) -> None:
+    for n, numbers in ((CELLS_WITH_NUMBERS, True), (CELLS_WITH_NUMBERS + 1, False)):
+        row = [50.0] * n
+        names = [f"t{i}" for i in range(n)]
+        run = make_run(f"n{n}", tasks=names, zero_shot=row, accuracy=[row] * n, only_results=True)
+        comparison = compare([read_run(run)])
+        with drawing():
+            figure = accuracy_matrix(comparison, comparison.groups[0], 10.0)
+        assert bool(figure.axes[0].texts) == numbers
+
+
+def test_more_methods_than_colours() -> None:
+    looks = [series(index) for index in range(2 * len(SERIES))]
+    assert len(set(looks)) == len(looks)
 
 
 def test_writes_nothing_when_refused(make_run: Any, tmp_path: Path) -> None:

@@ -58,18 +58,18 @@ def test_black_images_and_files_elsewhere_are_left_out(make_run: Any) -> None:
 
 
 def test_names_lose_control_characters(make_run: Any) -> None:
-    path = make_run("a", method="a\nb\ud800", tasks=["x\x00", "y", "z"])
+    path = make_run("a", method="a\nb\ud800", tasks=["x\x00", "y", "z"], only_results=True)
     run = read_run(path)
     assert (run.method, run.matrix.tasks) == ("a b ", ("x ", "y", "z"))
 
 
 def test_says_what_is_missing_or_broken(make_run: Any) -> None:
     path = make_run("a")
-    with pytest.raises(FileNotFoundError, match="not a run folder: it has no matrix.json"):
+    with pytest.raises(FileNotFoundError, match=r"not a run folder: it has no matrix\.json"):
         read_run(path / "tasks")
     for wrong in ("[", "[]", '{"benchmark": "x"}'):
         (path / "matrix.json").write_text(wrong)
-        with pytest.raises(ValueError, match="matrix.json"):
+        with pytest.raises(ValueError, match=r"matrix\.json"):
             read_run(path)
 
 

@@ -6,14 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    EulerDiscreteScheduler,
-    PNDMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
 from gift.synthesis import DiffusersGenerator, ImageStore, build_pool
 
@@ -22,38 +15,8 @@ SEEDS = [11, 12, 13, 14]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, tiny_clip_folder, tiny_clip_config):
-    """A random Stable Diffusion with the true architecture: 8x8 latents, 16x16 images."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("pipelines") / "tiny-sd"
-    channels = {"block_out_channels": (8, 16), "norm_num_groups": 4}
-    with torch.random.fork_rng():
-        pipeline = StableDiffusionPipeline(
-            unet=UNet2DConditionModel(
-                sample_size=8,
-                layers_per_block=1,
-                cross_attention_dim=32,
-                attention_head_dim=4,
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-                **channels,
-            ),
-            vae=AutoencoderKL(
-                latent_channels=4,
-                down_block_types=("DownEncoderBlock2D",) * 2,
-                up_block_types=("UpDecoderBlock2D",) * 2,
-                **channels,
-            ),
-            text_encoder=CLIPTextModel(CLIPTextConfig(**tiny_clip_config.text_config.to_dict())),
-            tokenizer=CLIPTokenizer.from_pretrained(tiny_clip_folder),
-            scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        pipeline.save_pretrained(folder)
-    return folder
+def folder(tiny_pipeline_folder):
+    return tiny_pipeline_folder
 
 
 @pytest.fixture(scope="module")

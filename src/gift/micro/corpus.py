@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -53,13 +53,17 @@ class CorpusSettings:
 
     Attributes:
         count: pictures.
-        clean_share: share of pictures in the clean style; the others are moderately shifted.
+        clean_share: share of pictures in the clean style.
+        far_share: share of pictures that are moderately shifted and besides of any hue and turned
+            by up to 45 degrees; the rest is moderately shifted only. This share decides how well
+            the model does on the tasks, whose styles it never sees, before it has learned them.
         coarse_share: share of pictures of fine-grained families that are captioned by the family.
         wrong_share: share of pictures captioned as another concept.
     """
 
     count: int = 60_000
     clean_share: float = 0.65
+    far_share: float = 0.15
     coarse_share: float = 0.12
     wrong_share: float = 0.03
 
@@ -146,8 +150,11 @@ def make_corpus(
     for index, position in enumerate(drawn):
         rng = np.random.default_rng((seed, index))
         captions.append(_caption(concepts[position], concepts, settings, rng))
-        clean.append(bool(rng.random() < settings.clean_share))
+        kind = rng.random()
+        clean.append(bool(kind < settings.clean_share))
         style = CLEAN if clean[-1] else medium(rng)
+        if kind >= 1 - settings.far_share:
+            style = replace(style, hue=float(rng.uniform(-180, 180)), rotation=(-45.0, 45.0))
         pixels[index] = np.asarray(render(concepts[position], style, rng, size=IMAGE_SIZE))
         if (index + 1) % 1_000 == 0:
             progress("corpus", index + 1, settings.count)

@@ -302,23 +302,31 @@ def assemble(
     unet: UNet2DConditionModel,
     folder: Path,
 ) -> None:
-    """Saves the whole pipeline in half precision."""
+    """Saves the whole pipeline: its two large parts in half, the text tower in single precision.
+
+    diffusers reads its own models in single precision, whatever they were saved in; transformers
+    keeps what it finds. So the parts fit together however the folder is read.
+    """
     pipeline = StableDiffusionPipeline(
-        vae=vae,
+        vae=vae.half(),
         text_encoder=clip.text_model,
         tokenizer=tokenizer,
-        unet=unet,
+        unet=unet.half(),
         scheduler=make_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    _save_whole(pipeline.to(dtype=torch.float16), folder)
+    part = folder.with_name(folder.name + ".part")
+    pipeline.save_pretrained(part)
+    # The names that every published pipeline has; older versions of transformers know no others.
+    weights = part / "text_encoder" / "model.safetensors"
+    named = {f"text_model.{name}": value for name, value in load_file(weights).items()}
+    save_file(named, weights, metadata={"format": "pt"})
+    part.rename(folder)
 
 
-def _save_whole(
-    model: AutoencoderKL | UNet2DConditionModel | StableDiffusionPipeline, folder: Path
-) -> None:
+def _save_whole(model: AutoencoderKL | UNet2DConditionModel, folder: Path) -> None:
     part = folder.with_name(folder.name + ".part")
     model.save_pretrained(part)
     part.rename(folder)

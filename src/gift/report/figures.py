@@ -16,6 +16,7 @@ from gift.metrics import Array
 from gift.report.groups import Comparison, Estimate, Group
 from gift.report.read import TrainStep
 from gift.report.style import ABOVE, BELOW, GRID, INK, MUTED, only_horizontal_grid, series
+from gift.report.table import MISSING
 from gift.report.tables import ZERO_SHOT, duration, megabytes, stages_of
 
 WIDTH = 10.0  # inches of a full-width figure
@@ -159,8 +160,14 @@ def costs(comparison: Comparison) -> Figure:
         colors = [series(index)[0] for index in range(len(values))]
         axes.barh(range(len(values)), values, height=0.62, color=colors)
         for position, estimate in enumerate(estimates):
-            text = f" {show(estimate.mean)}" if estimate else " –"
-            axes.text(values[position], position, text, va="center", color=INK)
+            axes.annotate(
+                show(estimate.mean) if estimate else MISSING,
+                (values[position], position),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+            )
         axes.set_title(shorten(title, 28))
         axes.set_yticks(range(len(values)), [shorten(g.label) for g in comparison.groups])
         axes.set_ylim(len(values) - 0.5, -0.5)

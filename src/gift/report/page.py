@@ -30,6 +30,8 @@ from gift.report.tables import (
     stages_of,
 )
 
+SECTIONS = ("sequence", "matrices", "losses", "costs")  # those of the page that hold figures
+
 
 @dataclass(frozen=True)
 class ReportFiles:
@@ -111,7 +113,7 @@ def _draw(
     """Draw every figure that the runs have data for; the key is the section of the page."""
     drawn: dict[str, list[tuple[str, str, Figure]]] = {}
     files: list[Path] = []
-    drawings: dict[str, list[Drawing]] = {}
+    drawings: dict[str, list[Drawing]] = {section: [] for section in SECTIONS}
     with style.drawing():
         if any(group.matrices.size for group in comparison.groups):
             drawn["sequence"] = [
@@ -138,7 +140,6 @@ def _draw(
             label = "Bar charts: time per stage and peak memory of each method"
             drawn["costs"] = [("costs", label, figures.costs(comparison))]
         for section, content in drawn.items():
-            drawings[section] = []
             for name, label, figure in content:
                 style.settle(figure)
                 svg = Markup(style.inline_svg(figure, name, label))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from gift.config import (
+    RunConfig,
+    load_recipe,
+    locate,
+    merge,
+    parse_override,
+    read_yaml,
+    recipe_names,
+    validate,
+)
+from gift.methods import create_method, method_names
+
+
+def test_defaults_are_the_published_values():
+    config = validate(RunConfig, {"benchmark": "mtil-1"})
+    training, synthesis = config.training, config.synthesis
+    assert (training.iterations, training.batch_size, training.warmup) == (1000, 64, 100)
+    assert (training.learning_rate, training.label_smoothing) == (1e-5, 0.2)
+    assert (synthesis.images, synthesis.steps, synthesis.guidance) == (1000, 50, 7.5)
+    assert config.image_seed == 42
+
+
+def test_the_run_seed_changes_the_images_unless_their_seed_is_given():
+    assert validate(RunConfig, {"benchmark": "x", "seed": 2}).image_seed == 44
+    fixed = {"benchmark": "x", "seed": 2, "synthesis": {"seed": 7}}
+    assert validate(RunConfig, fixed).image_seed == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"benchmrk": "x"}, "Did you mean 'benchmark'"),
+        ({"benchmark": "x", "training": {"iteration": 3}}, "Did you mean 'iterations'"),
+        ({"benchmark": "x", "training": {"iterations": 0}}, "training.iterations = 0"),
+        ({"benchmark": "x", "training": {"learning_rate": "fast"}}, "training.learning_rate"),
+        ({}, "benchmark is missing"),
+    ],
+)
+def test_wrong_settings_are_explained(values, message):
+    with pytest.raises(ValueError, match=message):
+        validate(RunConfig, values)
+
+
+def test_every_wrong_setting_is_named_at_once():
+    with pytest.raises(ValueError, match=r"(?s)batch_size.*workers"):
+        validate(RunConfig, {"benchmark": "x", "training": {"batch_size": 0, "workers": -1}})
+
+
+def test_merge_goes_key_by_key_and_the_last_wins():
+    one = {"a": 1, "b": {"c": 2, "d": 3}}
+    two = {"b": {"c": 4}, "e": 5}
+    assert merge(one, two) == {"a": 1, "b": {"c": 4, "d": 3}, "e": 5}
+    assert one == {"a": 1, "b": {"c": 2, "d": 3}}
+
+
+def test_overrides_are_read_as_yaml():
+    assert parse_override("training.iterations=80") == {"training": {"iterations": 80}}
+    assert parse_override("tasks=[a, b]") == {"tasks": ["a", "b"]}
+    rate = parse_override("training.learning_rate=1e-3")  # text to YAML, a number to the settings
+    assert validate(RunConfig, {"benchmark": "x", **rate}).training.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("text", ["training.iterations", "=3", "a..b=3"])
+def test_an_override_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="write for instance"):
+        parse_override(text)
+
+
+def test_read_yaml_explains_what_is_wrong(tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- a")
+    with pytest.raises(ValueError, match="must hold a mapping"):
+        read_yaml(tmp_path / "list.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        read_yaml(tmp_path / "bad.yaml")
+
+
+def test_builtin_names_lead_into_the_package():
+    assert locate("openai/clip") == "openai/clip"
+    with pytest.raises(ValueError, match="builtin:micro/clip"):
+        locate("builtin:micro/none")
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("method", method_names())
+def test_every_recipe_fits_every_method(recipe, method):
+    values = load_recipe(recipe, method)
+    config = validate(RunConfig, merge(values, {"benchmark": "x", "method": method}))
+    create_method(config.method, config.method_settings)
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(ValueError, match="Did you mean 'micro'"):
+        load_recipe("mikro", "gift")

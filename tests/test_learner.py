@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support import write_folder
+from transformers import CLIPModel
+
+from gift import Learner, Task
+from gift.runs import RunFolder
+
+QUICK = {
+    "training": {"iterations": 3, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1},
+    "synthesis": {"images": 5, "steps": 2, "batch_size": 3, "base_classnames": "imagenet"},
+}
+
+
+BASE = str(Path(__file__).parent / "data_files" / "two_names.txt")
+
+
+@pytest.fixture
+def new_learner(tiny_clip_folder, tiny_pipeline_folder, tmp_path):
+    def make(method="gift", **settings):
+        return Learner.from_pretrained(
+            tiny_clip_folder,
+            method=method,
+            generator=tiny_pipeline_folder,
+            home=tmp_path / "home",
+            **{**QUICK, **settings},
+        )
+
+    return make
+
+
+@pytest.fixture
+def colours(tmp_path):
+    return Task.from_folder(write_folder(tmp_path / "colours"))
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    return Task.from_folder(write_folder(tmp_path / "shapes", ("ring", "bar", "dot"), seed=1))
+
+
+def weights(learner):
+    return torch.cat([p.detach().flatten() for p in learner.model.trainable_parameters().values()])
+
+
+def test_the_readme_example_in_small(new_learner, colours, shapes, tmp_path):
+    learner = new_learner()
+    learner.learn(colours)
+    assert 0 <= learner.evaluate(shapes)[0] <= 100
+    learner.save(tmp_path / "mine")
+    plain = CLIPModel.from_pretrained(tmp_path / "mine" / "learner" / "model")
+    assert torch.equal(
+        plain.visual_projection.weight, learner.model.towers.visual_projection.weight
+    )
+
+
+def test_saved_and_loaded_is_the_same_learner(new_learner, colours, shapes, tmp_path):
+    learner = new_learner()
+    learner.learn(colours)
+    learner.save(tmp_path / "mine")
+    loaded = Learner.load(tmp_path / "mine", home=tmp_path / "home")
+    assert loaded.memory == learner.memory
+    assert loaded.config == learner.config
+    for one in (learner, loaded):
+        one.learn(shapes)
+    assert torch.equal(weights(learner), weights(loaded))
+    assert loaded.evaluate([colours, shapes]) == learner.evaluate([colours, shapes])
+
+
+def test_what_is_kept_is_words_and_a_model(new_learner, colours, tmp_path):
+    learner = new_learner()
+    learner.learn(colours)
+    learner.save(tmp_path / "mine")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"config.yaml", "learner"}
+    memory = json.loads((tmp_path / "mine" / "learner" / "memory.json").read_text())
+    assert [task["classnames"] for task in memory] == [["green", "red"]]
+    images = [p for p in (tmp_path / "mine").rglob("*") if p.suffix in {".png", ".jpg"}]
+    assert images == []
+
+
+def test_the_pool_holds_the_tasks_before_and_not_the_one_to_come(new_learner, colours, shapes):
+    learner = new_learner(synthesis={**QUICK["synthesis"], "images": 6, "base_classnames": BASE})
+    learner.learn(colours)
+    names = {caption.removeprefix("a photo of a ")[:-1] for caption in learner.paint(60).captions}
+    assert names == {"fox", "owl", "red", "green"}
+
+
+def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colours, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    new_learner().learn(colours, folder=run)
+    stages = [event["stage"] for event in run.events()]
+    assert stages == ["paint", "train", "train", "train"]
+    sample = run.task(1, "colours") / "synthetic"
+    lines = [json.loads(line) for line in (sample / "manifest.jsonl").read_text().splitlines()]
+    assert lines
+    assert all((sample / line["file"]).is_file() and line["prompt"] for line in lines)
+
+
+def test_learners_that_ask_for_the_same_images_share_them(new_learner, colours):
+    first = new_learner().paint()
+    again = new_learner(training={"iterations": 9}).paint()
+    assert first.files == again.files
+    assert new_learner(seed=1).paint().files != first.files
+
+
+def test_prediction_among_seen_given_and_both(new_learner, colours, tmp_path):
+    learner = new_learner("finetune")
+    image = tmp_path / "colours" / "red" / "0.png"
+    with pytest.raises(ValueError, match="give the class names"):
+        learner.predict([image])
+    learner.learn(colours)
+    (seen,) = learner.predict([image])
+    assert set(seen.names) == {"red", "green"}
+    assert sum(seen.probabilities) == pytest.approx(1)
+    assert seen.probabilities[0] >= seen.probabilities[1]
+    (given,) = learner.predict([image], classes=["cat", "dog", "owl"], top=2)
+    assert len(given.names) == 2
+    assert set(given.names) < {"cat", "dog", "owl"}
+    (both,) = learner.predict([image], classes=["cat", "red"], seen=True)
+    assert set(both.names) == {"red", "green", "cat"}
+
+
+def test_unreadable_images_are_all_named(new_learner, colours, tmp_path):
+    learner = new_learner("finetune")
+    learner.learn(colours)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"(?s)a\.png.*b\.png"):
+        learner.predict([tmp_path / "a.png", tmp_path / "b.png"])
+
+
+def test_a_broken_training_image_is_found_before_any_work(new_learner, tmp_path):
+    folder = write_folder(tmp_path / "broken")
+    for name in ("0.png", "2.png"):
+        (folder / "red" / name).write_bytes(b"nothing")
+    learner = new_learner()
+    before = weights(learner)
+    with pytest.raises(ValueError, match=r"(?s)2 unreadable images.*0\.png.*2\.png"):
+        learner.learn(Task.from_folder(folder))
+    assert torch.equal(weights(learner), before)
+    assert not (tmp_path / "home" / "images").exists()
+
+
+def test_a_task_is_learned_once(new_learner, colours):
+    learner = new_learner("finetune")
+    learner.learn(colours)
+    with pytest.raises(ValueError, match="'colours' was already learned"):
+        learner.learn(colours)
+
+
+def test_a_folder_without_a_learner_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no learner"):
+        Learner.load(tmp_path)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gift.records import LabelSpace, fill
+
+
+@given(st.text())
+def test_class_names_are_data(name):
+    assert fill("a photo of a {}.", name) == "a photo of a " + name + "."
+
+
+@pytest.mark.parametrize(
+    ("classnames", "templates", "message"),
+    [
+        ((), ("a {}.",), "at least one class name"),
+        (("cat", " "), ("a {}.",), "label 1 is empty"),
+        (("cat", "dog", "cat"), ("a {}.",), "repeated: 'cat'"),
+        (("cat",), (), "at least one template"),
+        (("cat",), ("a {}.", "a photo"), "'a photo' has no '{}'"),
+    ],
+)
+def test_wrong_words_are_refused(classnames, templates, message):
+    with pytest.raises(ValueError, match=message):
+        LabelSpace("pets", classnames, templates)
+
+
+def test_prompts_use_the_first_template():
+    assert LabelSpace("pets", ("cat", "dog"), ("a {}.", "the {}")).prompts == ("a cat.", "a dog.")
