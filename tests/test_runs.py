@@ -35,9 +35,13 @@ def test_a_failure_while_replacing_keeps_the_old_folder(tmp_path):
     class Stop(Exception):
         pass
 
-    with pytest.raises(Stop), replacing(folder) as new:
-        write_text(new / "state", "half")
-        raise Stop
+    def fail():
+        with replacing(folder) as new:
+            write_text(new / "state", "half")
+            raise Stop
+
+    with pytest.raises(Stop):
+        fail()
     recover(folder)
     assert (folder / "state").read_text() == "one"
     assert [p.name for p in tmp_path.iterdir()] == ["learner"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -102,7 +102,7 @@ def test_order_passes_over_everything_and_keeps_the_partial_batch():
     order = batch_order(10, 4, seed=0, name="x")
     first, second = list(islice(order, 3)), list(islice(order, 3))
     assert [len(batch) for batch in first] == [4, 4, 2]
-    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
+    assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(10))
     assert first != second
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import EulerDiscreteScheduler
 
 from gift.synthesis import DiffusersGenerator, ImageStore, build_pool
 
