@@ -1,0 +1,75 @@
+"""The same path on real photographs and at real size; nothing depends on the tiny world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import write_folder
+from transformers import CLIPConfig, CLIPModel
+
+from gift import Learner, Task
+
+PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "caltech101" / "101_ObjectCategories"
+
+needs_photos = pytest.mark.skipif(
+    not PHOTOS.is_dir(), reason=f"needs the category folders of Caltech101 in {PHOTOS}"
+)
+
+
+def link_categories(folder: Path, categories: list[Path]) -> Path:
+    folder.mkdir()
+    for category in categories:
+        (folder / category.name).symlink_to(category)
+    return folder
+
+
+@needs_photos
+@pytest.mark.slow
+def test_photographs_are_learned(tmp_path):
+    """Eight categories of real photographs, taught to the small CLIP inside the package."""
+    names = sorted(p for p in PHOTOS.iterdir() if p.name != "BACKGROUND_Google")[10:18]
+    task = Task.from_folder(link_categories(tmp_path / "photos", names), test_fraction=0.25)
+    learner = Learner.from_pretrained(
+        "builtin:micro/clip",
+        method="finetune",
+        home=tmp_path / "home",
+        training={"iterations": 60, "batch_size": 32, "learning_rate": 1e-3, "warmup": 5},
+    )
+    (before,) = learner.evaluate(task)
+    learner.learn(task)
+    (after,) = learner.evaluate(task)
+    assert before < 40
+    assert after > before + 20
+
+
+@pytest.mark.slow
+def test_a_full_size_model_learns_a_task(tmp_path, save_clip, tiny_pipeline_folder):
+    """CLIP ViT-B/16 with random weights: 149,620,737 parameters, two steps of GIFT."""
+    text = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407}
+    config = CLIPConfig(
+        text_config={**text, "pad_token_id": 49407, "hidden_act": "quick_gelu"},
+        vision_config={"patch_size": 16, "hidden_act": "quick_gelu"},
+        projection_dim=512,
+    )
+    config.vision_config.hidden_size, config.vision_config.intermediate_size = 768, 3072
+    save_clip(tmp_path / "vit-b-16", config)
+    task = Task.from_folder(write_folder(tmp_path / "colours", count=3, size=300))
+    learner = Learner.from_pretrained(
+        tmp_path / "vit-b-16",
+        method="gift",
+        generator=tiny_pipeline_folder,
+        home=tmp_path / "home",
+        training={"iterations": 2, "batch_size": 2, "warmup": 1},
+        synthesis={"images": 3, "steps": 1},
+    )
+    parameters = learner.model.trainable_parameters()
+    assert sum(p.numel() for p in parameters.values()) + 1 == 149_620_737
+    before = parameters["visual_projection.weight"].detach().clone()
+    learner.learn(task)
+    moved = (parameters["visual_projection.weight"].detach() - before).abs().max()
+    assert 0 < moved < 1e-3
+    learner.save(tmp_path / "mine")
+    plain = CLIPModel.from_pretrained(tmp_path / "mine" / "learner" / "model")
+    assert np.isclose(plain.logit_scale.exp().item(), learner.model.logit_scale.item())

@@ -1,0 +1,67 @@
+"""Files that the package ships, and pages that speak of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gift
+from gift.config import locate, recipe_names
+from gift.data import benchmark_names, load_benchmark
+from gift.vlm import VisionLanguageModel
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_every_benchmark_opens(name):
+    benchmark = load_benchmark(name)
+    assert len(benchmark.datasets()) == len(benchmark.tasks)
+    assert benchmark.recipe is None or benchmark.recipe in recipe_names()
+
+
+def test_the_shipped_models_load_and_are_small():
+    model = VisionLanguageModel.from_pretrained(locate("builtin:micro/clip"))
+    assert model.preprocess.size == 32
+    folder = Path(locate("builtin:micro/clip")).parent
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < 15e6
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in gift.__all__:
+        assert getattr(gift, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'Lerner'"):
+        gift.Lerner  # noqa: B018
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, gift; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tables_of_the_pages_come_from_the_results():
+    subprocess.run([sys.executable, ROOT / "scripts" / "docs.py", "--check"], check=True)
+
+
+def test_links_in_the_pages_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_commands_in_the_readme_exist():
+    text = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"\bgift ([a-z]+) ", text))
+    assert named
+    from gift.cli import app
+
+    known = {command.name for command in app.registered_commands} | {"micro"}
+    assert named <= known
+    targets = set(re.findall(r"\bmake ([a-z-]+)", text))
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in targets)
