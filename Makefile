@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup fmt lint types layers test test-fast check demo clean
+.PHONY: setup fmt lint types layers test test-fast check demo wheel clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,11 @@ layers: setup
 	$(BIN)/lint-imports
 
 check: lint types layers test
+
+wheel: setup
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+	$(BIN)/python -m zipfile -l dist/*.whl | grep -q gift/micro/models/diffusion/unet
 
 clean:
 	rm -rf .venv build dist

@@ -21,15 +21,19 @@ def run(benchmark: str, method: str, seed: int) -> None:
     """One run, through the same function as ``gift run``."""
     from gift import experiment
 
-    name = f"{method}-seed{seed}"
-    folder = ROOT / "runs" / benchmark / name
+    folder = ROOT / "runs" / benchmark / f"{method}-seed{seed}"
     config = experiment.resolve(benchmark, method, {"seed": seed})
     command = f"gift run {benchmark} --method {method} --seed {seed}"
     experiment.run(config, folder, command=command)
-    target = ROOT / "results" / benchmark / name
-    target.mkdir(parents=True, exist_ok=True)
-    for file in ("summary.json", "matrix.json", "env.json"):
-        shutil.copyfile(folder / file, target / file)
+
+
+def keep(benchmark: str, out: Path) -> None:
+    """Copy what is worth committing of every finished run."""
+    for folder in sorted(path.parent for path in (ROOT / "runs" / benchmark).glob("*/DONE")):
+        target = out / benchmark / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("summary.json", "matrix.json", "env.json"):
+            shutil.copyfile(folder / file, target / file)
 
 
 def main() -> None:
@@ -39,12 +43,14 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    parser.add_argument("--out", type=Path, default=ROOT / "results")
     arguments = parser.parse_args()
     Parallel(arguments.jobs)(
         delayed(run)(arguments.benchmark, method, seed)
         for seed in arguments.seeds
         for method in arguments.methods
     )
+    keep(arguments.benchmark, arguments.out)
 
 
 if __name__ == "__main__":

@@ -176,6 +176,48 @@ def test_learning_folder_by_folder(benchmark, tmp_path):
     assert len(RunFolder(folder).events()) > 0
 
 
+def test_a_failed_first_task_leaves_a_folder_that_can_be_used(benchmark, tmp_path):
+    _, settings = benchmark
+    task = experiment.Task.from_folder(tmp_path / "colours")
+    picture = tmp_path / "colours" / "train" / "one" / "0.png"
+    good = picture.read_bytes()
+    picture.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="unreadable"):
+        experiment.learn(tmp_path / "learner", task, settings, home=tmp_path / "home")
+    picture.write_bytes(good)
+    again = experiment.Task.from_folder(tmp_path / "colours")
+    other = {**settings, "seed": 5}
+    result = experiment.learn(tmp_path / "learner", again, other, home=tmp_path / "home")
+    assert result["tasks"] == ["colours"]
+
+
+def test_a_run_folder_goes_on_learning(start, tmp_path):
+    start("finetune")
+    write_folder(tmp_path / "extra", ("four", "five"), seed=7)
+    task = experiment.Task.from_folder(tmp_path / "extra")
+    result = experiment.learn(tmp_path / "run", task, home=tmp_path / "home")
+    assert result["tasks"] == ["colours", "shapes", "sounds", "extra"]
+
+
+def test_a_folder_that_learned_something_else_is_not_continued(start, benchmark, tmp_path):
+    path, settings = benchmark
+    folder = tmp_path / "run"
+    task = experiment.Task.from_folder(tmp_path / "shapes")
+    config = {**settings, "method": "finetune"}
+    experiment.learn(folder, task, config, home=tmp_path / "home")
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump(experiment.resolve(path, "finetune", settings).model_dump(mode="json"))
+    )
+    with pytest.raises(ValueError, match="has learned shapes, which is not how mine begins"):
+        start("finetune")
+
+
+def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):
+    with pytest.raises(ValueError, match="not a diffusers pipeline"):
+        start("gift", synthesis={"generator": str(tmp_path)})
+    assert not (tmp_path / "run" / "matrix.json").exists()
+
+
 def test_nothing_to_measure_is_refused(benchmark, tmp_path):
     _, settings = benchmark
     task = experiment.Task.from_folder(tmp_path / "colours")

@@ -65,7 +65,7 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
     train_task(model, method, LABELS, IMAGES, SETTINGS, streams=streams, seed=0)
 
     tasks = task_batches(IMAGES, model.preprocess, SETTINGS, seed=0, name=LABELS.name)
-    synthetic = pair_batches(pairs, model.preprocess, SETTINGS, seed=0, name="synthetic")
+    synthetic = pair_batches(pairs, model.preprocess, SETTINGS, seed=0, name="synthetic for fruit")
     for step, (task, pair) in enumerate(zip(tasks, synthetic, strict=False)):
         extra = (pair.pixels, [CAPTIONS[i] for i in pair.index]) if method.streams else ()
         slow.step(step, task.pixels, task.labels, *extra)

@@ -146,6 +146,7 @@ def learn_command(
         _print_json(result)
         return
     _print_accuracy(result["accuracy"])
+    _print(f"Measured on {result['measured_on']}.")
     _print(f"Learner folder: {learner}\nPlain model:    {learner / 'learner' / 'model'}")
 
 

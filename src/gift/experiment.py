@@ -24,7 +24,7 @@ from gift.data import (
 from gift.learner import Learner
 from gift.micro.images import make_dataset
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
-from gift.runs import RunFolder
+from gift.runs import RunFolder, differences
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet
 from gift.train import accelerator
 
@@ -97,6 +97,12 @@ def run(
     used = [part for task in tasks for part in (task.train, task.evaluation) if part is not None]
     check_images(*used, cache=home / "checked", progress=progress)
     learner = _start_or_resume(config, run_folder, home)
+    learned = [labels.name for labels in learner.memory]
+    if learned != [task.name for task in tasks[: len(learned)]]:
+        raise ValueError(
+            f"the learner in {folder} has learned {', '.join(learned)}, which is not how "
+            f"{benchmark.name} begins; use another folder."
+        )
     run_folder.write_environment(str(learner.model.device))
     matrix = run_folder.read_matrix()
     if matrix is None:
@@ -218,13 +224,20 @@ def learn(
     """
     run_folder = RunFolder(folder)
     run_folder.create()
-    if run_folder.has_config:
-        config = validate(LearnerConfig, merge(run_folder.read_config(), settings or {}))
-        run_folder.write_config(config.model_dump(mode="json"))
+    if run_folder.has_learner:
         learner = Learner.load(folder, home=home)
+        known = learner.config.model_dump(mode="json")
+        wanted = validate(LearnerConfig, merge(known, settings or {})).model_dump(mode="json")
+        if different := differences(known, wanted):
+            raise ValueError(
+                f"the learner in {folder} has other settings: {'; '.join(different)}. Leave them "
+                "out to go on, or start another learner in another folder."
+            )
     else:
         learner = Learner(validate(LearnerConfig, settings or {}), home=home)
         run_folder.write_config(learner.config.model_dump(mode="json"))
+    used = [part for part in (task.train, task.evaluation) if part is not None]
+    check_images(*used, cache=learner.home / "checked", progress=progress)
     run_folder.write_environment(str(learner.model.device))
     before = _evaluate(learner, [task], "before", run_folder, progress)
     learner.learn(task, folder=run_folder, progress=progress)
@@ -297,9 +310,9 @@ def synthesize(
 
 
 def _start_or_resume(config: RunConfig, folder: RunFolder, home: Path) -> Learner:
-    if (folder.learner / "memory.json").exists():
-        return Learner.load(folder.path, home=home)
-    return Learner(config, home=home)
+    return (
+        Learner.load(folder.path, home=home) if folder.has_learner else Learner(config, home=home)
+    )
 
 
 def _with_split(task: Task, split: str) -> Task:

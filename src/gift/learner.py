@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class Learner:
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
         self.model.to(accelerator(config.training.precision).device)
+        if "synthetic" in self.method.streams:
+            assert self.generator  # a wrong one is refused now, not after the first work
 
     @classmethod
     def from_pretrained(
@@ -127,14 +130,11 @@ class Learner:
             _log(folder, "train", task=task.name, seconds=time.perf_counter() - started)
         self.memory = (*self.memory, task.labels)
 
-    def paint(self, count: int | None = None, *, progress: Progress = silent) -> SyntheticSet:
-        """The synthetic images for the next task, painted unless they are in the store.
-
-        Args:
-            count: how many prompts to draw; the configuration's number by default.
-        """
+    @cached_property
+    def generator(self) -> DiffusersGenerator:
+        """What paints; it is loaded when the first image is missing."""
         settings = self.config.synthesis
-        generator = DiffusersGenerator.from_pretrained(
+        return DiffusersGenerator.from_pretrained(
             locate(settings.generator),
             steps=settings.steps,
             guidance=settings.guidance,
@@ -142,9 +142,17 @@ class Learner:
             device=self.model.device,
             batch_size=settings.batch_size,
         )
+
+    def paint(self, count: int | None = None, *, progress: Progress = silent) -> SyntheticSet:
+        """The synthetic images for the next task, painted unless they are in the store.
+
+        Args:
+            count: how many prompts to draw; the configuration's number by default.
+        """
+        settings = self.config.synthesis
         return ImageStore(self.home / "images").fetch(
             build_pool(self.base_classnames, self.memory, base_template=settings.base_template),
-            generator=generator,
+            generator=self.generator,
             task_index=len(self.memory) + 1,
             count=count or settings.images,
             seed=self.config.image_seed,
@@ -231,7 +239,7 @@ class Learner:
         """
         run = RunFolder(Path(folder))
         recover(run.learner)
-        if not (run.has_config and (run.learner / "memory.json").exists()):
+        if not (run.has_config and run.has_learner):
             raise ValueError(
                 f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
                 "'gift learn DIR --task FOLDER --model MODEL'."

@@ -95,6 +95,11 @@ class RunFolder:
         return self.path / "learner"
 
     @property
+    def has_learner(self) -> bool:
+        """Whether a task was finished here."""
+        return (self.learner / "memory.json").exists()
+
+    @property
     def done(self) -> bool:
         return (self.path / "DONE").exists()
 
@@ -125,10 +130,11 @@ class RunFolder:
         """Store the resolved configuration, or check that it is the one of the folder.
 
         Raises:
-            ValueError: the folder holds another configuration; names what differs.
+            ValueError: something was already learned with another configuration; names what
+                differs.
         """
-        if self.has_config:
-            different = _differences(self.read_config(), dict(config))
+        if self.has_config and (self.has_learner or self.read_matrix() is not None):
+            different = differences(self.read_config(), dict(config))
             if different:
                 raise ValueError(
                     f"{self.path} was made with other settings: {'; '.join(different)}. Use "
@@ -238,12 +244,13 @@ def _source_state() -> dict[str, Any]:
     return {"commit": git("rev-parse", "HEAD"), "clean": git("status", "--porcelain") == ""}
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two nested configurations, a phrase each."""
     lines: list[str] = []
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            lines += _differences(before, after, f"{prefix}{key}.")
+            lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:
             lines.append(f"{prefix}{key} is {before!r} there and {after!r} here")
     return lines

@@ -98,12 +98,14 @@ def train_task(
     batches = {
         "task": task_batches(images, model.preprocess, settings, seed=seed, name=labels.name),
         **{
-            name: pair_batches(pairs, model.preprocess, settings, seed=seed, name=name)
+            name: pair_batches(
+                pairs, model.preprocess, settings, seed=seed, name=f"{name} for {labels.name}"
+            )
             for name, pairs in streams.items()
         },
     }
     model.train()
-    started = time.perf_counter()
+    started, seen = time.perf_counter(), 0
     for step in range(settings.iterations):
         rate = learning_rate(
             step,
@@ -124,17 +126,11 @@ def train_task(
         optimizer.step()
         method.after_step(model, step)
 
+        seen += sum(len(part.index) for part in batch.values())
         progress(f"learning {labels.name}", step + 1, settings.iterations)
         if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
-            speed = (step + 1) * settings.batch_size * len(batches)
-            record(
-                StepRecord(
-                    step,
-                    {name: float(value) for name, value in values.items()},
-                    rate,
-                    speed / (time.perf_counter() - started),
-                )
-            )
+            numbers = {name: float(value) for name, value in values.items()}
+            record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
     model.eval()
     method.end_task(model, task)
 

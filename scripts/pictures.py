@@ -1,0 +1,66 @@
+"""Make the pictures of docs/images: the concepts, the tasks and what the small model paints.
+
+python scripts/pictures.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gift.config import load_recipe, locate
+from gift.micro.images import TASK_TEMPLATES, draw_image
+from gift.micro.world import CLEAN, CONCEPTS, TASK_FAMILIES, concepts_of, render
+from gift.records import fill
+from gift.synthesis import DiffusersGenerator
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+
+
+def sheet(rows: Sequence[Sequence[Image.Image]], zoom: int = 2, gap: int = 2) -> Image.Image:
+    """Pictures side by side, enlarged without smoothing."""
+    cell = 32 * zoom + gap
+    page = Image.new("RGB", (cell * max(map(len, rows)) + gap, cell * len(rows) + gap), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            large = picture.resize((32 * zoom, 32 * zoom), Image.Resampling.NEAREST)
+            page.paste(large, (gap + x * cell, gap + y * cell))
+    return page
+
+
+def in_rows(pictures: Sequence[Image.Image], width: int = 20) -> list[Sequence[Image.Image]]:
+    """The pictures cut into rows."""
+    return [pictures[start : start + width] for start in range(0, len(pictures), width)]
+
+
+def painted() -> list[Image.Image]:
+    """One picture per concept by the shipped diffusion model, with the recipe's settings."""
+    settings = load_recipe("micro", "gift")["synthesis"]
+    generator = DiffusersGenerator.from_pretrained(
+        locate(settings["generator"]), steps=settings["steps"], guidance=settings["guidance"]
+    )
+    prompts = [
+        fill(TASK_TEMPLATES.get(c.family, ("a photo of a {}.",))[0], c.name) for c in CONCEPTS
+    ]
+    pictures: list[Image.Image] = []
+    for start in range(0, len(prompts), 50):
+        seeds = range(start, min(start + 50, len(prompts)))
+        pictures += generator.paint([prompts[seed] for seed in seeds], list(seeds))
+    return pictures
+
+
+def main() -> None:
+    """Write all sheets."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    clean = [render(c, CLEAN, np.random.default_rng(i)) for i, c in enumerate(CONCEPTS)]
+    tasks = [[draw_image(c, "train", 0) for c in concepts_of(f)] for f in TASK_FAMILIES]
+    sheet(in_rows(clean)).save(IMAGES / "concepts.png", optimize=True)
+    sheet(tasks).save(IMAGES / "tasks.png", optimize=True)
+    sheet(in_rows(painted())).save(IMAGES / "painted.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
