@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,16 +10,17 @@ from support import write_folder
 
 from gift.cli import main
 
+COMMON = {"help", "json"}
 OPTIONS = {
-    "run": "benchmark config data-root generator help home json method model out seed set",
-    "demo": "help home json out seed",
-    "learn": "config generator help home json method model name set task template test-fraction",
-    "predict": "classes help home json no-seen seen top",
-    "eval": "benchmark data-root help home json task template test-fraction",
-    "synthesize": "batch-size classes generator guidance help images json scheduler seed steps "
-    "template",
-    "report": "help json out",
-    "methods": "help json",
+    "run": "config data-root generator home method model out seed set",
+    "demo": "home out seed",
+    "learn": "config generator home method model name recipe set task template test-fraction",
+    "predict": "classes home no-seen seen top",
+    "eval": "benchmark data-root home task template test-fraction",
+    "synthesize": "batch-size classes generator guidance images scheduler seed steps template",
+    "report": "out",
+    "methods": "",
+    "micro build": "seed",
 }
 
 
@@ -36,18 +38,19 @@ def model(tiny_clip_folder, tiny_pipeline_folder, tmp_path):
         *("--model", tiny_clip_folder, "--generator", tiny_pipeline_folder),
         *("--home", tmp_path / "home"),
         *("--set", "training.iterations=2", "--set", "training.batch_size=4"),
+        *("--set", "training.warmup=1"),
         *("--set", "synthesis.images=4", "--set", "synthesis.steps=2"),
     ]
 
 
 @pytest.mark.parametrize("command", OPTIONS)
 def test_the_options_are_a_promise(command, capsys):
-    assert call(command, "--help") == 0
+    assert call(*command.split(), "--help") == 0
     shown = capsys.readouterr().out
-    words = {word.strip(",.[]()").removeprefix("--") for word in shown.split() if word[:2] == "--"}
-    for option in OPTIONS[command].split():
-        if option not in {"benchmark"} or command != "run":
-            assert option in words, f"{command} --{option}"
+    assert set(re.findall(r"--([a-z-]+)", shown.partition("Options:")[2])) >= COMMON
+    lines = [line for line in shown.splitlines() if line.startswith("  --")]
+    found = {option for line in lines for option in re.findall(r"--([a-z-]+)", line[:28])}
+    assert found - COMMON == set(OPTIONS[command].split())
 
 
 def test_help_imports_nothing_heavy():
@@ -87,6 +90,82 @@ def test_the_same_in_words(model, tmp_path, capsys):
     assert "red" not in shown.removeprefix(str(image))
 
 
+@pytest.mark.slow
+def test_a_run_and_its_report(tmp_path, capsys):
+    """Two tasks of the tiny world with the shipped models, few steps and images."""
+    settings = {
+        "tasks": "[micro-eurosat,micro-mnist]",
+        "training.iterations": 4,
+        "training.warmup": 1,
+        "synthesis.images": 10,
+        "synthesis.steps": 3,
+    }
+    overrides = [word for k, v in settings.items() for word in ("--set", f"{k}={v}")]
+    home = ("--home", tmp_path / "home")
+    run = ["run", "micro-1", "--method", "gift", "--out", tmp_path / "gift", *home, *overrides]
+    assert call(*run, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["method"] == "gift"
+    assert call(*run) == 0
+    assert "Transfer" in capsys.readouterr().out
+    assert call("report", tmp_path / "gift", "--out", tmp_path / "page", "--json") == 0
+    page = tmp_path / "page" / "report.html"
+    assert json.loads(capsys.readouterr().out) == {"page": str(page)}
+    assert "micro-mnist" in page.read_text()
+    measured = ["eval", tmp_path / "gift", "--benchmark", "micro-1", *home, "--json"]
+    assert call(*measured) == 0
+    accuracy = json.loads(capsys.readouterr().out)["accuracy"]
+    assert len(accuracy) == 11
+    last = (accuracy["micro-eurosat"] + accuracy["micro-mnist"]) / 2
+    assert last == pytest.approx(summary["last"], abs=1e-3)
+
+
+def test_many_class_names_are_no_file(tiny_pipeline_folder, tmp_path, capsys):
+    names = ",".join(f"thing {number}" for number in range(60))
+    arguments = ["--generator", tiny_pipeline_folder, "--steps", 1, "--images", 1, "--json"]
+    assert call("synthesize", tmp_path, "--classes", names, *arguments) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 1
+
+
+def test_an_unforeseen_error_is_readable_too(monkeypatch, tmp_path, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("out of something [/b]")
+
+    monkeypatch.setattr("gift.Learner.load", fail)
+    assert call("predict", tmp_path, tmp_path / "x.png") == 1
+    shown = capsys.readouterr().err
+    assert "RuntimeError: out of something [/b]" in shown
+    assert "--debug" in shown
+
+
+def test_a_stopped_command_says_what_is_kept(monkeypatch, tmp_path, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gift.Learner.load", stop)
+    assert call("predict", tmp_path, tmp_path / "x.png") == 130
+    assert "run the same command again to go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        ([], "l2-seed4"),
+        (["--seed", "5"], "l2-seed5"),
+        (["--seed", "5", "--set", "seed=6", "--set", "method=finetune"], "finetune-seed6"),
+    ],
+)
+def test_options_win_over_the_file_and_set_wins_over_all(
+    options, folder, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "c.yaml").write_text("seed: 4\nmethod: l2\n")
+    monkeypatch.chdir(tmp_path)
+    # the model is refused before any work, but after the settings are resolved and stored
+    arguments = ["--config", "c.yaml", *options, "--model", tmp_path, "--home", tmp_path / "home"]
+    assert call("run", "micro-1", *arguments) == 1
+    assert (tmp_path / "runs" / "micro-1" / folder / "config.yaml").is_file()
+
+
 def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
     arguments = [
         *("synthesize", tmp_path / "sets", "--classes", "cat,dog"),
@@ -112,14 +191,16 @@ def _empty_class(tmp_path):
     return ["learn", tmp_path / "x", "--task", tmp_path / "task"]
 
 
-def _bad_image(tmp_path):
-    (write_folder(tmp_path / "task") / "red" / "0.png").write_bytes(b"nothing")
+def _bad_images(tmp_path):
+    for part in ("train", "test"):
+        write_folder(tmp_path / "task" / part)
+        (tmp_path / "task" / part / "red" / "0.png").write_bytes(b"nothing")
     return ["learn", tmp_path / "x", "--task", tmp_path / "task", "--method", "finetune"]
 
 
 WRONG = {
     "empty class folder": (_empty_class, "task/empty holds no images"),
-    "unreadable image": (_bad_image, "red/0.png"),
+    "unreadable images": (_bad_images, "2 unreadable images"),
     "no such folder": (lambda p: ["learn", p / "x", "--task", p / "none"], "none"),
     "repeated class name": (
         lambda p: ["learn", p / "x", "--task", write_folder(p / "t", ("a b", "a_b"))],
@@ -140,7 +221,19 @@ WRONG = {
     ),
     "folder that cannot be written": (
         lambda p: ["run", "micro-1", "--out", write_folder(p / "t") / "red" / "0.png" / "x"],
-        "cannot write to",
+        "cannot be written",
+    ),
+    "value that is not YAML": (
+        lambda p: ["run", "micro-1", "--set", "tasks=[a", "--out", p / "x"],
+        "not valid YAML",
+    ),
+    "settings that contradict each other": (
+        lambda p: ["run", "micro-1", "--set", "training.warmup=60", "--out", p / "x"],
+        "training.warmup = 60 must be smaller than training.iterations = 60",
+    ),
+    "base template without a place": (
+        lambda p: ["run", "micro-1", "--set", "synthesis.base_template=photo", "--out", p / "x"],
+        "no '{}'",
     ),
     "no learner": (lambda p: ["predict", p, p / "x.png"], "holds no learner"),
     "no run": (lambda p: ["report", p], "matrix.json"),
@@ -159,6 +252,7 @@ def test_wrong_input_gets_one_readable_message(case, model, tmp_path, capsys):
     assert message in output.err
     assert "Traceback" not in output.err
     assert output.out == ""
+    assert not (tmp_path / "home" / "data").exists()
 
 
 def test_a_model_that_has_not_two_towers_is_refused(tmp_path, capsys):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from PIL import Image
 from support import write_folder
-from transformers import CLIPModel
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from gift import experiment, metrics
 from gift.learner import Learner
@@ -60,6 +64,7 @@ def test_a_run_writes_what_is_promised(start, tmp_path, method):
     folder = tmp_path / "run"
     for name in ("config.yaml", "env.json", "events.jsonl", "matrix.json", "summary.json", "DONE"):
         assert (folder / name).is_file()
+    assert (folder / "tasks" / "02-shapes" / "eval.json").is_file()
     matrix = json.loads((folder / "matrix.json").read_text())
     assert matrix["tasks"] == ["colours", "shapes", "sounds"]
     assert [len(row) for row in matrix["accuracy"]] == [3, 3, 3]
@@ -69,15 +74,26 @@ def test_a_run_writes_what_is_promised(start, tmp_path, method):
 
 
 def test_the_plain_model_gives_the_accuracy_that_the_summary_claims(start, tmp_path):
+    """Measured with transformers alone."""
     summary = start("gift")
-    CLIPModel.from_pretrained(tmp_path / "run" / "learner" / "model")
-    tasks = [
-        experiment.Task.from_folder(tmp_path / name) for name in ("colours", "shapes", "sounds")
-    ]
-    learner = Learner.from_pretrained(
-        tmp_path / "run" / "learner" / "model", method="zero_shot", home=tmp_path / "home"
-    )
-    assert sum(learner.evaluate(tasks)) / 3 == pytest.approx(summary["last"], abs=1e-3)
+    folder = tmp_path / "run" / "learner" / "model"
+    model, tokenizer = CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder)
+    processor = CLIPImageProcessorPil.from_pretrained(folder)
+    shares = []
+    for task in (tmp_path / name / "test" for name in ("colours", "shapes", "sounds")):
+        classes = sorted(path.name for path in task.iterdir())
+        prompts = tokenizer(
+            [f"a photo of a {name}." for name in classes], padding=True, return_tensors="pt"
+        )
+        hits = []
+        for label, name in enumerate(classes):
+            for path in (task / name).iterdir():
+                pixels = processor(Image.open(path), return_tensors="pt").pixel_values
+                with torch.no_grad():
+                    logits = model(pixel_values=pixels, input_ids=prompts.input_ids)
+                hits.append(logits.logits_per_image.argmax().item() == label)
+        shares.append(100 * sum(hits) / len(hits))
+    assert sum(shares) / 3 == pytest.approx(summary["last"], abs=1e-3)
 
 
 class Killed(BaseException):
@@ -191,25 +207,56 @@ def test_a_failed_first_task_leaves_a_folder_that_can_be_used(benchmark, tmp_pat
     assert result["tasks"] == ["colours"]
 
 
-def test_a_run_folder_goes_on_learning(start, tmp_path):
+def test_the_learner_of_a_run_goes_on_in_a_folder_of_its_own(start, tmp_path):
     start("finetune")
     write_folder(tmp_path / "extra", ("four", "five"), seed=7)
     task = experiment.Task.from_folder(tmp_path / "extra")
-    result = experiment.learn(tmp_path / "run", task, home=tmp_path / "home")
+    with pytest.raises(ValueError, match="holds the run of a benchmark"):
+        experiment.learn(tmp_path / "run", task, home=tmp_path / "home")
+    shutil.copytree(tmp_path / "run" / "learner", tmp_path / "copy" / "learner")
+    shutil.copy(tmp_path / "run" / "config.yaml", tmp_path / "copy")
+    result = experiment.learn(tmp_path / "copy", task, home=tmp_path / "home")
     assert result["tasks"] == ["colours", "shapes", "sounds", "extra"]
 
 
-def test_a_folder_that_learned_something_else_is_not_continued(start, benchmark, tmp_path):
+def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, benchmark, tmp_path):
     path, settings = benchmark
-    folder = tmp_path / "run"
-    task = experiment.Task.from_folder(tmp_path / "shapes")
-    config = {**settings, "method": "finetune"}
-    experiment.learn(folder, task, config, home=tmp_path / "home")
-    (folder / "config.yaml").write_text(
-        yaml.safe_dump(experiment.resolve(path, "finetune", settings).model_dump(mode="json"))
-    )
-    with pytest.raises(ValueError, match="has learned shapes, which is not how mine begins"):
+
+    def kill(stage, done, total):
+        if stage == "learning shapes":
+            raise Killed
+
+    config = experiment.resolve(path, "finetune", settings)
+    with pytest.raises(Killed):
+        experiment.run(config, tmp_path / "run", home=tmp_path / "home", progress=kill)
+    shutil.rmtree(tmp_path / "run" / "learner")
+    with pytest.raises(ValueError, match="learned nothing, but 1 tasks are measured"):
         start("finetune")
+
+
+def test_a_benchmark_that_changed_is_not_continued(start, benchmark):
+    start("finetune")
+    path = Path(benchmark[0])
+    path.write_text(path.read_text().replace("name: mine", "name: mine\nversion: 2"))
+    with pytest.raises(ValueError, match="run of mine version 1"):
+        start("finetune")
+
+
+def test_a_task_without_test_images_is_refused(start, tmp_path):
+    shutil.rmtree(tmp_path / "shapes" / "test")
+    with pytest.raises(ValueError, match="task 'shapes' has no test images"):
+        start("finetune")
+
+
+def test_what_paints_is_not_needed_to_predict(start, tmp_path):
+    start("gift")
+    config = tmp_path / "run" / "config.yaml"
+    values = yaml.safe_load(config.read_text())
+    values["synthesis"]["generator"] = str(tmp_path / "gone")
+    config.write_text(yaml.safe_dump(values))
+    picture = tmp_path / "colours" / "test" / "one" / "0.png"
+    learner = Learner.load(tmp_path / "run", home=tmp_path / "home")
+    assert learner.predict([picture])
 
 
 def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
+from gift.files import read_json, write_text
 from gift.records import AccuracyMatrix
-from gift.runs import RunFolder, read_json, recover, replacing, write_json, write_text
-
-
-def test_write_is_whole_or_nothing(tmp_path):
-    path = tmp_path / "a" / "b.json"
-    write_json(path, {"x": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"x": object()})
-    assert read_json(path) == {"x": 1}
-    assert [p.name for p in path.parent.iterdir()] == ["b.json"]
+from gift.runs import RunFolder, recover, replacing
 
 
 def test_replacing_swaps_a_whole_folder(tmp_path):
@@ -61,19 +55,41 @@ def test_recover_finishes_an_interrupted_swap(tmp_path, swapped):
     assert [p.name for p in folder.iterdir()] == ["state"]
 
 
-def test_events_pass_over_a_line_that_was_cut_off(tmp_path):
+def test_a_line_that_was_cut_off_is_mended_before_more_is_written(tmp_path):
     run = RunFolder(tmp_path)
     run.log("train", step=0, seconds=1.0)
-    run.log("evaluate", seconds=2.5)
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"time": 1, "sta')
+    assert [event["stage"] for event in run.events()] == ["train"]
+    with run.writing():
+        run.log("evaluate", seconds=2.5)
     assert [event["stage"] for event in run.events()] == ["train", "evaluate"]
     assert run.seconds() == {"total": 3.5, "train": 1.0, "evaluate": 2.5}
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    with RunFolder(tmp_path).writing():
+        code = (
+            "import sys; from pathlib import Path; from gift.runs import RunFolder\n"
+            "with RunFolder(Path(sys.argv[1])).writing(): pass"
+        )
+        other = subprocess.run(
+            [sys.executable, "-c", code, tmp_path], capture_output=True, text=True
+        )
+    assert "another process works in" in other.stderr
+
+
+def test_settings_may_change_while_nothing_was_learned(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_config({"seed": 0})
+    run.write_config({"seed": 1})
+    assert run.read_config() == {"seed": 1}
 
 
 def test_another_configuration_is_refused_with_what_differs(tmp_path):
     run = RunFolder(tmp_path)
     run.write_config({"seed": 0, "training": {"iterations": 3}})
+    write_text(run.learner / "memory.json", "[]")
     run.write_config({"seed": 0, "training": {"iterations": 3}})
     with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
         run.write_config({"seed": 0, "training": {"iterations": 4}})
@@ -81,8 +97,11 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cannot write to"):
-        RunFolder(tmp_path / "file" / "run").create()
+    with (
+        pytest.raises(OSError, match="cannot be written"),
+        RunFolder(tmp_path / "file" / "run").writing(),
+    ):
+        pass
 
 
 def test_task_folders_are_safe_names(tmp_path):

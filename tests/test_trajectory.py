@@ -37,7 +37,7 @@ def trajectory(method: str, home: Path) -> list[dict[str, float]]:
         synthesis={"images": 12, "steps": 3, "guidance": 4.0, "base_classnames": "micro-base"},
     )
     run = RunFolder(home / f"run-{method}")
-    run.create()
+    run.path.mkdir(parents=True)
     for name in ("micro-eurosat", "micro-mnist"):
         make_dataset(name, home / name)
         learner.learn(Task.from_folder(home / name), folder=run)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 app = typer.Typer(
     help="Continual fine-tuning of CLIP-like models without forgetting.",
@@ -49,8 +50,10 @@ def _root(
 @app.command("run")
 def run_command(
     benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
-    method: Annotated[str, typer.Option(help="See 'gift methods'.")] = "gift",
-    seed: Annotated[int, typer.Option(help="Seed of order, crops and images.")] = 0,
+    method: Annotated[str | None, typer.Option(help="See 'gift methods'. [default: gift]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of order, crops and images. [default: 0]")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD-seedN]")
     ] = None,
@@ -68,10 +71,13 @@ def run_command(
     """
     from gift import experiment
 
-    settings = _settings(config, overrides, model=model, generator=generator)
-    resolved = experiment.resolve(benchmark, method, {"seed": seed}, settings)
-    folder = out or Path("runs") / Path(benchmark).stem / f"{method}-seed{seed}"
-    with _reporter(f"{benchmark}, {method}") as progress:
+    settings = _settings(
+        config, overrides, model=model, generator=generator, method=method, seed=seed
+    )
+    resolved = experiment.resolve(benchmark, settings.pop("method", "gift"), settings)
+    name = f"{resolved.method}-seed{resolved.seed}"
+    folder = out or Path("runs") / Path(benchmark).stem / name
+    with _reporter(f"{benchmark}, {resolved.method}") as progress:
         summary = experiment.run(
             resolved,
             folder,
@@ -109,8 +115,8 @@ def demo_command(
         f"Page: {files.page}\n\n"
         "Try next:\n"
         "  gift run micro-1 --method gift        all eleven tasks\n"
-        "  gift learn my-learner --task FOLDER --model builtin:micro/clip\n"
-        "                                        teach it a folder of your own images\n"
+        "  gift learn my-learner --task FOLDER --recipe micro\n"
+        "                                        teach the small model your own images\n"
         "  gift methods                          what else there is"
     )
 
@@ -129,6 +135,10 @@ def learn_command(
     generator: Annotated[
         str | None, typer.Option(help="New learner: diffusers pipeline that paints.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="New learner: settings of a recipe; 'micro' is for the small models."),
+    ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     home: Home = None,
@@ -136,10 +146,13 @@ def learn_command(
 ) -> None:
     """Teach a learner one more folder of images."""
     from gift import experiment
+    from gift.config import load_recipe, merge
     from gift.data import Task
 
     chosen = Task.from_folder(task, name=name, test_fraction=test_fraction, **_templates(template))
     settings = _settings(config, overrides, model=model, generator=generator, method=method)
+    if recipe is not None:
+        settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
     with _reporter(f"learning {chosen.name}") as progress:
         result = experiment.learn(learner, chosen, settings, home=home, progress=progress)
     if as_json:
@@ -326,12 +339,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments.remove("--debug")
     try:
         app(arguments, prog_name="gift")
-    except KeyboardInterrupt:
-        _fail("stopped; what was finished is kept, run the same command again to go on", 130)
+    except SystemExit as end:
+        if end.code == 130:
+            _fail("stopped; what was finished is kept, run the same command again to go on", 130)
+        raise
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
             raise
         _fail(str(error), 1)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
 
 
 def _fail(message: str, status: int) -> None:
@@ -340,14 +359,14 @@ def _fail(message: str, status: int) -> None:
 
 
 def _settings(
-    config: Path | None, overrides: Sequence[str] | None, **named: str | None
+    config: Path | None, overrides: Sequence[str] | None, **named: str | int | None
 ) -> dict[str, Any]:
     """The user's settings: the file's, then the named options', then --set's."""
     from gift.config import merge, parse_override, read_yaml
 
-    options: dict[str, Any] = {k: named[k] for k in ("model", "method") if named.get(k)}
-    if named.get("generator"):
-        options["synthesis"] = {"generator": named["generator"]}
+    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    if "generator" in options:
+        options["synthesis"] = {"generator": options.pop("generator")}
     layers = [parse_override(text) for text in overrides or []]
     return merge(read_yaml(config) if config else {}, options, *layers)
 
@@ -358,7 +377,7 @@ def _templates(template: Sequence[str] | None) -> dict[str, Any]:
 
 def _names(value: str) -> list[str]:
     """Class names from ``a,b,c`` or from a text file with one name per line."""
-    if Path(value).is_file():
+    if "," not in value and Path(value).is_file():
         lines = Path(value).read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip()]
     return [name.strip() for name in value.split(",")]
@@ -389,7 +408,7 @@ def _print_json(value: Any) -> None:
 def _print_accuracy(accuracy: dict[str, float]) -> None:
     table = Table("task", "accuracy %", box=None)
     for name, value in accuracy.items():
-        table.add_row(name, f"{value:.1f}")
+        table.add_row(Text(name), f"{value:.1f}")
     Console().print(table)
 
 
@@ -409,7 +428,7 @@ def _print_summaries(summaries: Sequence[dict[str, Any]]) -> None:
     for summary in summaries:
         numbers = [_number(summary[key]) for key in ("transfer", "avg", "last", "forgetting")]
         minutes = f"{summary['seconds']['total'] / 60:.1f}"
-        table.add_row(summary["method"], *numbers, minutes)
+        table.add_row(Text(summary["method"]), *numbers, minutes)
     Console().print(table)
 
 

@@ -10,10 +10,17 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
@@ -44,6 +51,15 @@ class TrainingSettings(Settings):
     workers: int = Field(0, ge=0, description="processes that decode training images; 0 = none")
     log_every: int = Field(10, ge=1, description="steps between two lines in events.jsonl")
 
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup >= self.iterations:
+            raise ValueError(
+                f"training.warmup = {self.warmup} must be smaller than "
+                f"training.iterations = {self.iterations}"
+            )
+        return self
+
     def rate_of(self, task: str) -> float:
         """The peak learning rate of a task."""
         return self.learning_rates.get(task, self.learning_rate)
@@ -66,6 +82,18 @@ class SynthesisSettings(Settings):
     )
     base_template: str = Field("a photo of a {}.", description="prompt template of those names")
 
+    @field_validator("generator", "base_classnames")
+    @classmethod
+    def _from_anywhere(cls, reference: str) -> str:
+        return absolute(reference)
+
+    @field_validator("base_template")
+    @classmethod
+    def _has_a_place(cls, template: str) -> str:
+        if "{}" not in template:
+            raise ValueError("it has no '{}' for the class name")
+        return template
+
 
 class EvaluationSettings(Settings):
     """How accuracy is measured."""
@@ -83,6 +111,11 @@ class LearnerConfig(Settings):
     seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
+
+    @field_validator("model")
+    @classmethod
+    def _from_anywhere(cls, reference: str) -> str:
+        return absolute(reference)
 
     @property
     def image_seed(self) -> int:
@@ -132,12 +165,15 @@ def parse_override(text: str) -> dict[str, Any]:
     """Turn ``training.iterations=80`` into ``{"training": {"iterations": 80}}``.
 
     Raises:
-        ValueError: no ``=`` or an empty key.
+        ValueError: no ``=``, an empty key, or a value that is not YAML.
     """
     path, equals, value = text.partition("=")
     if not equals or not all(path.split(".")):
         raise ValueError(f"{text!r} is not key=value; write for instance training.iterations=500.")
-    nested: Any = yaml.safe_load(value)
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"{text!r}: the value is not valid YAML.") from None
     for key in reversed(path.split(".")):
         nested = {key: nested}
     assert isinstance(nested, dict)
@@ -179,6 +215,15 @@ def load_recipe(name: str, method: str) -> dict[str, Any]:
     return merge(recipe, own)
 
 
+def absolute(reference: str) -> str:
+    """The path of an existing file or folder in full, so that it holds from anywhere.
+
+    Other references (hub ids, names of the package) stay as they are.
+    """
+    path = Path(reference).expanduser()
+    return str(path.resolve()) if path.exists() else reference
+
+
 def locate(reference: str) -> str:
     """Turn ``builtin:micro/clip`` into the folder inside the package; leave the rest alone."""
     if not reference.startswith(_BUILTIN):
@@ -212,4 +257,7 @@ def _explain(model: type[Settings], detail: Mapping[str, Any]) -> str:
         return unknown("setting", str(detail["loc"][-1]), owner.model_fields)
     if detail["type"] == "missing":
         return f"{path} is missing."
-    return f"{path} = {detail['input']!r} is not allowed: {detail['msg']}."
+    reason = detail["msg"].removeprefix("Value error, ")
+    if isinstance(detail["input"], Mapping):  # two settings that contradict each other
+        return f"{reason}."
+    return f"{path} = {detail['input']!r} is not allowed: {reason}."

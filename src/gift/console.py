@@ -29,7 +29,7 @@ class Reporter:
     def __init__(self, title: str) -> None:
         self._console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description:<28.28}"),
+            TextColumn("{task.description:<28.28}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -82,4 +82,5 @@ class Reporter:
             return
         self._last_line = now
         name = self._title if stage == OVERALL else stage
-        self._console.print(f"{now - self._started:7.0f} s  {name}: {done} of {total}")
+        line = f"{now - self._started:7.0f} s  {name}: {done} of {total}"
+        self._console.print(line, markup=False, highlight=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from gift import metrics
@@ -21,10 +20,12 @@ from gift.data import (
     load_benchmark,
     open_task,
 )
+from gift.files import write_json
 from gift.learner import Learner
+from gift.methods import create_method
 from gift.micro.images import make_dataset
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
-from gift.runs import RunFolder, differences
+from gift.runs import RunFolder, differences, peak_memory_mb, reset_peak_memory
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet
 from gift.train import accelerator
 
@@ -38,6 +39,8 @@ DEMO_TASKS = ("micro-aircraft", "micro-dtd", "micro-flowers", "micro-mnist", "mi
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunConfig:
     """The configuration of a run: the paper's defaults, the benchmark's recipe, the overrides.
 
+    Later layers win; nothing but the configuration is looked at.
+
     Raises:
         ValueError: unknown benchmark, method, recipe or setting.
     """
@@ -48,8 +51,9 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunCo
         "method": method,
         "synthesis": {"base_classnames": entry.base_classnames},
     }
-    values = merge(own, recipe, *overrides)
-    return validate(RunConfig, values)
+    config = validate(RunConfig, merge(own, recipe, *overrides))
+    create_method(config.method, config.method_settings)
+    return config
 
 
 def run(
@@ -83,54 +87,52 @@ def run(
     """
     home = home or default_home()
     run_folder = RunFolder(folder)
-    if run_folder.done:
-        run_folder.write_config(config.model_dump(mode="json"))
-        return run_folder.read_summary()
     benchmark = load_benchmark(config.benchmark)
     entries = chosen_tasks(benchmark, config.tasks)
-    run_folder.create()
-    run_folder.write_config(config.model_dump(mode="json"))
-    tasks = [
-        _with_split(task, config.evaluation.split)
-        for task in open_tasks(entries, data_root or home / "data", progress=progress)
-    ]
-    used = [part for task in tasks for part in (task.train, task.evaluation) if part is not None]
-    check_images(*used, cache=home / "checked", progress=progress)
-    learner = _start_or_resume(config, run_folder, home)
-    learned = [labels.name for labels in learner.memory]
-    if learned != [task.name for task in tasks[: len(learned)]]:
-        raise ValueError(
-            f"the learner in {folder} has learned {', '.join(learned)}, which is not how "
-            f"{benchmark.name} begins; use another folder."
+    with run_folder.writing():
+        run_folder.write_config(config.model_dump(mode="json"))
+        matrix = run_folder.read_matrix()
+        _check_same_benchmark(matrix, benchmark, [entry.name for entry in entries], folder)
+        if run_folder.done:
+            return run_folder.read_summary()
+        learner = (
+            Learner.load(folder, home=home)
+            if run_folder.has_learner
+            else Learner(config, home=home)
         )
-    run_folder.write_environment(str(learner.model.device))
-    matrix = run_folder.read_matrix()
-    if matrix is None:
-        matrix = AccuracyMatrix(
-            benchmark.name,
-            benchmark.version,
-            tuple(task.name for task in tasks),
-            tuple(_evaluate(learner, tasks, "zero-shot", run_folder, progress)),
-            setting={
+        learner.check()
+        _check_memory(learner, matrix, entries, folder)
+        run_folder.write_environment(str(learner.model.device))
+        reset_peak_memory()
+        tasks = _prepare(entries, config, home, data_root or home / "data", run_folder, progress)
+        batch_size = config.evaluation.batch_size
+
+        def measure(after: str) -> list[float]:
+            return _evaluate(learner, tasks, after, run_folder, progress, batch_size)
+
+        if matrix is None:
+            names = tuple(task.name for task in tasks)
+            setting = {
                 "label_space": benchmark.label_space,
                 "task_id": benchmark.task_id,
                 "split": config.evaluation.split,
-            },
-        )
-        run_folder.write_matrix(matrix)
-    done = len(matrix.accuracy)
-    for position, task in enumerate(tasks[done:], start=done):
-        progress("tasks", position, len(tasks))
-        if len(learner.memory) == position:
-            learner.learn(task, folder=run_folder, progress=progress)
-            learner.save(folder)
-        row = _evaluate(learner, tasks, task.name, run_folder, progress)
-        matrix = matrix.with_row(row)
-        run_folder.write_matrix(matrix)
-    progress("tasks", len(tasks), len(tasks))
-    summary = summarize(matrix, config, run_folder, command)
-    run_folder.write_summary(summary)
-    run_folder.finish()
+            }
+            matrix = AccuracyMatrix(
+                benchmark.name, benchmark.version, names, tuple(measure("zero-shot")), (), setting
+            )
+            run_folder.write_matrix(matrix)
+        done = len(matrix.accuracy)
+        for position, task in enumerate(tasks[done:], start=done):
+            progress("tasks", position, len(tasks))
+            if len(learner.memory) == position:
+                learner.learn(task, folder=run_folder, progress=progress)
+                learner.save(folder)
+            matrix = matrix.with_row(measure(task.name))
+            run_folder.write_matrix(matrix)
+        progress("tasks", len(tasks), len(tasks))
+        summary = summarize(matrix, config, run_folder, command)
+        run_folder.write_summary(summary)
+        run_folder.finish()
     return summary
 
 
@@ -138,23 +140,24 @@ def summarize(
     matrix: AccuracyMatrix, config: RunConfig, folder: RunFolder, command: str | None
 ) -> dict[str, Any]:
     """The summary of a complete run; every metric is computed from the matrix."""
-    accuracy = matrix.accuracy
+    measured = metrics.summarize(matrix.accuracy)
+    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
     return {
         "method": config.method,
         "benchmark": matrix.benchmark,
         "version": matrix.version,
         "seed": config.seed,
-        "transfer": _rounded(metrics.transfer(accuracy)),
-        "avg": _rounded(metrics.average(accuracy)),
-        "last": _rounded(metrics.last(accuracy)),
-        "forgetting": _rounded(metrics.forgetting(accuracy)),
-        "backward_transfer": _rounded(metrics.backward_transfer(accuracy)),
+        "transfer": _rounded(measured.transfer),
+        "avg": _rounded(measured.avg),
+        "last": _rounded(measured.last),
+        "forgetting": _rounded(measured.forgetting),
+        "backward_transfer": _rounded(measured.backward_transfer),
         "zero_shot": {
-            "mean": _rounded(sum(matrix.zero_shot) / len(matrix.zero_shot)),
-            **dict(zip(matrix.tasks, map(_rounded, matrix.zero_shot), strict=True)),
+            "mean": _rounded(fmean(matrix.zero_shot)),
+            **{name: _rounded(value) for name, value in zero_shot.items()},
         },
         "seconds": folder.seconds(),
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
         "command": command,
     }
 
@@ -223,29 +226,25 @@ def learn(
         OSError: the folder cannot be written.
     """
     run_folder = RunFolder(folder)
-    run_folder.create()
-    if run_folder.has_learner:
-        learner = Learner.load(folder, home=home)
-        known = learner.config.model_dump(mode="json")
-        wanted = validate(LearnerConfig, merge(known, settings or {})).model_dump(mode="json")
-        if different := differences(known, wanted):
-            raise ValueError(
-                f"the learner in {folder} has other settings: {'; '.join(different)}. Leave them "
-                "out to go on, or start another learner in another folder."
-            )
-    else:
-        learner = Learner(validate(LearnerConfig, settings or {}), home=home)
-        run_folder.write_config(learner.config.model_dump(mode="json"))
-    used = [part for part in (task.train, task.evaluation) if part is not None]
-    check_images(*used, cache=learner.home / "checked", progress=progress)
-    run_folder.write_environment(str(learner.model.device))
-    before = _evaluate(learner, [task], "before", run_folder, progress)
-    learner.learn(task, folder=run_folder, progress=progress)
-    learner.save(folder)
-    after = _evaluate(learner, [task], task.name, run_folder, progress)
+    if run_folder.read_matrix() is not None:
+        raise ValueError(
+            f"{folder} holds the run of a benchmark; to teach its learner more, copy "
+            f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
+        )
+    with run_folder.writing():
+        learner = _open_learner(run_folder, settings or {}, home)
+        learner.check()
+        learner.refuse_twice(task)
+        used = [part for part in (task.train, task.evaluation) if part is not None]
+        check_images(*used, cache=learner.home / "checked", progress=progress)
+        run_folder.write_environment(str(learner.model.device))
+        (before,) = learner.evaluate(task, progress=progress)
+        learner.learn(task, folder=run_folder, progress=progress)
+        learner.save(folder)
+        (after,) = _evaluate(learner, [task], task.name, run_folder, progress)
     return {
         "folder": str(folder),
-        "accuracy": {f"{task.name}, before": before[0], f"{task.name}, after": after[0]},
+        "accuracy": {f"{task.name}, before": before, f"{task.name}, after": after},
         "measured_on": "test images" if task.test is not None else "training images",
         "tasks": [labels.name for labels in learner.memory],
     }
@@ -272,6 +271,14 @@ def evaluate(
         tasks += open_tasks(load_benchmark(benchmark).datasets(), root, progress=progress)
     if not tasks:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
+    names = [task.name for task in tasks]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"several tasks are called {', '.join(repeated)}; measure them one by one, or rename "
+            "their folders."
+        )
+    used = [part for task in tasks if (part := task.evaluation) is not None]
+    check_images(*used, cache=learner.home / "checked", progress=progress)
     row = learner.evaluate(tasks, progress=progress)
     return dict(zip([task.name for task in tasks], row, strict=True))
 
@@ -309,40 +316,102 @@ def synthesize(
     )
 
 
-def _start_or_resume(config: RunConfig, folder: RunFolder, home: Path) -> Learner:
-    return (
-        Learner.load(folder.path, home=home) if folder.has_learner else Learner(config, home=home)
-    )
+def _open_learner(run_folder: RunFolder, settings: Mapping[str, Any], home: Path | None) -> Learner:
+    """The learner of a folder, which further settings may not contradict, or a new one."""
+    if not run_folder.has_learner:
+        learner = Learner(validate(LearnerConfig, settings), home=home)
+        run_folder.write_config(learner.config.model_dump(mode="json"))
+        return learner
+    learner = Learner.load(run_folder.path, home=home)
+    known = learner.config.model_dump(mode="json")
+    wanted = validate(LearnerConfig, merge(known, settings)).model_dump(mode="json")
+    if different := differences(known, wanted):
+        raise ValueError(
+            f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
+            "them out to go on, or start another learner in another folder."
+        )
+    return learner
+
+
+def _check_same_benchmark(
+    matrix: AccuracyMatrix | None, benchmark: BenchmarkEntry, tasks: Sequence[str], folder: Path
+) -> None:
+    """Refuse a folder whose matrix was measured on something else."""
+    found = matrix and (matrix.benchmark, matrix.version, matrix.tasks)
+    wanted = (benchmark.name, benchmark.version, tuple(tasks))
+    if found and found != wanted:
+        raise ValueError(
+            f"{folder} holds a run of {found[0]} version {found[1]} with the tasks "
+            f"{', '.join(found[2])}; the benchmark now is {wanted[0]} version {wanted[1]} with "
+            f"{', '.join(wanted[2])}. Use another folder."
+        )
+
+
+def _check_memory(
+    learner: Learner,
+    matrix: AccuracyMatrix | None,
+    entries: Sequence[DatasetEntry],
+    folder: Path,
+) -> None:
+    """Refuse to go on with a learner that has not learned what the matrix says."""
+    learned = [labels.name for labels in learner.memory]
+    measured = len(matrix.accuracy) if matrix else 0
+    begins = [entry.name for entry in entries[: len(learned)]]
+    if learned != begins or len(learned) not in {measured, measured + 1}:
+        raise ValueError(
+            f"the learner in {folder} has learned {', '.join(learned) or 'nothing'}, but "
+            f"{measured} tasks are measured there; use another folder."
+        )
+
+
+def _prepare(
+    entries: Sequence[DatasetEntry],
+    config: RunConfig,
+    home: Path,
+    data_root: Path,
+    folder: RunFolder,
+    progress: Progress,
+) -> list[Task]:
+    """The tasks with the part to evaluate on, every image of them checked."""
+    started = time.perf_counter()
+    split = config.evaluation.split
+    tasks = [_with_split(task, split) for task in open_tasks(entries, data_root, progress=progress)]
+    used = [part for task in tasks for part in (task.train, task.test) if part is not None]
+    check_images(*used, cache=home / "checked", progress=progress)
+    folder.log("prepare", seconds=time.perf_counter() - started)
+    return tasks
 
 
 def _with_split(task: Task, split: str) -> Task:
     """The task with the part that is asked for in the place of its test part."""
-    if split == "test":
-        return task
-    if task.validation is None:
-        raise ValueError(f"task {task.name!r} has no validation images; evaluate on 'test'.")
-    return replace(task, test=task.validation)
+    part = task.test if split == "test" else task.validation
+    if part is None:
+        raise ValueError(
+            f"task {task.name!r} has no {split} images; add a {split} folder beside train, or set "
+            "evaluation.split."
+        )
+    return replace(task, test=part)
 
 
 def _evaluate(
-    learner: Learner, tasks: Sequence[Task], after: str, folder: RunFolder, progress: Progress
+    learner: Learner,
+    tasks: Sequence[Task],
+    after: str,
+    folder: RunFolder,
+    progress: Progress,
+    batch_size: int = 256,
 ) -> list[float]:
+    """Measure all tasks and keep the figures beside the task that was just learned."""
     started = time.perf_counter()
-    row = learner.evaluate(tasks, progress=progress)
-    folder.log(
-        "evaluate",
-        task=after,
-        accuracy=dict(zip([task.name for task in tasks], row, strict=True)),
-        seconds=time.perf_counter() - started,
-    )
+    row = learner.evaluate(tasks, batch_size=batch_size, progress=progress)
+    accuracy = dict(zip([task.name for task in tasks], row, strict=True))
+    seconds = time.perf_counter() - started
+    folder.log("evaluate", task=after, accuracy=accuracy, seconds=seconds)
+    if learner.memory:
+        where = folder.task(len(learner.memory), after) / "eval.json"
+        write_json(where, {"after": after, "accuracy": accuracy})
     return row
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
-
-
-def _peak_memory_mb() -> float:
-    """The process's largest resident size so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)

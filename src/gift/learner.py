@@ -16,11 +16,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gift.config import LearnerConfig, locate, merge, validate
-from gift.data import ImageFiles, Task, check_images, class_list, default_home, pixels
+from gift.data import ImageFiles, Task, check_images, class_list, default_home, pixels, to_rgb
 from gift.evaluate import EvaluationSet, accuracy_row, score_batches
+from gift.files import read_json, write_json, write_text
 from gift.methods import ImageTexts, create_method
 from gift.records import Images, LabelSpace, Progress, silent
-from gift.runs import RunFolder, read_json, recover, replacing, write_json, write_text
+from gift.runs import RunFolder, replacing
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
 from gift.train import Recorder, StepRecord, accelerator, train_task
 from gift.vlm import VisionLanguageModel
@@ -54,12 +55,9 @@ class Learner:
         self.config = config
         self.home = home or default_home()
         self.method = create_method(config.method, config.method_settings)
-        self.base_classnames = class_list(config.synthesis.base_classnames)
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
         self.model.to(accelerator(config.training.precision).device)
-        if "synthetic" in self.method.streams:
-            assert self.generator  # a wrong one is refused now, not after the first work
 
     @classmethod
     def from_pretrained(
@@ -86,7 +84,35 @@ class Learner:
         """
         painter = {} if generator is None else {"synthesis": {"generator": str(generator)}}
         values = merge({"model": str(model), "method": method}, settings, painter)
-        return cls(validate(LearnerConfig, values), home=home)
+        learner = cls(validate(LearnerConfig, values), home=home)
+        learner.check()
+        return learner
+
+    def check(self) -> None:
+        """Refuse now what would only be found out when images are to be painted.
+
+        Raises:
+            ValueError: the generator is no pipeline folder, or the class list is unknown.
+            FileNotFoundError: the generator's folder is not there.
+        """
+        if "synthetic" in self.method.streams:
+            _ = self.generator, self.base_classnames
+
+    def refuse_twice(self, task: Task) -> None:
+        """Refuse a task whose name was learned before.
+
+        Raises:
+            ValueError: with that name.
+        """
+        if task.name in {labels.name for labels in self.memory}:
+            raise ValueError(
+                f"a task named {task.name!r} was already learned; give this one another name."
+            )
+
+    @cached_property
+    def base_classnames(self) -> tuple[str, ...]:
+        """The generic class names that images are painted of from the first task on."""
+        return class_list(self.config.synthesis.base_classnames)
 
     def learn(
         self, task: Task, *, folder: RunFolder | None = None, progress: Progress = silent
@@ -106,11 +132,9 @@ class Learner:
         """
         if task.train is None:
             raise ValueError(f"task {task.name!r} has no training images.")
-        if task.name in {labels.name for labels in self.memory}:
-            raise ValueError(
-                f"a task named {task.name!r} was already learned; give this one another name."
-            )
+        self.refuse_twice(task)
         if self.method.trains:
+            self.check()
             check_images(task.train, cache=self.home / "checked", progress=progress)
             streams = {
                 name: self._stream(name, task, folder, progress) for name in self.method.streams
@@ -159,7 +183,13 @@ class Learner:
             progress=progress,
         )
 
-    def evaluate(self, tasks: Task | Sequence[Task], *, progress: Progress = silent) -> list[float]:
+    def evaluate(
+        self,
+        tasks: Task | Sequence[Task],
+        *,
+        batch_size: int = 256,
+        progress: Progress = silent,
+    ) -> list[float]:
         """Top-1 accuracy in percent on each task, among the task's own classes.
 
         A task's test part serves; a task without one is measured on all its images.
@@ -169,6 +199,7 @@ class Learner:
             self.method.predictor(self.model),
             self.model,
             [self._evaluation_set(task, progress) for task in tasks],
+            batch_size=batch_size,
             progress=progress,
         )
         return list(row)
@@ -212,7 +243,7 @@ class Learner:
         ``folder/learner/model`` is an ordinary folder of the transformers library.
         """
         run = RunFolder(Path(folder))
-        run.create()
+        run.path.mkdir(parents=True, exist_ok=True)
         if not run.has_config:
             run.write_config(self.config.model_dump(mode="json"))
         with replacing(run.learner) as new:
@@ -238,7 +269,6 @@ class Learner:
             ValueError: the folder holds no learner.
         """
         run = RunFolder(Path(folder))
-        recover(run.learner)
         if not (run.has_config and run.has_learner):
             raise ValueError(
                 f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
@@ -312,7 +342,7 @@ def _opened(images: Sequence[Path | Image.Image]) -> list[Image.Image]:
     problems: list[str] = []
     for image in images:
         if isinstance(image, Image.Image):
-            opened.append(image)
+            opened.append(to_rgb(image))
             continue
         try:
             opened.append(ImageFiles((Path(image),), (0,))[0])

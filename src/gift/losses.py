@@ -21,9 +21,12 @@ def similarity(images: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
         scale: the exponential of CLIP's logit scale (100 for OpenAI's models).
 
     Returns:
-        [B, T] logits.
+        [B, T] logits, in float32 or better whatever the features' precision: at scale 100 a half
+        precision cosine would be too coarse.
     """
-    return scale * images @ texts.T
+    with torch.autocast(images.device.type, enabled=False):
+        images, texts = (x.float() if x.dtype.itemsize < 4 else x for x in (images, texts))
+        return scale * images @ texts.T
 
 
 def classification(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -11,38 +11,24 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
+from gift.files import read_json, write_json, write_text, writing_to
 from gift.records import AccuracyMatrix
 
 _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a whole JSON file or nothing."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -70,7 +56,10 @@ _WHOLE = ".whole"
 
 
 def recover(folder: Path) -> None:
-    """Finish a swap that a crash interrupted; drop what was never whole."""
+    """Finish a swap that a crash interrupted; drop what was never whole.
+
+    Only for who writes the folder: a swap that is going on would be disturbed.
+    """
     new = folder.with_name(f"{folder.name}.new")
     old = folder.with_name(f"{folder.name}.old")
     if (new / _WHOLE).exists() and not folder.exists():
@@ -108,23 +97,27 @@ class RunFolder:
         safe = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "task"
         return self.path / "tasks" / f"{position:02d}-{safe}"
 
-    def create(self) -> None:
-        """Make the folder.
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folder and keep other processes out of it while the block runs.
 
         Raises:
             OSError: it cannot be made or written, with the reason.
+            ValueError: another process works in it.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
-            probe.write_bytes(b"gift")
-            probe.unlink()
-        except OSError as error:
-            raise OSError(
-                f"cannot write to {self.path}: {error.strerror or error}. Give another folder "
-                "with --out, or free some space."
-            ) from None
-        recover(self.learner)
+        with writing_to(self.path, "the folder", "choose another one, or free some space"):
+            (self.path / "tasks").mkdir(exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise ValueError(
+                    f"another process works in {self.path}; wait for it, or use another folder."
+                ) from None
+        with lock:
+            recover(self.learner)
+            self.mend_events()
+            yield
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Store the resolved configuration, or check that it is the one of the folder.
@@ -163,16 +156,22 @@ class RunFolder:
     def log(self, stage: str, **values: Any) -> None:
         """Append one line to events.jsonl."""
         line = json.dumps({"time": round(time.time(), 3), "stage": stage, **values})
-        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with (self.path / "events.jsonl").open("ab") as file:
+            file.write(f"{line}\n".encode())
+
+    def mend_events(self) -> None:
+        """Remove the end of a line that a crash cut off, before more is appended."""
+        path = self.path / "events.jsonl"
+        if path.exists():
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
     def events(self) -> list[dict[str, Any]]:
-        """The whole lines of events.jsonl; a line cut off by a crash is passed over."""
+        """The whole lines of events.jsonl."""
         path = self.path / "events.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line.endswith("}")]
+        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def seconds(self) -> dict[str, float]:
         """Seconds per stage and in total, over all the starts of the run."""
@@ -241,7 +240,8 @@ def _source_state() -> dict[str, Any]:
 
     if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return {"commit": None, "clean": None}
-    return {"commit": git("rev-parse", "HEAD"), "clean": git("status", "--porcelain") == ""}
+    clean = git("status", "--porcelain", "--", ".") == ""  # of the package's folder
+    return {"commit": git("rev-parse", "HEAD"), "clean": clean}
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -254,3 +254,19 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif before != after:
             lines.append(f"{prefix}{key} is {before!r} there and {after!r} here")
     return lines
+
+
+def reset_peak_memory() -> None:
+    """Start measuring the peak of this process's memory anew, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size since the start or since :func:`reset_peak_memory`, in MiB."""
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if found:
+            return round(int(found[1]) / 1024, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -35,8 +36,18 @@ Recorder = Callable[[StepRecord], None]
 
 
 def accelerator(precision: str = "fp32") -> Accelerator:
-    """Device and precision of the training, from the machine and the launcher."""
-    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+    """Device and precision of the training, from the machine and the launcher.
+
+    Raises:
+        ValueError: this process has trained in another precision before.
+    """
+    wanted = "no" if precision == "fp32" else precision
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
+        raise ValueError(
+            f"precision {precision} was asked for, but this process already works in another one; "
+            "use a new process."
+        )
+    return Accelerator(mixed_precision=wanted)
 
 
 def learning_rate(step: int, *, peak: float, warmup: int, iterations: int) -> float:

@@ -1,6 +1,7 @@
 """The tasks' image folders."""
 
 from pathlib import Path
+from threading import Barrier, Thread
 
 import numpy as np
 import pytest
@@ -39,6 +40,25 @@ def test_an_interrupted_folder_is_made_anew(
     assert not (tmp_path / "dtd").exists()
     make_dataset("dtd", tmp_path / "dtd")
     assert len(list((tmp_path / "dtd").rglob("*.png"))) == 4 * len(concepts_of("dtd"))
+
+
+def test_two_at_once_draw_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "COUNTS", {"train": 2, "validation": 1, "test": 1})
+    calls: list[tuple[str, int, int]] = []
+    start = Barrier(2)
+
+    def make() -> None:
+        start.wait()
+        make_dataset("dtd", tmp_path / "data" / "dtd", lambda *call: calls.append(call))
+
+    threads = [Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    jobs = 3 * len(concepts_of("dtd"))
+    assert calls == [("micro-dtd", done, jobs) for done in range(1, jobs + 1)]
+    assert len(list((tmp_path / "data" / "dtd").rglob("*.png"))) == 4 * len(concepts_of("dtd"))
 
 
 def test_no_handwritten_digit_is_in_two_splits() -> None:

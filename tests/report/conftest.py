@@ -39,7 +39,7 @@ class RunMaker:
             "tasks": TASKS,
             "zero_shot": ZERO_SHOT,
             "accuracy": rows,
-            "setting": {"label_space": "task", "task_id": "given"},
+            "setting": {"label_space": "task", "task_id": "given", "split": "test"},
             **matrix,
         }
         (path / "matrix.json").write_text(json.dumps(content))

@@ -56,7 +56,14 @@ def test_same_method_and_seed_are_not_averaged(make_run: Any) -> None:
         ({"benchmark": "other"}, "their benchmark differs.*tiny.*other"),
         ({"version": 2}, "their benchmark version differs"),
         ({"tasks": ["a", "b", "c"]}, "their list of tasks differs"),
-        ({"setting": {"label_space": "union", "task_id": "given"}}, "their label_space differs"),
+        (
+            {"setting": {"label_space": "union", "task_id": "given", "split": "test"}},
+            "their label_space differs",
+        ),
+        (
+            {"setting": {"label_space": "task", "task_id": "given", "split": "validation"}},
+            "their split differs",
+        ),
     ],
 )
 def test_refuses_runs_that_measured_different_things(

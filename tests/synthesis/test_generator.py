@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
+from safetensors.torch import load_file, save_file
 
 from gift.synthesis import DiffusersGenerator, ImageStore, build_pool
 
@@ -176,5 +177,48 @@ def test_pickled_weights_are_not_read(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     weights = tmp_path / "copy/unet/diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(ValueError, match="safetensors"):
+        DiffusersGenerator.from_pretrained(tmp_path / "copy", steps=1).paint(["x"], [1])
+
+
+@pytest.mark.parametrize("part", ["unet", "tokenizer", "text_encoder"])
+def test_a_missing_part_is_refused_before_loading(folder, tmp_path, part):
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns(part))
+    with pytest.raises(ValueError, match=rf"not a whole pipeline: {part} missing"):
+        DiffusersGenerator.from_pretrained(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("index", ["{", "[]", ""])
+def test_a_damaged_index_is_refused_before_loading(tmp_path, index):
+    (tmp_path / "model_index.json").write_text(index)
+    with pytest.raises(ValueError, match=r"model_index\.json is not a JSON object"):
+        DiffusersGenerator.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "text_encoder/config.json",
+        "tokenizer/tokenizer.json",
+    ],
+)
+def test_a_damaged_file_is_one_clear_message(folder, tmp_path, damaged):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    content = (copy / damaged).read_bytes()
+    (copy / damaged).write_bytes(content[: len(content) // 2])
+    generator = DiffusersGenerator.from_pretrained(copy, steps=1)
+    with pytest.raises(ValueError, match=r"generator .*copy cannot be loaded on cpu \(\w+: .+\)"):
+        generator.paint(["x"], [1])
+
+
+def test_weights_that_lack_a_tensor_are_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    weights = tmp_path / "copy/unet/diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    del tensors["conv_in.weight"]
+    save_file(tensors, weights)
+    with pytest.raises(ValueError, match="cannot be loaded"):
         DiffusersGenerator.from_pretrained(tmp_path / "copy", steps=1).paint(["x"], [1])

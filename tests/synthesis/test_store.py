@@ -154,6 +154,16 @@ def test_two_at_once_paint_every_image_once(tmp_path):
     assert [line["index"] for line in manifest(tmp_path)] == list(range(1, 21))
 
 
+def test_an_unreadable_image_is_named(tmp_path):
+    found = fetch(tmp_path, Painter(), 2)
+    found.files[0].write_bytes(b"no image")
+    found.files[1].unlink()
+    for index in range(2):
+        with pytest.raises(OSError, match=rf"00000{index + 1}\.png cannot be read") as caught:
+            found[index]
+        assert caught.value.errno is None  # not a failed write of whoever reads it
+
+
 def test_unwritable_store_says_what_to_do(tmp_path):
     (tmp_path / "store").touch()
     with pytest.raises(OSError, match=r"cannot be written .* another folder"):

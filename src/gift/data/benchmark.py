@@ -75,11 +75,11 @@ class BenchmarkEntry(Settings):
     version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
     title: str = Field("", description="for people")
     tasks: tuple[str, ...] = Field(min_length=1, description="data sets in the order of learning")
-    label_space: Literal["task", "seen", "union"] = Field(
-        "task", description="class names among which a test image is classified"
+    label_space: Literal["task"] = Field(
+        "task", description="class names among which a test image is classified: its task's own"
     )
-    task_id: Literal["given", "hidden"] = Field(
-        "given", description="whether a method is told which task a test image belongs to"
+    task_id: Literal["given"] = Field(
+        "given", description="a method is told which task a test image belongs to"
     )
     base_classnames: str = Field("imagenet", description="class list of general names")
     recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from gift.files import replacing_file, writing_to
 from gift.records import Images, Progress, silent
 
 Pixels = NDArray[np.uint8]
@@ -73,44 +73,26 @@ def in_threads(function: Callable[[int], T], count: int) -> Iterator[list[T]]:
             yield list(pool.map(function, range(start, min(start + _BLOCK, count))))
 
 
-@contextmanager
-def writing_to(cache: Path) -> Iterator[None]:
+def writing_cache(cache: Path) -> AbstractContextManager[None]:
     """Make the folder, and turn a failed write into a message that says what to do."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the cache folder {cache} cannot be written ({error.strerror}); free some space "
-            "there, or set GIFT_HOME to another folder",
-        ) from error
+    cure = "free some space there, or set GIFT_HOME to another folder"
+    return writing_to(cache, "the cache folder", cure)
 
 
 def _make(path: Path, array: Callable[[int], Pixels], count: int, progress: Progress) -> None:
-    with writing_to(path.parent):
-        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix="part-")
-    try:
-        # Plain writes, not a writable map: a full disk is then an error and not a dead process.
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            done = 0
-            for block in in_threads(array, count):
-                stack = np.stack(block)
-                assert stack.dtype == np.uint8
-                with writing_to(path.parent):
-                    if not done:
-                        shape = (count, *stack.shape[1:])
-                        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                        np.lib.format.write_array_header_1_0(file, header)
-                    rest = memoryview(stack.tobytes())
-                    while rest:
-                        rest = rest[file.write(rest) :]
-                done += len(block)
-                progress("decode", done, count)
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    # Plain writes, not a writable map: a full disk is then an error and not a dead process.
+    with writing_cache(path.parent), replacing_file(path) as file:
+        done = 0
+        for block in in_threads(array, count):
+            stack = np.stack(block)
+            assert stack.dtype == np.uint8
+            if not done:
+                shape = (count, *stack.shape[1:])
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(stack.tobytes())
+            done += len(block)
+            progress("decode", done, count)
 
 
 def _load(path: Path, count: int) -> Pixels | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from gift.data.cache import in_threads, writing_to
+from gift.data.cache import in_threads, writing_cache
 from gift.records import Images, Progress, silent
 
 _SHOWN = 20
@@ -37,7 +37,7 @@ def check_images(*parts: Images, cache: Path, progress: Progress = silent) -> No
         raise ValueError(
             f"{len(problems)} unreadable images:\n" + "\n".join(problems[:_SHOWN]) + more
         )
-    with writing_to(cache):
+    with writing_cache(cache):
         for stamp in todo:
             stamp.touch()
 

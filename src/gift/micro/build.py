@@ -1,6 +1,6 @@
 """Makes the tiny world's models from a seed: an ordinary CLIP and an ordinary diffusion pipeline.
 
-``python -m gift.micro.build FOLDER`` makes what the package ships.
+``gift micro build FOLDER`` makes what the package ships.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
+from gift.files import read_json, write_json, write_text
 from gift.micro.clip import ClipSettings, train_clip
 from gift.micro.corpus import (
     CAPTION_TEMPLATES,
@@ -149,7 +149,7 @@ def build(
             vae.result()
     for name in _STAGES:
         _run(name, job, threads, progress)
-    report: dict[str, Any] = json.loads((folder / "build.json").read_text(encoding="utf-8"))
+    report: dict[str, Any] = read_json(folder / "build.json")
     return report
 
 
@@ -157,8 +157,8 @@ def _check_setting(job: _Job) -> None:
     path = job.work / "setting.json"
     setting = _setting(job)
     if not path.exists():
-        path.write_text(json.dumps(setting, indent=1), encoding="utf-8")
-    elif json.loads(path.read_text(encoding="utf-8")) != setting:
+        write_json(path, setting)
+    elif read_json(path) != setting:
         raise ValueError(
             f"{job.folder} was begun with another seed or scale (see {path}); give another folder, "
             "or delete that one to start anew."
@@ -182,7 +182,7 @@ def _run(name: str, job: _Job, threads: int, progress: Progress = silent) -> Non
         stage(job, progress)
     seconds = time.monotonic() - start
     logger.info("%s took %.0f s", name, seconds)
-    (job.work / f"{name}.seconds").write_text(f"{seconds:.1f}", encoding="utf-8")
+    write_text(job.work / f"{name}.seconds", f"{seconds:.1f}")
 
 
 def _corpus(job: _Job, progress: Progress) -> None:
@@ -254,9 +254,7 @@ def _report(job: _Job, progress: Progress) -> None:
         "drawn_named": _named(model, job.scale.concepts, drawn),
     }
     _contact_sheet(painted).save(job.work / "painted.png")
-    part = job.folder / "build.json.part"
-    part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    part.replace(job.folder / "build.json")
+    write_json(job.folder / "build.json", report)
 
 
 _STAGES: dict[str, tuple[str, Callable[[_Job, Progress], None]]] = {
@@ -331,13 +329,3 @@ def _contact_sheet(images: Sequence[Sequence[Image.Image]], columns: int = 20) -
     for index, own in enumerate(images):
         sheet.paste(own[0], (index % columns * cell, index // columns * cell))
     return sheet
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if len(sys.argv) != 2:
-        raise SystemExit("give the folder to build in: python -m gift.micro.build FOLDER")
-    build(
-        Path(sys.argv[1]),
-        progress=lambda stage, done, total: logger.info("%s: %d of %d", stage, done, total),
-    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gift.files import read_json, write_text
 from gift.micro.images import TASK_TEMPLATES
 from gift.micro.world import CLEAN, CONCEPTS, Concept, medium, render
 from gift.records import Progress, fill, silent
@@ -111,7 +112,7 @@ class Corpus:
         Raises:
             FileNotFoundError: there is no finished corpus.
         """
-        records = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        records = read_json(folder / "corpus.json")
         return cls(
             names=tuple(records["names"]),
             families=tuple(records["families"]),
@@ -167,9 +168,7 @@ def make_corpus(
         "clean": clean,
         "captions": captions,
     }
-    part = folder / "corpus.json.part"
-    part.write_text(json.dumps(records), encoding="utf-8")
-    part.replace(folder / "corpus.json")
+    write_text(folder / "corpus.json", json.dumps(records))
 
 
 def _caption(

@@ -16,11 +16,12 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
+from gift.files import replacing_file
 from gift.micro.corpus import IMAGE_SIZE, Corpus, caption_templates
 from gift.micro.training import Schedule, fit
 from gift.records import Progress, fill, silent
@@ -186,9 +187,8 @@ def prepare_inputs(
         "states": text_states(clip, tokenizer, distinct),
         "prompts": torch.tensor([[row[prompt] for prompt in own] for own in prompts]),
     }
-    part = path.with_name(path.name + ".part")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, part)
-    part.replace(path)
+    with replacing_file(path) as file:
+        file.write(save({name: value.contiguous() for name, value in tensors.items()}))
 
 
 @torch.no_grad()

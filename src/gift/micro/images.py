@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -50,7 +51,8 @@ def make_dataset(family_or_name: str, folder: Path, progress: Progress = silent)
     """Draws one task's images as ``<split>/<class name>/0001.png`` and so on.
 
     Every image depends on its task, split, class and number alone. The digits are scikit-learn's
-    handwritten ones, each in one split only. The folder appears when it is whole.
+    handwritten ones, each in one split only. The folder appears when it is whole; a
+    second process that wants the same one waits for it.
 
     Args:
         family_or_name: e.g. ``"food"`` or ``"micro-food"``.
@@ -68,6 +70,13 @@ def make_dataset(family_or_name: str, folder: Path, progress: Progress = silent)
         )
     if folder.exists():
         return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.exists():  # another process may have had the lock before
+            _draw_dataset(family, folder, progress)
+
+
+def _draw_dataset(family: str, folder: Path, progress: Progress) -> None:
     concepts = concepts_of(family)
     part = folder.with_name(folder.name + ".part")
     if part.exists():

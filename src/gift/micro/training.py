@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from gift.files import replacing_file
 from gift.records import Progress, silent
 
 
@@ -136,11 +137,9 @@ def _save(
     tensors |= {f"average/{i}": value for i, value in enumerate(averages)}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{name}": value for name, value in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     copies = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
-    save_file(copies, part, metadata={"step": json.dumps(step)})
-    part.replace(path)
+    with replacing_file(path) as file:
+        file.write(save(copies, metadata={"step": json.dumps(step)}))
 
 
 def _load(

@@ -146,7 +146,7 @@ def _refuse_different_benchmarks(runs: Sequence[Run]) -> None:
 
 
 def _identity_pairs(a: Run, b: Run) -> list[tuple[str, object, object]]:
-    settings = ("label_space", "task_id")
+    settings = ("label_space", "task_id", "split")
     return [
         ("benchmark", a.matrix.benchmark, b.matrix.benchmark),
         ("benchmark version", a.matrix.version, b.matrix.version),

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from gift.files import write_text
 from gift.records import Progress, silent
 from gift.report import figures, style
 from gift.report.gallery import gallery
@@ -82,11 +83,10 @@ def write_report(
     comparison = compare(read, labels)
     progress("report", len(runs), len(runs) + 1)
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    (out / "tables").mkdir(parents=True, exist_ok=True)
     tables = _tables(comparison)
     drawings, figure_files = _draw(comparison, out / "figures")
     page = out / "report.html"
-    _write(page, _render(comparison, tables, drawings, title))
+    write_text(page, _render(comparison, tables, drawings, title))
     table_files = tuple(_table_files(tables.values(), out / "tables"))
     progress("report", len(runs) + 1, len(runs) + 1)
     return ReportFiles(page, figure_files, table_files)
@@ -215,12 +215,5 @@ def _table_files(tables: Iterable[Table], folder: Path) -> Iterable[Path]:
             ("tex", table.latex()),
         ):
             path = folder / f"{table.name}.{suffix}"
-            _write(path, text)
+            write_text(path, text)
             yield path
-
-
-def _write(path: Path, text: str) -> None:
-    """Write under another name first: half a page is never mistaken for a whole one."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)

@@ -23,7 +23,6 @@ class TrainStep:
     task: str
     step: int
     losses: dict[str, float]
-    images_per_second: float | None
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,13 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
     command = summary.get("command")
     return Run(
         folder=folder,
-        method=printable(str(summary.get("method") or _method_of(settings) or folder.name)),
+        method=printable(str(summary.get("method") or settings.get("method") or folder.name)),
         seed=seed if isinstance(seed, int) else None,
         matrix=matrix,
         steps=_train_steps(events),
         seconds=_seconds(summary.get("seconds"), events),
         peak_memory_mb=float(memory) if isinstance(memory, int | float) else None,
-        command=_command(command),
+        command=printable(command) if isinstance(command, str) else None,
         config=config,
         environment=_environment(folder / "env.json"),
         samples=_samples(folder, matrix.tasks, images_per_task),
@@ -159,18 +158,6 @@ def _yaml(text: str | None, path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _method_of(settings: dict[str, Any]) -> str | None:
-    method = settings.get("method")
-    name = method.get("name") if isinstance(method, dict) else method
-    return name if isinstance(name, str) else None
-
-
-def _command(value: object) -> str | None:
-    if isinstance(value, list):
-        value = " ".join(map(str, value))
-    return printable(value) if isinstance(value, str) else None
-
-
 def _environment(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
@@ -201,7 +188,6 @@ def _train_steps(events: Sequence[dict[str, Any]]) -> tuple[TrainStep, ...]:
         if event.get("stage") != "train" or not isinstance(losses, dict) or step is None:
             continue
         task = printable(str(event.get("task")))
-        rate = event.get("images_per_second")
         steps[task, int(step)] = TrainStep(
             task=task,
             step=int(step),
@@ -210,7 +196,6 @@ def _train_steps(events: Sequence[dict[str, Any]]) -> tuple[TrainStep, ...]:
                 for name, value in losses.items()
                 if isinstance(value, int | float) and math.isfinite(value)
             },
-            images_per_second=float(rate) if isinstance(rate, int | float) else None,
         )
     return tuple(steps.values())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,15 +87,11 @@ class DiffusersGenerator:
 
         Raises:
             FileNotFoundError: a path to nowhere.
-            ValueError: a folder without a pipeline, or a setting out of range.
+            ValueError: a folder without a whole pipeline, or a setting out of range.
         """
         path = Path(path_or_id)
         if path.is_dir():
-            if not (path / "model_index.json").is_file():
-                raise ValueError(
-                    f"{path} is not a diffusers pipeline: it has no model_index.json. Give a "
-                    "folder that a pipeline's save_pretrained wrote, or a hub id."
-                )
+            _check_parts(path)
         elif path.is_absolute() or str(path_or_id)[:1] in {".", "~"} or len(path.parts) > 2:
             raise FileNotFoundError(f"{path} is not a folder; give a pipeline folder or a hub id.")
         if steps < 1 or batch_size < 1:
@@ -122,20 +119,33 @@ class DiffusersGenerator:
         """The loaded diffusers pipeline.
 
         Raises:
-            OSError: the hub id cannot be fetched, or there are no safetensors weights.
-            ValueError: the pipeline does not paint from text.
+            ValueError: the hub id cannot be fetched, a file is missing or damaged, there are no
+                safetensors weights, or the pipeline does not paint from text.
         """
-        with _quiet():
-            # The dtype is set afterwards: the argument's name differs between diffusers versions.
-            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-                self.source, use_safetensors=True
-            )
-            if self.scheduler != "default":
-                scheduler = getattr(diffusers, SCHEDULERS[self.scheduler])
-                pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-            pipeline.to(device=self.device, dtype=self.dtype)
+        try:
+            with _quiet():
+                pipeline = self._load()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # damaged files make the libraries raise nearly every type
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"the generator {self.source} cannot be loaded on {self.device} "
+                f"({type(error).__name__}: {reason}); give a whole text-to-image pipeline with "
+                "safetensors weights, as save_pretrained writes it, or its id on the hub."
+            ) from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def _load(self) -> Any:
+        # The dtype is set afterwards: the argument's name differs between diffusers versions.
+        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+            self.source, use_safetensors=True
+        )
+        if self.scheduler != "default":
+            scheduler = getattr(diffusers, SCHEDULERS[self.scheduler])
+            pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+        return pipeline.to(device=self.device, dtype=self.dtype)
 
     def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         """One image per prompt, its noise drawn from the seed beside it."""
@@ -174,6 +184,24 @@ class DiffusersGenerator:
             )
             self._embeddings[prompt] = states[0].cpu()
         return self._embeddings[prompt]
+
+
+def _check_parts(folder: Path) -> None:
+    """Refuse a folder that a glance shows to be no whole pipeline; nothing is loaded."""
+    cure = "Give a folder that a pipeline's save_pretrained wrote, or a hub id."
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ValueError(
+            f"{folder} is not a diffusers pipeline: it has no model_index.json. {cure}"
+        )
+    try:
+        entries = json.loads(index.read_text(encoding="utf-8")).items()
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{index} is not a JSON object ({error}). {cure}") from error
+    # A part is named with its library and class; an optional one that is absent, with nulls.
+    parts = [name for name, value in entries if isinstance(value, list) and all(value)]
+    if missing := [name for name in parts if not (folder / name).is_dir()]:
+        raise ValueError(f"{folder} is not a whole pipeline: {', '.join(missing)} missing. {cure}")
 
 
 def _hash_folder(folder: Path) -> str:

@@ -13,8 +13,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from typing import Any
 import PIL.Image
 from filelock import FileLock
 
+from gift.files import write_json, writing_to
 from gift.records import Progress, silent
 from gift.synthesis.generator import TextToImage
 from gift.synthesis.pool import PlannedImage, plan
@@ -42,8 +43,19 @@ class SyntheticSet:
         return len(self.files)
 
     def __getitem__(self, index: int) -> PIL.Image.Image:
-        with PIL.Image.open(self.files[index]) as image:
-            return image.convert("RGB")
+        """Decode one image to RGB.
+
+        Raises:
+            OSError: the file is missing or damaged; the message names it.
+        """
+        path = self.files[index]
+        try:
+            with PIL.Image.open(path) as image:
+                return image.convert("RGB")
+        except Exception as error:  # PIL's decoders raise nearly every type on damaged files
+            raise OSError(
+                f"{path} cannot be read as an image ({error}); remove it to have it painted again."
+            ) from error
 
     @cached_property
     def fingerprint(self) -> str:
@@ -105,7 +117,7 @@ class ImageStore:
                 lock = FileLock(folder / ".lock").acquire()
             with lock:
                 with _writing_to(folder):
-                    _replace(folder / "set.json", json.dumps(description, indent=1))
+                    write_json(folder / "set.json", description)
                 painted = _paint_missing(folder, planned, generator, progress)
         shown = [image for image in planned if not painted[image.index]["black"]]
         if black := count - len(shown):
@@ -176,21 +188,5 @@ def _drop_cut_line(manifest: Path) -> None:
         os.truncate(manifest, manifest.read_bytes().rfind(b"\n") + 1)
 
 
-def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
-@contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Make the folder, and turn a failed write into a message that says what to do."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the image store {folder} cannot be written ({error.strerror}); free some space or "
-            "choose another folder",
-        ) from error
+def _writing_to(folder: Path) -> AbstractContextManager[None]:
+    return writing_to(folder, "the image store", "free some space or choose another folder")

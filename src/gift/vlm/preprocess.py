@@ -73,16 +73,17 @@ class Preprocess:
         """The deterministic transform: shorter side to S, centre crop.
 
         Args:
-            image: any mode and size.
+            image: of mode RGB, any size.
 
         Returns:
             uint8 array of shape [S, S, 3], RGB.
         """
+        assert image.mode == "RGB"
         width, height = image.size
         shorter = min(width, height)
         new_width = int(self.size * width / shorter)
         new_height = int(self.size * height / shorter)
-        resized = _to_rgb(image).resize((new_width, new_height), self.resample)
+        resized = image.resize((new_width, new_height), self.resample)
         left, top = (new_width - self.size) // 2, (new_height - self.size) // 2
         return np.array(resized.crop((left, top, left + self.size, top + self.size)))
 
@@ -90,14 +91,15 @@ class Preprocess:
         """The random transform: a crop of 90-100 % of the area, resized to S x S, never flipped.
 
         Args:
-            image: any mode and size.
+            image: of mode RGB, any size.
             rng: where the crop is drawn from; equal generators give equal crops.
 
         Returns:
             uint8 array of shape [S, S, 3], RGB.
         """
+        assert image.mode == "RGB"
         # Crop first: with resize's own `box`, pixels outside the crop would bleed in at its border.
-        crop = _to_rgb(image).crop(random_crop_box(*image.size, rng))
+        crop = image.crop(random_crop_box(*image.size, rng))
         return np.array(crop.resize((self.size, self.size), self.resample))
 
     def normalize(self, pixels: Tensor) -> Tensor:
@@ -144,11 +146,3 @@ def random_crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[
     crop_height = min(height, max(1, round(width / _ASPECT[0])))
     left, top = (width - crop_width) // 2, (height - crop_height) // 2
     return left, top, left + crop_width, top + crop_height
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB, with what is transparent shown on white."""
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer)
-    return image.convert("RGB")
