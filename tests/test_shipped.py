@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import gift
-from gift.config import locate, recipe_names
+from gift.config import load_recipe, locate, recipe_names
 from gift.data import benchmark_names, load_benchmark
+from gift.micro import models_folder
+from gift.micro.world import concepts_of
 from gift.vlm import VisionLanguageModel
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +33,21 @@ def test_the_shipped_models_load_and_are_small():
     folder = Path(locate("builtin:micro/clip")).parent
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 15e6
+
+
+def test_the_shipped_models_are_as_good_as_promised():
+    report = json.loads((models_folder() / "build.json").read_text())
+    assert 55 <= report["mean_zero_shot"] <= 75
+    for family, accuracy in report["zero_shot"].items():
+        chance = 100 / len(concepts_of(family))
+        assert accuracy > 3 * chance, family
+    assert report["painted_named"]["overall"] >= 85
+
+
+def test_the_recipe_has_the_penalty_weights_that_the_search_chose():
+    chosen = json.loads((ROOT / "results" / "search" / "penalty.json").read_text())["chosen"]
+    for method, weight in chosen.items():
+        assert load_recipe("micro", method)["method_settings"] == {"penalty_weight": weight}
 
 
 def test_every_public_name_is_there_and_documented():

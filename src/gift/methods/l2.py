@@ -27,7 +27,7 @@ class L2Settings(MethodSettings):
 
 
 class L2(Method):
-    """Cross-entropy plus ``lambda * sum((theta - theta_previous)**2)``."""
+    """Cross-entropy with an l2 pull towards the weights before the task."""
 
     Settings = L2Settings
     settings: L2Settings
