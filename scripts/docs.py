@@ -43,7 +43,6 @@ def search() -> str:
 def build() -> str:
     """What was measured when the shipped models were made."""
     report = json.loads((models_folder() / "build.json").read_text(encoding="utf-8"))
-    minutes = sum(report["seconds"].values()) / 60
     rows = [
         ("zero-shot accuracy (validation), mean of the tasks", report["mean_zero_shot"], "%"),
         *(
@@ -53,7 +52,6 @@ def build() -> str:
         ("drawn pictures named right among all names", report["drawn_named"]["overall"], "%"),
         ("painted pictures named right among all names", report["painted_named"]["overall"], "%"),
         ("autoencoder, peak signal to noise ratio", report["autoencoder_psnr"], "dB"),
-        ("time of all stages, added up", minutes, "min"),
     ]
     lines = ["| measured | |", "| --- | --- |"]
     lines += [f"| {name} | {value:.1f} {unit} |" for name, value, unit in rows]

@@ -18,8 +18,8 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 ROOT = Path(__file__).parents[1]
-METHODS = ("l2", "gift")
-GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
+METHODS = ("gift", "l2")
+GRID = (0.3, 1.0, 3.0, 10.0)
 
 
 def search(method: str, weight: float, seed: int, runs: Path) -> dict[str, object]:

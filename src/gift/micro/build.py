@@ -172,17 +172,21 @@ def _setting(job: _Job) -> dict[str, Any]:
 
 
 def _run(name: str, job: _Job, threads: int, progress: Progress = silent) -> None:
-    """Runs one stage, unless its result is there, and notes its seconds."""
+    """Runs one stage, unless its result is there, and notes its seconds over all starts."""
     result, stage = _STAGES[name]
     if (job.folder / result).exists():
         return
     logger.info("%s ...", name)
+    noted = job.work / f"{name}.seconds"
+    before = float(noted.read_text(encoding="utf-8")) if noted.exists() else 0.0
     start = time.monotonic()
-    with torch_threads(threads):
-        stage(job, progress)
-    seconds = time.monotonic() - start
+    try:
+        with torch_threads(threads):
+            stage(job, progress)
+    finally:
+        seconds = before + time.monotonic() - start
+        write_text(noted, f"{seconds:.1f}")
     logger.info("%s took %.0f s", name, seconds)
-    write_text(job.work / f"{name}.seconds", f"{seconds:.1f}")
 
 
 def _corpus(job: _Job, progress: Progress) -> None:
