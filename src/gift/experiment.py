@@ -33,7 +33,10 @@ MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
 """Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
 
 DEMO_METHODS = ("finetune", "gift")
-DEMO_TASKS = ("micro-aircraft", "micro-dtd", "micro-flowers", "micro-mnist", "micro-stanfordcars")
+DEMO = {
+    "tasks": ("micro-aircraft", "micro-dtd", "micro-flowers", "micro-mnist", "micro-stanfordcars"),
+    "synthesis": {"images": 200},
+}
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunConfig:
@@ -201,7 +204,7 @@ def demo(
                 done, total = done + number * total, total * len(DEMO_METHODS)
             progress(stage, done, total)
 
-        config = resolve("micro-1", method, {"tasks": DEMO_TASKS, "seed": seed})
+        config = resolve("micro-1", method, DEMO, {"seed": seed})
         summaries.append(
             run(config, folder / method, home=home, command="gift demo", progress=shifted)
         )
