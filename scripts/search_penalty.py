@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("gift", "l2")
-GRID = (0.3, 1.0, 3.0, 10.0)
+GRID = (3.0, 1.0, 0.3, 10.0)
 
 
 def search(method: str, weight: float, seed: int, runs: Path) -> dict[str, object]:

@@ -228,8 +228,8 @@ WRONG = {
         "not valid YAML",
     ),
     "settings that contradict each other": (
-        lambda p: ["run", "micro-1", "--set", "training.warmup=80", "--out", p / "x"],
-        "training.warmup = 80 must be smaller than training.iterations = 80",
+        lambda p: ["run", "micro-1", "--set", "training.warmup=60", "--out", p / "x"],
+        "training.warmup = 60 must be smaller than training.iterations = 60",
     ),
     "base template without a place": (
         lambda p: ["run", "micro-1", "--set", "synthesis.base_template=photo", "--out", p / "x"],
