@@ -120,6 +120,22 @@ def test_a_run_and_its_report(tmp_path, capsys):
     assert last == pytest.approx(summary["last"], abs=1e-3)
 
 
+@pytest.mark.slow
+def test_the_demo_in_small(tmp_path, capsys, monkeypatch):
+    small = {
+        "tasks": ["micro-eurosat", "micro-mnist"],
+        "training": {"iterations": 3, "warmup": 1},
+        "synthesis": {"images": 6, "steps": 2},
+    }
+    monkeypatch.setattr("gift.experiment.DEMO", small)
+    assert call("demo", "--out", tmp_path / "demo", "--home", tmp_path / "home") == 0
+    shown = capsys.readouterr()
+    for word in ("zero-shot", "finetune", "gift", "Transfer", "Try next"):
+        assert word in shown.out
+    assert "demo: 4 of 4" in shown.err
+    assert (tmp_path / "demo" / "report" / "report.html").is_file()
+
+
 def test_many_class_names_are_no_file(tiny_pipeline_folder, tmp_path, capsys):
     names = ",".join(f"thing {number}" for number in range(60))
     arguments = ["--generator", tiny_pipeline_folder, "--steps", 1, "--images", 1, "--json"]
