@@ -35,6 +35,12 @@ def test_the_shipped_models_load_and_are_small():
     assert size < 15e6
 
 
+def test_the_shipped_models_name_no_place_of_the_machine_that_made_them():
+    for path in models_folder().rglob("*.json"):
+        if path.name != "tokenizer.json":
+            assert '"/' not in path.read_text(), path
+
+
 def test_the_shipped_models_are_as_good_as_promised():
     report = json.loads((models_folder() / "build.json").read_text())
     assert 55 <= report["mean_zero_shot"] <= 75

@@ -307,6 +307,8 @@ def assemble(
     diffusers reads its own models in single precision, whatever they were saved in; transformers
     keeps what it finds. So the parts fit together however the folder is read.
     """
+    for model in (vae, unet):
+        model.register_to_config(_name_or_path="")  # not the folder it was built in
     pipeline = StableDiffusionPipeline(
         vae=vae.half(),
         text_encoder=clip.text_model,
