@@ -72,6 +72,14 @@ def test_saved_and_loaded_is_the_same_learner(new_learner, colours, shapes, tmp_
     assert loaded.evaluate([colours, shapes]) == learner.evaluate([colours, shapes])
 
 
+def test_saving_over_a_learner_with_other_settings_is_refused(new_learner, tmp_path):
+    new_learner("finetune").save(tmp_path / "mine")
+    new_learner("finetune").save(tmp_path / "mine")
+    with pytest.raises(ValueError, match="method is 'finetune' there and 'l2' here"):
+        new_learner("l2").save(tmp_path / "mine")
+    assert Learner.load(tmp_path / "mine", home=tmp_path / "home").config.method == "finetune"
+
+
 def test_what_is_kept_is_words_and_a_model(new_learner, colours, tmp_path):
     learner = new_learner()
     learner.learn(colours)

@@ -21,7 +21,7 @@ from gift.evaluate import EvaluationSet, accuracy_row, score_batches
 from gift.files import read_json, write_json, write_text
 from gift.methods import ImageTexts, create_method
 from gift.records import Images, LabelSpace, Progress, silent
-from gift.runs import RunFolder, replacing
+from gift.runs import RunFolder, differences, replacing
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
 from gift.train import Recorder, StepRecord, accelerator, train_task
 from gift.vlm import VisionLanguageModel
@@ -241,11 +241,20 @@ class Learner:
         """Write ``folder/config.yaml`` and ``folder/learner``, whole or not at all.
 
         ``folder/learner/model`` is an ordinary folder of the transformers library.
+
+        Raises:
+            ValueError: the folder holds a learner with other settings.
         """
         run = RunFolder(Path(folder))
         run.path.mkdir(parents=True, exist_ok=True)
+        own = self.config.model_dump(mode="json", include=set(LearnerConfig.model_fields))
         if not run.has_config:
-            run.write_config(self.config.model_dump(mode="json"))
+            run.write_config(own)
+        elif different := differences(_learner_part(run.read_config()), own):
+            raise ValueError(
+                f"{folder} holds a learner with other settings: {'; '.join(different)}. Save this "
+                "one in another folder."
+            )
         with replacing(run.learner) as new:
             self.model.save_pretrained(new / "model")
             save_file(
@@ -274,10 +283,7 @@ class Learner:
                 f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
                 "'gift learn DIR --task FOLDER --model MODEL'."
             )
-        values = run.read_config()
-        config = validate(
-            LearnerConfig, {k: v for k, v in values.items() if k in LearnerConfig.model_fields}
-        )
+        config = validate(LearnerConfig, _learner_part(run.read_config()))
         learner = cls(config, home=home, _model=run.learner / "model")
         learner.method.load_state_dict(
             {
@@ -322,6 +328,11 @@ class Learner:
 
 
 _GALLERY = 24
+
+
+def _learner_part(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's configuration decides the learner."""
+    return {key: value for key, value in config.items() if key in LearnerConfig.model_fields}
 
 
 def _recorder(folder: RunFolder, task: str) -> Recorder:
