@@ -11,7 +11,8 @@ from PIL import Image
 from support import write_folder
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from gift import experiment, metrics
+from gift import experiment, metrics, preparation
+from gift.data import load_dataset
 from gift.learner import Learner
 from gift.methods import method_names
 from gift.runs import RunFolder
@@ -30,8 +31,10 @@ def benchmark(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
     (tmp_path / "base.txt").write_text("fox\nowl\n")
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({"name": "mine", "tasks": tasks, "base_classnames": "base.txt"}))
+    write_folder(tmp_path / "reference", ("fox", "owl"))
     settings = {
         "model": str(tiny_clip_folder),
+        "reference": {"source": str(tmp_path / "reference"), "images": 6},
         "training": {"iterations": 3, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1},
         "synthesis": {
             "generator": str(tiny_pipeline_folder),
@@ -157,6 +160,130 @@ def test_validation_images_can_be_measured_instead(start, tmp_path):
     start("finetune", evaluation={"split": "validation"})
     matrix = json.loads((tmp_path / "run" / "matrix.json").read_text())
     assert matrix["setting"]["split"] == "validation"
+
+
+def remake(path, **changes):
+    """Change a user's benchmark."""
+    Path(path).write_text(yaml.safe_dump({**yaml.safe_load(Path(path).read_text()), **changes}))
+
+
+def read_matrix(tmp_path):
+    return json.loads((tmp_path / "run" / "matrix.json").read_text())
+
+
+def test_without_validation_images_some_of_training_are_set_aside(start, tmp_path, monkeypatch):
+    shutil.rmtree(tmp_path / "shapes" / "validation")
+    tests_images = {path for path in tmp_path.rglob("*.png") if "test" in path.parts}
+    assert tests_images
+    for path in tests_images:  # opened, they would stop the run
+        path.write_bytes(b"nothing")
+    trained = {}
+    learn = Learner.learn
+
+    def watched(self, task, **more):
+        trained[task.name] = task
+        learn(self, task, **more)
+
+    monkeypatch.setattr(Learner, "learn", watched)
+    start("finetune", evaluation={"split": "validation", "validation_fraction": 0.25})
+    shapes = trained["shapes"]
+    assert [len(shapes.train), len(shapes.evaluation)] == [9, 3]  # of 3 classes of 4 images
+    assert not set(shapes.train.files) & set(shapes.evaluation.files)
+    assert {path.parts[-3] for path in shapes.evaluation.files} == {"train"}
+    assert {path.parts[-3] for path in trained["sounds"].evaluation.files} == {"validation"}
+    assert len(trained["sounds"].train) == 8
+    assert read_matrix(tmp_path)["images"] == [8, 3, 8]
+
+
+def test_all_classes_may_compete(start, benchmark, tmp_path):
+    remake(benchmark[0], label_space="union", task_id="hidden")
+    start("zero_shot")
+    matrix = read_matrix(tmp_path)
+    assert matrix["setting"]["label_space"] == "union"
+    assert matrix["accuracy"] == [matrix["zero_shot"]] * 3
+    remake(benchmark[0], label_space="task", task_id="given")
+    with pytest.raises(ValueError, match="label_space union, task_id hidden; the benchmark now"):
+        start("zero_shot")
+    start("zero_shot", folder="own")
+    own = json.loads((tmp_path / "own" / "matrix.json").read_text())
+    # The classes of "shapes" are all there are; the others lack "three".
+    assert own["zero_shot"][1] == matrix["zero_shot"][1]
+    assert own["zero_shot"][0] >= matrix["zero_shot"][0]
+
+
+def test_only_seen_classes_compete(start, benchmark, tmp_path):
+    remake(benchmark[0], label_space="seen", task_id="hidden")
+    summary = start("zero_shot")
+    matrix = read_matrix(tmp_path)
+    rows, images = matrix["accuracy"], matrix["images"]
+    assert [[value is None for value in row] for row in rows] == [
+        [False, True, True],
+        [False, False, True],
+        [False, False, False],
+    ]
+    seen = metrics.seen_accuracy(rows, images=images)
+    assert matrix["zero_shot"] == pytest.approx(seen)  # the model never changes
+    assert summary["transfer"] is None
+    assert summary["avg"] == summary["zero_shot"]["mean"]
+    rule = {"label_space": "seen", "task_id": "hidden", "split": "test", "draw": 0}
+    assert summary["setting"] == matrix["setting"] == rule
+    kept = json.loads((tmp_path / "run" / "tasks" / "01-colours" / "eval.json").read_text())
+    assert list(kept["accuracy"]) == ["colours"]
+    found = experiment.evaluate(tmp_path / "run", [], benchmark[0], home=tmp_path / "home")
+    assert list(found.values()) == rows[-1]
+    with pytest.raises(ValueError, match="has learned no task of micro-cil"):
+        experiment.evaluate(tmp_path / "run", [], "micro-cil", home=tmp_path / "home")
+
+
+def test_classes_of_one_data_set_arrive_step_by_step(benchmark, tmp_path):
+    path, settings = benchmark
+    for part in ("train", "test"):
+        write_folder(tmp_path / "letters" / part, "abcdef", count=3)
+    dataset = {"name": "letters", "source": {"path": "letters"}, "classnames": list("abcdef")}
+    steps = {"dataset": dataset, "order": [5, 0, 3, 1, 4, 2], "initial": 2, "increment": 2}
+    content = {
+        "name": "steps",
+        "class_incremental": steps,
+        "label_space": "seen",
+        "task_id": "hidden",
+        "base_classnames": "base.txt",
+    }
+    path = tmp_path / "steps.yaml"
+    path.write_text(yaml.safe_dump(content))
+    config = experiment.resolve(str(path), "gift", settings)
+    experiment.run(config, tmp_path / "run", home=tmp_path / "home")
+    matrix = read_matrix(tmp_path)
+    assert matrix["tasks"] == ["letters-01", "letters-02", "letters-03"]
+    assert matrix["images"] == [6, 6, 6]
+    memory = json.loads((tmp_path / "run" / "learner" / "memory.json").read_text())
+    assert [task["classnames"] for task in memory] == [["f", "a"], ["d", "b"], ["e", "c"]]
+    some = experiment.resolve(
+        str(path), "finetune", settings, {"tasks": ["letters-01", "letters-02"]}
+    )
+    experiment.run(some, tmp_path / "some", home=tmp_path / "home")
+    kept = json.loads((tmp_path / "some" / "matrix.json").read_text())
+    assert kept["tasks"] == ["letters-01", "letters-02"]
+    assert kept["zero_shot"] == matrix["zero_shot"][:2]
+
+
+def test_what_is_excluded_must_exist(start):
+    start("zero_shot", synthesis={"exclude": ["shapes", "one", "fox"]})
+    with pytest.raises(ValueError, match="Did you mean 'fox'"):
+        start("zero_shot", folder="other", synthesis={"exclude": ["fix"]})
+
+
+@pytest.mark.parametrize("source", ["synthetic", "real"])
+def test_a_reference_data_set_is_made_when_it_is_needed(start, monkeypatch, tmp_path, source):
+    made = []
+
+    def make(name, folder, progress, draw):
+        made.append((name, draw))
+        write_folder(folder / "train", load_dataset(name).classnames, count=1)
+
+    monkeypatch.setattr(preparation, "MAKERS", {"micro": make})
+    monkeypatch.setattr("gift.data.opening._check_counts", lambda entry, scanned: None)
+    start("gift", synthesis={"source": source}, reference={"source": "micro-base", "images": 6})
+    assert made == ([("micro-base", 0)] if source == "real" else [])
 
 
 def test_some_tasks_of_a_benchmark(start, tmp_path):

@@ -167,6 +167,62 @@ def test_unfinished_run() -> None:
     assert metrics.summarize(finished, partial=True) == metrics.summarize(finished)
 
 
+@pytest.mark.parametrize("name", DATA["cil_runs"])
+def test_published_class_incremental_logs(name: str) -> None:
+    run = DATA["cil_runs"][name]
+    images, n = run["test_images_per_task"], len(run["acc_per_task"])
+    matrix = [[*row, *[None] * (n - len(row))] for row in run["acc_per_task"]]
+    # The logs print single tasks with one or two decimals, so their sums have that error.
+    assert metrics.seen_accuracy(matrix, images=images) == pytest.approx(run["acc"], abs=0.06)
+    found = metrics.summarize(matrix, images=images)
+    assert found.avg == pytest.approx(run["avg"], abs=0.03)
+    assert found.last == pytest.approx(run["last"], abs=0.06)
+    assert found.transfer is None
+    after_two = metrics.summarize(matrix[:2], images=images, partial=True)
+    assert after_two.forgetting == pytest.approx(matrix[0][0] - matrix[1][0])  # the logs print 0
+
+
+@given(square, st.data())
+def test_class_incremental_equals_counting_images(matrix: np.ndarray, data: Any) -> None:
+    n = len(matrix)
+    images = data.draw(st.lists(st.integers(1, 500), min_size=n, max_size=n))
+    seen = [[matrix[i][j] if j <= i else None for j in range(n)] for i in range(n)]
+    steps = [
+        sum(matrix[i][j] * images[j] for j in range(i + 1)) / sum(images[: i + 1]) for i in range(n)
+    ]
+    assert metrics.seen_accuracy(seen, images=images) == pytest.approx(steps)
+    found, whole = metrics.summarize(seen, images=images), metrics.summarize(matrix)
+    assert found.avg == pytest.approx(sum(steps) / n)
+    assert found.last == pytest.approx(steps[-1])
+    assert found.transfer is None
+    # What happened to a task after it was learned does not depend on what was measured before.
+    assert found.forgetting == whole.forgetting
+    assert found.backward_transfer == whole.backward_transfer
+    assert metrics.last_per_task(seen) == pytest.approx(matrix[-1])
+    columns = [np.mean([matrix[i][j] for i in range(j, n)]) for j in range(n)]
+    assert metrics.average_per_task(seen) == pytest.approx(columns)
+    assert np.isnan(metrics.transfer_per_task(seen)).all()
+
+
+def test_class_incremental_weights() -> None:
+    seen = [[80, None], [60, 90]]
+    assert metrics.summarize(seen).last == 75
+    assert metrics.summarize(seen, images=[100, 900]).last == 87
+    assert metrics.summarize([[80, 50], [60, 90]], images=[100, 900]).last == 75  # no such setting
+    assert metrics.average(seen[:1], images=[1, 2], partial=True) == 80
+    assert np.isnan(metrics.average_per_task(seen[:1], partial=True)[1])
+    for images in ([1], [1, 0], [1, 2, 3]):
+        with pytest.raises(ValueError, match="one positive number for each of the 2 tasks"):
+            metrics.summarize(seen, images=images)
+
+
+def test_zero_shot_row_of_a_class_incremental_run() -> None:
+    found = metrics.zero_shot_metrics([90.0, 70.0, 50.0], seen_only=True)
+    assert found == metrics.Metrics(None, 70.0, 50.0, None, None)
+    constant = metrics.zero_shot_metrics([90.0, 70.0, 50.0])
+    assert (constant.transfer, constant.last) == (60.0, 70.0)
+
+
 @pytest.mark.parametrize(
     ("accuracy", "message"),
     [
@@ -177,6 +233,8 @@ def test_unfinished_run() -> None:
         ([[50, 50], [np.nan, 50]], "row 1, column 0 is nan"),
         ([[50, 100.5], [50, 50]], "row 0, column 1 is 100.5"),
         ([[-1]], "0 to 100"),
+        ([[50, None, 50], [50, 50, None], [50, 50, 50]], "row 0, column 1 is nan"),
+        ([[None, None], [50, 50]], "row 0, column 0 is nan"),
     ],
 )
 def test_refuses(accuracy: Any, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor
 from gift.methods import Predictor
 from gift.records import LabelSpace, Progress, silent
 from gift.vlm import Preprocess, VisionLanguageModel
+
+TaskId = Literal["given", "hidden"]
+"""Whether a predictor is told the task that images belong to."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +38,90 @@ def accuracy_row(
     model: VisionLanguageModel,
     sets: Sequence[EvaluationSet],
     *,
+    candidates: Sequence[LabelSpace] | None = None,
+    task_id: TaskId = "given",
     batch_size: int = 256,
     progress: Progress = silent,
 ) -> tuple[float, ...]:
-    """Top-1 accuracy in percent on each set, every image among its own task's classes."""
+    """Top-1 accuracy in percent over all images of each set (not the mean over classes).
+
+    Args:
+        predictor: names the images.
+        model: preprocesses them.
+        sets: what to measure.
+        candidates: label spaces whose classes compete for every image; by default those of the
+            image's own task. A name that several of them have is right wherever it stands.
+        task_id: whether the predictor is told the task of the images.
+        batch_size: images per forward pass.
+        progress: called with ("evaluating", sets done, all sets).
+    """
     row: list[float] = []
     for number, data in enumerate(sets, start=1):
-        row.append(accuracy(predictor, model, data, batch_size=batch_size))
+        compete = [data.labels] if candidates is None else candidates
+        known, right = _Names(compete), 0
+        for scores, targets in _scored(predictor, model, data, compete, task_id, batch_size):
+            right += known.count_right(scores, [data.labels.classnames[t] for t in targets])
+        row.append(100.0 * right / len(data.targets))
         progress("evaluating", number, len(sets))
     return tuple(row)
 
 
-def accuracy(
-    predictor: Predictor, model: VisionLanguageModel, data: EvaluationSet, *, batch_size: int = 256
-) -> float:
-    """Top-1 accuracy in percent over all images of one set (not the mean over classes)."""
-    guesses = [
-        scores.argmax(dim=1).cpu()
-        for scores in score_batches(
-            predictor,
-            model,
-            data.pixels,
-            [data.labels],
-            task=data.labels.name,
-            batch_size=batch_size,
-        )
-    ]
-    right = torch.cat(guesses) == torch.tensor(data.targets)
-    return 100.0 * int(right.sum()) / len(right)
+def growing_accuracy(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    sets: Sequence[EvaluationSet],
+    *,
+    batch_size: int = 256,
+    progress: Progress = silent,
+) -> tuple[float, ...]:
+    """Top-1 accuracy in percent over all images of the first k sets among their classes.
+
+    One number for each k = 1..n, without the predictor knowing tasks. Each image is scored once
+    against the classes of all sets; the first columns of these scores are those of the first sets.
+    """
+    spaces = [data.labels for data in sets]
+    first = [_Names(spaces[: k + 1]) for k in range(len(sets))]
+    right = [0] * len(sets)
+    for j, data in enumerate(sets):
+        for scores, targets in _scored(predictor, model, data, spaces, "hidden", batch_size):
+            names = [data.labels.classnames[target] for target in targets]
+            for k in range(j, len(sets)):
+                right[k] += first[k].count_right(scores, names)
+        progress("evaluating", j + 1, len(sets))
+    images = np.cumsum([len(data.targets) for data in sets])
+    return tuple(100.0 * count / int(total) for count, total in zip(right, images, strict=True))
+
+
+class _Names:
+    """The classes that compete, by name: several label spaces may have the same one."""
+
+    def __init__(self, candidates: Sequence[LabelSpace]) -> None:
+        names = [name for labels in candidates for name in labels.classnames]
+        self._id = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        self._ids = torch.tensor([self._id[name] for name in names])
+
+    def count_right(self, scores: Tensor, names: Sequence[str]) -> int:
+        """How many images [b] have their name's class highest among the first columns [b, >=C]."""
+        guesses = self._ids[scores[:, : len(self._ids)].argmax(dim=1).cpu()]
+        return int((guesses == torch.tensor([self._id.get(name, -1) for name in names])).sum())
+
+
+def _scored(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    data: EvaluationSet,
+    candidates: Sequence[LabelSpace],
+    task_id: TaskId,
+    batch_size: int,
+) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
+    """Scores [b, C] with the targets [b] of batch after batch."""
+    task = data.labels.name if task_id == "given" else None
+    start = 0
+    for scores in score_batches(
+        predictor, model, data.pixels, candidates, task=task, batch_size=batch_size
+    ):
+        yield scores, data.targets[start : start + len(scores)]
+        start += len(scores)
 
 
 def score_batches(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from gift import metrics
-from gift.config import LearnerConfig, RunConfig, load_recipe, locate, merge, unknown, validate
+from gift.config import LearnerConfig, RunConfig, load_recipe, locate, merge, validate
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
@@ -18,19 +17,21 @@ from gift.data import (
     check_images,
     default_home,
     load_benchmark,
-    open_task,
 )
-from gift.files import write_json
 from gift.learner import Learner
+from gift.measuring import Measuring, keep, measure, setting_of
 from gift.methods import create_method
-from gift.micro.images import make_dataset
+from gift.preparation import (
+    check_exclusions,
+    chosen_tasks,
+    make_reference,
+    measured_part,
+    open_tasks,
+)
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences, peak_memory_mb, reset_peak_memory
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet
 from gift.train import accelerator
-
-MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
-"""Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
 
 DEMO_METHODS = ("finetune", "gift")
 DEMO = {
@@ -89,6 +90,7 @@ def run(
         OSError: the folder cannot be written.
     """
     home = home or default_home()
+    data_root = data_root or home / "data"
     run_folder = RunFolder(folder)
     benchmark = load_benchmark(config.benchmark)
     entries = chosen_tasks(benchmark, config.tasks)
@@ -99,29 +101,25 @@ def run(
         if run_folder.done:
             return run_folder.read_summary()
         learner = (
-            Learner.load(folder, home=home)
+            Learner.load(folder, home=home, data_root=data_root)
             if run_folder.has_learner
-            else Learner(config, home=home)
+            else Learner(config, home=home, data_root=data_root)
         )
+        make_reference(learner, progress=progress)
         learner.check()
         _check_memory(learner, matrix, entries, folder)
         run_folder.write_environment(str(learner.model.device))
         reset_peak_memory()
-        tasks = _prepare(entries, config, home, data_root or home / "data", run_folder, progress)
-        batch_size = config.evaluation.batch_size
-
-        def measure(after: str) -> list[float]:
-            return _evaluate(learner, tasks, after, run_folder, progress, batch_size)
-
+        tasks = _prepare(benchmark, entries, config, learner, run_folder, progress)
+        measuring = Measuring(benchmark, config.evaluation.batch_size, run_folder, progress)
         if matrix is None:
-            names = tuple(task.name for task in tasks)
-            setting = {
-                "label_space": benchmark.label_space,
-                "task_id": benchmark.task_id,
-                "split": config.evaluation.split,
-            }
             matrix = AccuracyMatrix(
-                benchmark.name, benchmark.version, names, tuple(measure("zero-shot")), (), setting
+                benchmark.name,
+                benchmark.version,
+                tuple(task.name for task in tasks),
+                measuring.zero_shot(learner, tasks),
+                setting=setting_of(benchmark, config),
+                images=tuple(len(task.evaluation or ()) for task in tasks),
             )
             run_folder.write_matrix(matrix)
         done = len(matrix.accuracy)
@@ -130,7 +128,7 @@ def run(
             if len(learner.memory) == position:
                 learner.learn(task, folder=run_folder, progress=progress)
                 learner.save(folder)
-            matrix = matrix.with_row(measure(task.name))
+            matrix = matrix.with_row(measuring.row(learner, tasks))
             run_folder.write_matrix(matrix)
         progress("tasks", len(tasks), len(tasks))
         summary = summarize(matrix, config, run_folder, command)
@@ -143,13 +141,14 @@ def summarize(
     matrix: AccuracyMatrix, config: RunConfig, folder: RunFolder, command: str | None
 ) -> dict[str, Any]:
     """The summary of a complete run; every metric is computed from the matrix."""
-    measured = metrics.summarize(matrix.accuracy)
+    measured = metrics.summarize(matrix.accuracy, images=matrix.images)
     zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
     return {
         "method": config.method,
         "benchmark": matrix.benchmark,
         "version": matrix.version,
         "seed": config.seed,
+        "setting": matrix.setting,
         "transfer": _rounded(measured.transfer),
         "avg": _rounded(measured.avg),
         "last": _rounded(measured.last),
@@ -163,29 +162,6 @@ def summarize(
         "peak_memory_mb": peak_memory_mb(),
         "command": command,
     }
-
-
-def chosen_tasks(benchmark: BenchmarkEntry, only: Sequence[str] | None) -> list[DatasetEntry]:
-    """A benchmark's data sets in its order, or those of them that are named.
-
-    Raises:
-        ValueError: a name that is not a task of the benchmark.
-    """
-    if only is not None:
-        for name in set(only) - set(benchmark.tasks):
-            raise ValueError(unknown("task", name, benchmark.tasks))
-    return [entry for entry in benchmark.datasets() if only is None or entry.name in only]
-
-
-def open_tasks(
-    entries: Sequence[DatasetEntry], data_root: Path, *, progress: Progress = silent
-) -> list[Task]:
-    """Open data sets, making those that can be made and are not there."""
-    for entry in entries:
-        target = data_root / entry.source.path
-        if entry.made_by is not None and not target.exists():
-            MAKERS[entry.made_by](entry.name, target, progress=progress)
-    return [open_task(entry, data_root) for entry in entries]
 
 
 def demo(
@@ -217,9 +193,12 @@ def learn(
     settings: Mapping[str, Any] | None = None,
     *,
     home: Path | None = None,
+    data_root: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Teach the learner in a folder one more task; the first time, ``settings`` start it.
+
+    ``data_root`` is where a method's reference data set lies, ``home/data`` by default.
 
     Returns:
         The accuracy on the task before and after, and the tasks learned so far.
@@ -235,7 +214,8 @@ def learn(
             f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
         )
     with run_folder.writing():
-        learner = _open_learner(run_folder, settings or {}, home)
+        learner = _open_learner(run_folder, settings or {}, home, data_root)
+        make_reference(learner, progress=progress)
         learner.check()
         learner.refuse_twice(task)
         used = [part for part in (task.train, task.evaluation) if part is not None]
@@ -244,7 +224,9 @@ def learn(
         (before,) = learner.evaluate(task, progress=progress)
         learner.learn(task, folder=run_folder, progress=progress)
         learner.save(folder)
-        (after,) = _evaluate(learner, [task], task.name, run_folder, progress)
+        started = time.perf_counter()
+        (after,) = learner.evaluate(task, progress=progress)
+        keep(run_folder, learner, {task.name: after}, started)
     return {
         "folder": str(folder),
         "accuracy": {f"{task.name}, before": before, f"{task.name}, after": after},
@@ -264,26 +246,36 @@ def evaluate(
 ) -> dict[str, float]:
     """Top-1 accuracy in percent of the learner in a folder, by task name.
 
+    The tasks are measured among their own classes, those of the benchmark by its own rule; where
+    that is the classes seen so far, its tasks that the learner has not learned are left out.
+
     Raises:
         ValueError: nothing to measure, or no learner in the folder.
     """
-    learner = Learner.load(folder, home=home)
-    tasks = list(tasks)
-    if benchmark is not None:
-        root = data_root or learner.home / "data"
-        tasks += open_tasks(load_benchmark(benchmark).datasets(), root, progress=progress)
-    if not tasks:
+    learner = Learner.load(folder, home=home, data_root=data_root)
+    rule = load_benchmark(benchmark) if benchmark is not None else None
+    entries = rule.datasets() if rule else ()
+    learned = {labels.name for labels in learner.memory}
+    if rule and rule.label_space == "seen" and not learned & set(rule.tasks):
+        raise ValueError(
+            f"the learner in {folder} has learned no task of {rule.name}, which is measured among "
+            "the classes seen so far; run the benchmark first."
+        )
+    listed = open_tasks(entries, learner.data_root, progress=progress)
+    every = [*tasks, *listed]
+    if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
-    names = [task.name for task in tasks]
+    names = [task.name for task in every]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(
             f"several tasks are called {', '.join(repeated)}; measure them one by one, or rename "
             "their folders."
         )
-    used = [part for task in tasks if (part := task.evaluation) is not None]
+    used = [part for task in every if (part := task.evaluation) is not None]
     check_images(*used, cache=learner.home / "checked", progress=progress)
     row = learner.evaluate(tasks, progress=progress)
-    return dict(zip([task.name for task in tasks], row, strict=True))
+    found = dict(zip([task.name for task in tasks], row, strict=True))
+    return found | (measure(learner, listed, rule, progress=progress) if rule else {})
 
 
 def synthesize(
@@ -319,13 +311,16 @@ def synthesize(
     )
 
 
-def _open_learner(run_folder: RunFolder, settings: Mapping[str, Any], home: Path | None) -> Learner:
+def _open_learner(
+    run_folder: RunFolder, settings: Mapping[str, Any], home: Path | None, data_root: Path | None
+) -> Learner:
     """The learner of a folder, which further settings may not contradict, or a new one."""
     if not run_folder.has_learner:
-        learner = Learner(validate(LearnerConfig, settings), home=home)
+        config = validate(LearnerConfig, settings)
+        learner = Learner(config, home=home, data_root=data_root)
         run_folder.write_config(learner.config.model_dump(mode="json"))
         return learner
-    learner = Learner.load(run_folder.path, home=home)
+    learner = Learner.load(run_folder.path, home=home, data_root=data_root)
     known = learner.config.model_dump(mode="json")
     wanted = validate(LearnerConfig, merge(known, settings)).model_dump(mode="json")
     if different := differences(known, wanted):
@@ -340,14 +335,22 @@ def _check_same_benchmark(
     matrix: AccuracyMatrix | None, benchmark: BenchmarkEntry, tasks: Sequence[str], folder: Path
 ) -> None:
     """Refuse a folder whose matrix was measured on something else."""
-    found = matrix and (matrix.benchmark, matrix.version, matrix.tasks)
-    wanted = (benchmark.name, benchmark.version, tuple(tasks))
-    if found and found != wanted:
+    if matrix is None:
+        return
+    rule = {key: matrix.setting.get(key) for key in ("label_space", "task_id")}
+    now = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
+    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
+    wanted = _described(benchmark.name, benchmark.version, tasks, now)
+    if found != wanted:
         raise ValueError(
-            f"{folder} holds a run of {found[0]} version {found[1]} with the tasks "
-            f"{', '.join(found[2])}; the benchmark now is {wanted[0]} version {wanted[1]} with "
-            f"{', '.join(wanted[2])}. Use another folder."
+            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
         )
+
+
+def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:
+    """A benchmark in words, all that has to agree for a run to go on."""
+    parts = [f"{key} {value}" for key, value in rule.items()]
+    return f"{name} version {version} with the tasks {', '.join(tasks)} and {', '.join(parts)}"
 
 
 def _check_memory(
@@ -368,52 +371,23 @@ def _check_memory(
 
 
 def _prepare(
+    benchmark: BenchmarkEntry,
     entries: Sequence[DatasetEntry],
     config: RunConfig,
-    home: Path,
-    data_root: Path,
+    learner: Learner,
     folder: RunFolder,
     progress: Progress,
 ) -> list[Task]:
     """The tasks with the part to evaluate on, every image of them checked."""
     started = time.perf_counter()
-    split = config.evaluation.split
-    tasks = [_with_split(task, split) for task in open_tasks(entries, data_root, progress=progress)]
+    opened = open_tasks(entries, learner.data_root, config.draw, progress=progress)
+    if excluded := config.synthesis.exclude:
+        check_exclusions(excluded, benchmark, opened, learner.base_classnames)
+    tasks = [measured_part(task, config.evaluation) for task in opened]
     used = [part for task in tasks for part in (task.train, task.test) if part is not None]
-    check_images(*used, cache=home / "checked", progress=progress)
+    check_images(*used, cache=learner.home / "checked", progress=progress)
     folder.log("prepare", seconds=time.perf_counter() - started)
     return tasks
-
-
-def _with_split(task: Task, split: str) -> Task:
-    """The task with the part that is asked for in the place of its test part."""
-    part = task.test if split == "test" else task.validation
-    if part is None:
-        raise ValueError(
-            f"task {task.name!r} has no {split} images; add a {split} folder beside train, or set "
-            "evaluation.split."
-        )
-    return replace(task, test=part)
-
-
-def _evaluate(
-    learner: Learner,
-    tasks: Sequence[Task],
-    after: str,
-    folder: RunFolder,
-    progress: Progress,
-    batch_size: int = 256,
-) -> list[float]:
-    """Measure all tasks and keep the figures beside the task that was just learned."""
-    started = time.perf_counter()
-    row = learner.evaluate(tasks, batch_size=batch_size, progress=progress)
-    accuracy = dict(zip([task.name for task in tasks], row, strict=True))
-    seconds = time.perf_counter() - started
-    folder.log("evaluate", task=after, accuracy=accuracy, seconds=seconds)
-    if learner.memory:
-        where = folder.task(len(learner.memory), after) / "eval.json"
-        write_json(where, {"after": after, "accuracy": accuracy})
-    return row
 
 
 def _rounded(value: float | None) -> float | None:

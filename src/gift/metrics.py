@@ -3,7 +3,13 @@
 ``accuracy[i][j]`` is the accuracy in percent (0..100) on task j after task i was learned, so a
 finished run over n tasks gives an [n][n] array. The formulas are equations 10 to 12 of the GIFT
 paper; the zero-shot model (before the first task) enters none of them, see
-:func:`zero_shot_matrix` for its own row in a table.
+:func:`zero_shot_metrics` for its own row in a table.
+
+Class-incremental runs classify images among the classes seen so far, so tasks that are not learned
+yet have no accuracy: the entries above the diagonal are None (or NaN), and that is how such a
+matrix is told from others. There Avg. is the mean and Last the last value of
+:func:`seen_accuracy`, and Transfer does not exist. ``images`` are the numbers of test images of
+the tasks; without them, all tasks weigh the same. Other matrices do not use them.
 
 A run that is still going on has k < n rows. Every function refuses such an array unless it is
 called with ``partial=True``, and then computes what it says under "Partial".
@@ -11,12 +17,15 @@ called with ``partial=True``, and then computes what it says under "Partial".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Matrix = ArrayLike | Sequence[Sequence[float | None]]
+"""Accuracies in percent; None and NaN both mean: not measured."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Metrics:
     """All numbers of one matrix: percent, or points for the last two.
 
     ``transfer``, ``forgetting`` and ``backward_transfer`` are None where they do not exist, as for
-    a single task.
+    a single task, or Transfer in a class-incremental run.
     """
 
     transfer: float | None
@@ -34,42 +43,91 @@ class Metrics:
     backward_transfer: float | None
 
 
-def summarize(accuracy: ArrayLike, *, partial: bool = False) -> Metrics:
+def summarize(
+    accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False
+) -> Metrics:
     """Compute every metric of a matrix.
 
     >>> summarize([[80, 60], [76, 90]])
     Metrics(transfer=60.0, avg=76.5, last=83.0, forgetting=4.0, backward_transfer=-4.0)
+
+    The same two tasks in a class-incremental run, the second with three times as many images:
+
+    >>> summarize([[80, None], [76, 90]], images=[10, 30])
+    Metrics(transfer=None, avg=83.25, last=86.5, forgetting=4.0, backward_transfer=-4.0)
     """
     return Metrics(
         transfer=transfer(accuracy, partial=partial),
-        avg=average(accuracy, partial=partial),
-        last=last(accuracy, partial=partial),
+        avg=average(accuracy, images=images, partial=partial),
+        last=last(accuracy, images=images, partial=partial),
         forgetting=forgetting(accuracy, partial=partial),
         backward_transfer=backward_transfer(accuracy, partial=partial),
     )
 
 
-def transfer(accuracy: ArrayLike, *, partial: bool = False) -> float | None:
+def zero_shot_metrics(zero_shot: ArrayLike, *, seen_only: bool = False) -> Metrics:
+    """The metrics of a model that never changes: the zero-shot row of a table.
+
+    Args:
+        zero_shot: its accuracy on each task; with ``seen_only``, its accuracy after each step over
+            the classes seen by then.
+        seen_only: whether the run is class-incremental. Forgetting does not exist then, as the
+            accuracies of single tasks are not known.
+
+    The Transfer of such a model leaves out the first task, so it differs from its Avg.; compare
+    the Transfer of a method with this one.
+    """
+    if not seen_only:
+        return summarize(zero_shot_matrix(zero_shot))
+    row = zero_shot_matrix(zero_shot)[0]
+    return Metrics(None, float(row.mean()), float(row[-1]), None, None)
+
+
+def transfer(accuracy: Matrix, *, partial: bool = False) -> float | None:
     """Mean over tasks j = 2..n of the accuracy on j before it was learned (GIFT, eq. 10).
 
     ``1/(n-1) * sum_{j=2..n} 1/(j-1) * sum_{i<j} a[i][j]``: the mean of column means, not of all
-    entries above the diagonal. None for a single task. Partial: the same over the rows that exist.
+    entries above the diagonal. None for a single task and for a class-incremental run. Partial: the
+    same over the rows that exist.
     """
-    columns = transfer_per_task(accuracy, partial=partial)[1:]
-    return float(columns.mean()) if columns.size else None
+    return _mean_or_none(transfer_per_task(accuracy, partial=partial))
 
 
-def average(accuracy: ArrayLike, *, partial: bool = False) -> float:
-    """Avg.: mean of all entries (GIFT, eq. 11). Partial: of all entries that exist."""
-    return float(_checked(accuracy, partial).mean())
+def average(
+    accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False
+) -> float:
+    """Avg.: mean of all entries (GIFT, eq. 11). Partial: of all entries that exist.
+
+    Class-incremental: mean of :func:`seen_accuracy` over the steps.
+    """
+    matrix = _checked(accuracy, partial)
+    if _seen_only(matrix):
+        return float(_seen_accuracy(matrix, images).mean())
+    return float(matrix.mean())
 
 
-def last(accuracy: ArrayLike, *, partial: bool = False) -> float:
-    """Last: mean of the last row (GIFT, eq. 12). Partial: of the latest row, all tasks in it."""
-    return float(_checked(accuracy, partial)[-1].mean())
+def last(accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False) -> float:
+    """Last: mean of the last row (GIFT, eq. 12). Partial: of the latest row, all tasks in it.
+
+    Class-incremental: the last :func:`seen_accuracy`.
+    """
+    matrix = _checked(accuracy, partial)
+    if _seen_only(matrix):
+        return float(_seen_accuracy(matrix, images)[-1])
+    return float(matrix[-1].mean())
 
 
-def forgetting(accuracy: ArrayLike, *, partial: bool = False) -> float | None:
+def seen_accuracy(
+    accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False
+) -> Array:
+    """Share of right images, in percent, over the tasks learned so far, after each step: [k].
+
+    The mean of ``a[i][0..i]`` weighted by the tasks' numbers of test images.
+    """
+    return _seen_accuracy(_checked(accuracy, partial), images)
+
+
+def forgetting(accuracy: Matrix, *, partial: bool = False) -> float | None:
     """Mean drop from the best accuracy a learned task ever had; positive means forgotten.
 
     ``1/(n-1) * sum_{j<n} (max_{i=j..n-1} a[i][j] - a[n][j])``, in points. Negative where tasks got
@@ -80,7 +138,7 @@ def forgetting(accuracy: ArrayLike, *, partial: bool = False) -> float | None:
     return _mean_or_none(drops)
 
 
-def backward_transfer(accuracy: ArrayLike, *, partial: bool = False) -> float | None:
+def backward_transfer(accuracy: Matrix, *, partial: bool = False) -> float | None:
     """Mean change since a task was learned, ``1/(n-1) * sum_{j<n} (a[n][j] - a[j][j])``, in points.
 
     Negative means forgotten. None for a single task. Partial: as in :func:`forgetting`.
@@ -89,29 +147,34 @@ def backward_transfer(accuracy: ArrayLike, *, partial: bool = False) -> float | 
     return _mean_or_none(changes)
 
 
-def transfer_per_task(accuracy: ArrayLike, *, partial: bool = False) -> Array:
+def transfer_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     """Mean accuracy on each task before it was learned, [n]; NaN for the first task.
 
-    Partial: tasks that are not learned yet take the mean of all rows that exist.
+    NaN for every task of a class-incremental run. Partial: tasks that are not learned yet take the
+    mean of all rows that exist.
     """
     matrix = _checked(accuracy, partial)
     columns = [matrix[:j, j].mean() for j in range(1, matrix.shape[1])]
     return np.array([np.nan, *columns])
 
 
-def average_per_task(accuracy: ArrayLike, *, partial: bool = False) -> Array:
-    """Mean accuracy on each task over all rows, [n]."""
-    mean: Array = _checked(accuracy, partial).mean(axis=0)
+def average_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
+    """Mean accuracy on each task over all rows that measured it, [n]; NaN where none did."""
+    matrix = _checked(accuracy, partial)
+    measured = ~np.isnan(matrix)
+    total = np.where(measured, matrix, 0.0).sum(axis=0)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is promised
+        mean: Array = total / measured.sum(axis=0)
     return mean
 
 
-def last_per_task(accuracy: ArrayLike, *, partial: bool = False) -> Array:
-    """The last row, [n]. Partial: the latest row."""
+def last_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
+    """The last row, [n]. Partial: the latest row; NaN for tasks that it did not measure."""
     row: Array = _checked(accuracy, partial)[-1].copy()
     return row
 
 
-def forgetting_per_task(accuracy: ArrayLike, *, partial: bool = False) -> Array:
+def forgetting_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     """Drop of each task from its best earlier accuracy since it was learned, [n], in points.
 
     NaN for the task learned last. Partial: also NaN for the tasks not learned yet.
@@ -124,7 +187,7 @@ def forgetting_per_task(accuracy: ArrayLike, *, partial: bool = False) -> Array:
     return drops
 
 
-def backward_transfer_per_task(accuracy: ArrayLike, *, partial: bool = False) -> Array:
+def backward_transfer_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     """Change of each task since it was learned, [n], in points; NaN as in forgetting_per_task."""
     matrix = _checked(accuracy, partial)
     learned = len(matrix) - 1
@@ -134,11 +197,7 @@ def backward_transfer_per_task(accuracy: ArrayLike, *, partial: bool = False) ->
 
 
 def zero_shot_matrix(zero_shot: ArrayLike) -> Array:
-    """The matrix of a model that never changes: its row of n accuracies, n times.
-
-    The metrics of this matrix are the zero-shot row of a table. Its Transfer leaves out the first
-    task, so it differs from its Avg.; compare the Transfer of a method with this one.
-    """
+    """The matrix of a model that never changes: its row of n accuracies, n times."""
     row = np.asarray(zero_shot, dtype=np.float64)
     if row.ndim != 1 or row.size == 0:
         raise ValueError(f"Zero-shot accuracies must be a list with one per task, not {row.shape}.")
@@ -150,8 +209,27 @@ def _mean_or_none(values: Array) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def _checked(accuracy: ArrayLike, partial: bool) -> Array:
-    """The accuracies as an array; ValueError where they are not percentages of k rows, n tasks."""
+def _seen_only(matrix: Array) -> bool:
+    """Whether tasks that are not learned yet are not measured."""
+    return bool(np.isnan(matrix).any())
+
+
+def _seen_accuracy(matrix: Array, images: Sequence[int] | None) -> Array:
+    tasks = matrix.shape[1]
+    weights = np.ones(tasks) if not images else np.asarray(images, dtype=np.float64)
+    if weights.shape != (tasks,) or not (weights > 0).all():
+        raise ValueError(
+            f"images must hold one positive number for each of the {tasks} tasks, not {images}."
+        )
+    steps = range(1, len(matrix) + 1)
+    return np.array([np.average(matrix[k - 1, :k], weights=weights[:k]) for k in steps])
+
+
+def _checked(accuracy: Matrix, partial: bool) -> Array:
+    """The accuracies as an array; ValueError where they are not percentages of k rows, n tasks.
+
+    NaN is allowed above the diagonal, for all these entries at once.
+    """
     matrix = np.asarray(accuracy, dtype=np.float64)
     if matrix.ndim != 2 or matrix.size == 0:
         raise ValueError(
@@ -165,6 +243,9 @@ def _checked(accuracy: ArrayLike, partial: bool) -> Array:
             f"An accuracy matrix of {tasks} tasks needs {tasks} rows, got {rows}{hint}."
         )
     wrong = ~((matrix >= 0) & (matrix <= 100))
+    later = np.triu(np.ones_like(wrong), 1)
+    if np.isnan(matrix[later]).all():
+        wrong &= ~later
     if wrong.any():
         i, j = np.argwhere(wrong)[0]
         raise ValueError(

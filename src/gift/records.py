@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -101,30 +101,36 @@ class AccuracyMatrix:
     ``accuracy[i][j]`` is the top-1 accuracy on task j after task i was learned; ``zero_shot[j]`` is
     that of the model before the first task. While a run goes on, ``accuracy`` has fewer rows than
     ``tasks``.
+
+    Where images are classified among the classes seen so far (``setting["label_space"]`` is
+    ``"seen"``), tasks that are not learned yet are not measured: None. ``zero_shot[j]`` is then the
+    accuracy of the model before the first task over all test images of the tasks 0..j, among the
+    classes of these.
+
+    ``images[j]`` is the number of test images of task j; empty in files of older versions.
     """
 
     benchmark: str
     version: int
     tasks: tuple[str, ...]
     zero_shot: tuple[float, ...]
-    accuracy: tuple[tuple[float, ...], ...] = ()
+    accuracy: tuple[tuple[float | None, ...], ...] = ()
     setting: dict[str, Any] = field(default_factory=dict)
+    images: tuple[int, ...] = ()
 
-    def with_row(self, row: Sequence[float]) -> AccuracyMatrix:
+    def with_row(self, row: Sequence[float | None]) -> AccuracyMatrix:
         """The matrix after one more task."""
         assert len(row) == len(self.tasks)
-        return AccuracyMatrix(
-            self.benchmark,
-            self.version,
-            self.tasks,
-            self.zero_shot,
-            (*self.accuracy, tuple(row)),
-            self.setting,
-        )
+        return replace(self, accuracy=(*self.accuracy, tuple(row)))
 
     @property
     def complete(self) -> bool:
         return len(self.accuracy) == len(self.tasks)
+
+    @property
+    def seen_only(self) -> bool:
+        """Whether images are classified among the classes seen so far."""
+        return self.setting.get("label_space") == "seen"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -138,4 +144,5 @@ class AccuracyMatrix:
             zero_shot=tuple(value["zero_shot"]),
             accuracy=tuple(tuple(row) for row in value["accuracy"]),
             setting=dict(value.get("setting", {})),
+            images=tuple(value.get("images", ())),
         )

@@ -11,7 +11,7 @@ from gift.data import (
     load_dataset,
     open_task,
 )
-from gift.data.benchmark import Counts, Source
+from gift.data.benchmark import ClassIncremental, Counts, Source, Subset
 
 
 def make(root, **parts):
@@ -40,7 +40,9 @@ def test_shipped_entries_are_whole():
         assert class_list(benchmark.base_classnames)
 
 
-@pytest.mark.parametrize("model", [BenchmarkEntry, DatasetEntry, Source, Counts])
+@pytest.mark.parametrize(
+    "model", [BenchmarkEntry, DatasetEntry, Source, Counts, Subset, ClassIncremental]
+)
 def test_every_field_is_described(model):
     assert all(field.description for field in model.model_fields.values())
 
@@ -87,6 +89,8 @@ def test_nearest_name_is_offered():
         ("tasks: [{name: ../x, source: {path: x}}]", "name = '../x' is not allowed"),
         ("tasks: []", "tasks"),
         ("tasks: 3", "tasks"),
+        ("label_space: seen", "give either tasks .* or class_incremental"),
+        ("tasks: [x]\ntask_id: secret", "task_id = 'secret' is not allowed"),
         ("label_spce: seen", "Did you mean 'label_space'"),
         ("label_space: all\ntasks: [x]", "label_space = 'all' is not allowed"),
         ("tasks: [nonsense]", "unknown data set 'nonsense'"),

@@ -5,8 +5,9 @@ from importlib.resources import files
 import pytest
 
 from gift.data.benchmark import class_list, load_benchmark, load_dataset
+from gift.data.names import without_overlap
 from gift.micro.catalogue import catalogue
-from gift.micro.images import dataset_name
+from gift.micro.images import DATASETS, dataset_name
 from gift.micro.world import BASE_NAMES, TASK_FAMILIES, concepts_of
 
 
@@ -21,6 +22,9 @@ def test_entries_parse_to_the_world() -> None:
     for family in TASK_FAMILIES:
         entry = load_dataset(dataset_name(family))
         assert entry.classnames == tuple(concept.name for concept in concepts_of(family))
+    assert load_dataset("micro-base").classnames == BASE_NAMES
+    for key, made in DATASETS.items():
+        assert load_dataset(dataset_name(key)).templates == made.templates
 
 
 def test_both_orders_have_the_same_tasks() -> None:
@@ -28,3 +32,15 @@ def test_both_orders_have_the_same_tasks() -> None:
     assert first == tuple(map(dataset_name, TASK_FAMILIES))
     assert sorted(first) == sorted(second)
     assert first != second
+
+
+def test_the_class_incremental_benchmark_has_every_class_once() -> None:
+    benchmark = load_benchmark("micro-cil")
+    steps = [entry.subset.labels for entry in benchmark.datasets() if entry.subset]
+    assert [len(labels) for labels in steps] == [6] * 10
+    assert sorted(label for labels in steps for label in labels) == list(range(60))
+    assert (benchmark.label_space, benchmark.task_id) == ("seen", "hidden")
+    base = class_list(benchmark.base_classnames)
+    mixed = load_dataset("micro-mixed").classnames
+    assert isinstance(mixed, tuple)
+    assert without_overlap(base, mixed) == base

@@ -8,11 +8,12 @@ from gift.data.benchmark import (
     dataset_names,
     load_benchmark,
     load_dataset,
-    open_task,
 )
 from gift.data.cache import default_home, pixels
 from gift.data.check import check_images
 from gift.data.images import ImageFiles, to_rgb
+from gift.data.names import draw_names, without_overlap
+from gift.data.opening import open_entries, open_task
 from gift.data.task import Task
 
 __all__ = [
@@ -25,9 +26,12 @@ __all__ = [
     "class_list",
     "dataset_names",
     "default_home",
+    "draw_names",
     "load_benchmark",
     "load_dataset",
+    "open_entries",
     "open_task",
     "pixels",
     "to_rgb",
+    "without_overlap",
 ]

@@ -10,6 +10,14 @@ A user's benchmark is one file that may describe its own data sets in place of t
         templates: ["a dermoscopic image of {}.", "a photo of {}."]
       - name: histology
         source: {path: data/histology}
+
+A class-incremental benchmark deals the classes of one data set out over steps, which then are
+ordinary tasks (``skin-01``, ``skin-02``, ...)::
+
+    name: skin-by-and-by
+    class_incremental: {dataset: skin, order: [2, 0, 1], initial: 1, increment: 1}
+    label_space: seen
+    task_id: hidden
 """
 
 from __future__ import annotations
@@ -17,15 +25,11 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gift.config import Settings, read_yaml, unknown, validate
-from gift.data.folder import class_name, scan
-from gift.data.images import ImageFiles
-from gift.data.task import Task
-from gift.records import LabelSpace
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _SHIPPED = Path(str(files("gift.data")))
@@ -48,6 +52,15 @@ class Counts(Settings):
     test: int | None = Field(None, ge=0, description="test images")
 
 
+class Subset(Settings):
+    """Which classes of a larger data set form this one."""
+
+    of: str = Field(description="name of the larger data set, whose folder and words are used")
+    labels: tuple[int, ...] = Field(
+        min_length=1, description="labels that its classes have there, in the order wanted here"
+    )
+
+
 class DatasetEntry(Settings):
     """A data set: words, whereabouts and sizes."""
 
@@ -65,7 +78,83 @@ class DatasetEntry(Settings):
     )
     source: Source = Field(description="where the images are")
     made_by: str | None = Field(None, description="what can make the folder, e.g. 'micro'")
-    counts: Counts = Field(Counts(), description="expected number of images per part")
+    counts: Counts = Field(Counts(), description="expected number of images per part of the folder")
+    subset: Subset | None = Field(None, description="take only some classes; all by default")
+
+    @property
+    def made_name(self) -> str:
+        """The name under which ``made_by`` knows the whole data set."""
+        return self.subset.of if self.subset else self.name
+
+
+class ClassIncremental(Settings):
+    """How the classes of one data set arrive step by step."""
+
+    dataset: str = Field(description="the data set")
+    order: tuple[int, ...] | None = Field(
+        None, description="every label of the data set once, as they arrive; by default by number"
+    )
+    initial: int = Field(ge=1, description="classes of the first step")
+    increment: int = Field(ge=1, description="classes of every further step")
+    templates: tuple[str, ...] | None = Field(
+        None, description="prompt templates; by default the data set's own"
+    )
+
+    def steps(self, entry: DatasetEntry) -> tuple[DatasetEntry, ...]:
+        """The data set's parts, one per step, named after it and numbered from 1.
+
+        Raises:
+            ValueError: an order that does not hold every label once, or classes that cannot be
+                dealt out like this.
+        """
+        order = self._order(entry)
+        rest = len(order) - self.initial
+        if rest < 0 or rest % self.increment:
+            raise ValueError(
+                f"class_incremental: {len(order)} classes cannot be split into initial = "
+                f"{self.initial} and steps of increment = {self.increment}; choose an initial of "
+                f"at most {len(order)} and an increment that divides what remains."
+            )
+        starts = [0, *range(self.initial, len(order), self.increment)]
+        parts = [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
+        digits = max(2, len(str(len(parts))))
+        return tuple(
+            entry.model_copy(
+                update={
+                    "name": f"{entry.name}-{number:0{digits}d}",
+                    "subset": Subset(of=entry.name, labels=labels),
+                    "templates": self.templates or entry.templates,
+                }
+            )
+            for number, labels in enumerate(parts, start=1)
+        )
+
+    def _order(self, entry: DatasetEntry) -> tuple[int, ...]:
+        names = (
+            class_list(entry.classnames)
+            if isinstance(entry.classnames, str)
+            else (entry.classnames)
+        )
+        if names is None:
+            raise ValueError(
+                f"class_incremental: give {entry.name} its 'classnames', so that its labels are "
+                "fixed."
+            )
+        order = self.order if self.order is not None else tuple(range(len(names)))
+        wrong = sorted(set(order) - set(range(len(names))))
+        repeated = sorted({label for label in order if order.count(label) > 1})
+        missing = sorted(set(range(len(names))) - set(order))
+        for problem, labels in (
+            ("has labels that do not exist", wrong),
+            ("repeats", repeated),
+            ("lacks", missing),
+        ):
+            if labels:
+                raise ValueError(
+                    f"class_incremental: the order {problem}: {', '.join(map(str, labels))}; "
+                    f"{entry.name} has the labels 0 to {len(names) - 1}, each stands once."
+                )
+        return order
 
 
 class BenchmarkEntry(Settings):
@@ -74,12 +163,20 @@ class BenchmarkEntry(Settings):
     name: str = Field(pattern=_NAME, description="unique name")
     version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
     title: str = Field("", description="for people")
-    tasks: tuple[str, ...] = Field(min_length=1, description="data sets in the order of learning")
-    label_space: Literal["task"] = Field(
-        "task", description="class names among which a test image is classified: its task's own"
+    tasks: tuple[str, ...] = Field(
+        (),
+        description="data sets in the order of learning; a class-incremental benchmark's steps",
     )
-    task_id: Literal["given"] = Field(
-        "given", description="a method is told which task a test image belongs to"
+    class_incremental: ClassIncremental | None = Field(
+        None, description="classes of one data set that arrive step by step, in place of 'tasks'"
+    )
+    label_space: Literal["task", "seen", "union"] = Field(
+        "task",
+        description="class names among which a test image is classified: its task's own, those of "
+        "all tasks learned so far, or those of all tasks",
+    )
+    task_id: Literal["given", "hidden"] = Field(
+        "given", description="whether a method is told which task a test image belongs to"
     )
     base_classnames: str = Field("imagenet", description="class list of general names")
     recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")
@@ -87,10 +184,26 @@ class BenchmarkEntry(Settings):
         (), description="data sets that the benchmark's own file describes"
     )
 
+    @model_validator(mode="after")
+    def _has_tasks(self) -> Self:
+        if bool(self.tasks) == bool(self.class_incremental):
+            raise ValueError("give either tasks (at least one) or class_incremental")
+        return self
+
     def datasets(self) -> tuple[DatasetEntry, ...]:
-        """The tasks' data sets, in order."""
+        """The tasks' data sets, in order.
+
+        Raises:
+            ValueError: an unknown data set, or classes that cannot be dealt out over steps.
+        """
         own = {entry.name: entry for entry in self.own_datasets}
-        return tuple(own.get(name) or load_dataset(name) for name in self.tasks)
+
+        def find(name: str) -> DatasetEntry:
+            return own.get(name) or load_dataset(name)
+
+        if self.class_incremental:
+            return self.class_incremental.steps(find(self.class_incremental.dataset))
+        return tuple(map(find, self.tasks))
 
 
 def benchmark_names() -> list[str]:
@@ -111,23 +224,43 @@ def load_benchmark(name_or_path: str) -> BenchmarkEntry:
     """
     if not _is_path(name_or_path, ".yaml", ".yml"):
         path = _shipped("benchmark", name_or_path, benchmark_names(), "benchmarks", ".yaml")
-        return validate(BenchmarkEntry, read_yaml(path), where=name_or_path)
+        return _with_steps(validate(BenchmarkEntry, read_yaml(path), where=name_or_path))
     path = Path(name_or_path)
-    values, own = read_yaml(path), []
-    if isinstance(tasks := values.get("tasks"), list):
-        for position, task in enumerate(tasks):
-            if isinstance(task, dict):
-                entry = validate(DatasetEntry, task, where=f"{path}, task {position + 1}")
-                own.append(_relative_to(path.parent, entry))
-                tasks[position] = entry.name
+    values, own = _own_datasets(path, read_yaml(path))
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
     if repeated := sorted({name for name in benchmark.tasks if benchmark.tasks.count(name) > 1}):
         raise ValueError(f"{path}: a task may stand once only: {', '.join(repeated)}.")
     if _is_path(benchmark.base_classnames, ".txt"):
         base = str(path.parent / benchmark.base_classnames)
         benchmark = benchmark.model_copy(update={"base_classnames": base})
-    benchmark.datasets()  # an unknown name is refused now
-    return benchmark
+    return _with_steps(benchmark)
+
+
+def _with_steps(benchmark: BenchmarkEntry) -> BenchmarkEntry:
+    """The benchmark with its steps as tasks; an unknown data set is refused now."""
+    names = tuple(entry.name for entry in benchmark.datasets())
+    return benchmark.model_copy(update={"tasks": names})
+
+
+def _own_datasets(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], list[DatasetEntry]]:
+    """The values of a user's file with names in place of its own data sets, and these."""
+    own: list[DatasetEntry] = []
+
+    def named(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        own.append(_relative_to(path.parent, validate(DatasetEntry, value, where=where)))
+        return own[-1].name
+
+    changed = dict(values)
+    if isinstance(tasks := values.get("tasks"), list):
+        changed["tasks"] = [
+            named(task, f"{path}, task {number}") for number, task in enumerate(tasks, start=1)
+        ]
+    if isinstance(steps := values.get("class_incremental"), dict) and "dataset" in steps:
+        dataset = named(steps["dataset"], f"{path}, class_incremental.dataset")
+        changed["class_incremental"] = steps | {"dataset": dataset}
+    return changed, own
 
 
 def load_dataset(name: str) -> DatasetEntry:
@@ -159,64 +292,6 @@ def class_list(name: str) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"{path} holds no class names; write one per line.")
     return names
-
-
-def open_task(entry: DatasetEntry, data_root: Path) -> Task:
-    """Open a data set's images below ``data_root``.
-
-    Raises:
-        FileNotFoundError: the folder is missing; tells where it was looked for and what to do.
-        ValueError: class folders or numbers of images other than the entry says.
-    """
-    path = data_root / entry.source.path
-    if not path.is_dir():
-        cure = (
-            "a run of a benchmark makes it"
-            if entry.made_by
-            else "put the data set there, or name the folder that holds it as data root"
-        )
-        raise FileNotFoundError(f"{entry.name}: no folder {path}; {cure}.")
-    scanned = scan(path)
-    names, folders = _label_order(entry, scanned.folders, path)
-    label_of = [folders.index(folder) for folder in scanned.folders]
-    parts = {
-        part: ImageFiles(images.files, tuple(label_of[label] for label in images.labels))
-        for part, images in scanned.parts.items()
-    }
-    for part, expected in entry.counts:
-        found = len(parts[part]) if part in parts else 0
-        if expected is not None and found != expected:
-            raise ValueError(
-                f"{entry.name}: {expected} {part} images expected in {path}, but {found} found; "
-                "complete the data set, or correct 'counts' in its entry."
-            )
-    labels = LabelSpace(entry.name, names, entry.templates)
-    return Task(labels, parts["train"], parts.get("test"), parts.get("validation"))
-
-
-def _label_order(
-    entry: DatasetEntry, found: tuple[str, ...], path: Path
-) -> tuple[tuple[str, ...], list[str]]:
-    """Class names and their folders, in label order."""
-    given = entry.classnames
-    if isinstance(given, dict):
-        wanted = given
-    else:
-        by_name = {class_name(folder): folder for folder in found}
-        if given is None:
-            return tuple(by_name), list(found)
-        names = class_list(given) if isinstance(given, str) else given
-        LabelSpace(entry.name, names, entry.templates)  # refuses repeated names
-        wanted = {by_name.get(class_name(name), name): name for name in names}
-    if set(wanted) != set(found):
-        missing = ", ".join(sorted(set(wanted) - set(found))) or "none"
-        extra = ", ".join(sorted(set(found) - set(wanted))) or "none"
-        raise ValueError(
-            f"{entry.name}: the class folders in {path} do not fit the class names: missing "
-            f"{missing}; unexpected {extra}. Rename the folders, or give 'classnames' as a mapping "
-            "folder: class name."
-        )
-    return tuple(wanted.values()), list(wanted)
 
 
 def _relative_to(folder: Path, entry: DatasetEntry) -> DatasetEntry:

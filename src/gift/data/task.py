@@ -72,8 +72,19 @@ class Task:
             train, test = split(train, test_fraction, seed)
         return cls(labels, train, test, scanned.parts.get("validation"))
 
+    def split_train(
+        self, fraction: float, seed: int, setting: str
+    ) -> tuple[ImageFiles, ImageFiles]:
+        """The training images in two parts, see :func:`split`."""
+        if self.train is None:
+            raise ValueError(f"task {self.name!r} has no training images to split.")
+        assert isinstance(self.train, ImageFiles), "only image files can be split"
+        return split(self.train, fraction, seed, setting)
 
-def split(images: ImageFiles, fraction: float, seed: int) -> tuple[ImageFiles, ImageFiles]:
+
+def split(
+    images: ImageFiles, fraction: float, seed: int, setting: str = "test_fraction"
+) -> tuple[ImageFiles, ImageFiles]:
     """Split every class at random into (rest, fraction), at least one image on each side.
 
     Each class has its own generator: images added to one class leave the others as they were.
@@ -82,15 +93,15 @@ def split(images: ImageFiles, fraction: float, seed: int) -> tuple[ImageFiles, I
         ValueError: a fraction outside (0, 1), or a class with a single image.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"test_fraction = {fraction} must lie between 0 and 1, both excluded.")
+        raise ValueError(f"{setting} = {fraction} must lie between 0 and 1, both excluded.")
     labels = np.asarray(images.labels)
     taken = np.zeros(len(images), dtype=bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise ValueError(
-                f"{images.files[members[0]].parent} has one image, but test_fraction needs two or "
-                "more per class; add images or leave test_fraction out."
+                f"{images.files[members[0]].parent} has one image, but {setting} needs two or "
+                f"more per class; add images or leave {setting} out."
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         taken[np.random.default_rng([seed, int(label), *b"split"]).permutation(members)[:count]] = (

@@ -1,6 +1,14 @@
 """Run folders in, a page with figures and tables out. Needs no torch."""
 
 from gift.report.page import ReportFiles, write_report
+from gift.report.read import Run, read_run
 from gift.report.tables import metrics_markdown, per_task_markdown
 
-__all__ = ["ReportFiles", "metrics_markdown", "per_task_markdown", "write_report"]
+__all__ = [
+    "ReportFiles",
+    "Run",
+    "metrics_markdown",
+    "per_task_markdown",
+    "read_run",
+    "write_report",
+]

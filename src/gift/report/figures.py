@@ -12,10 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from gift.metrics import Array
+from gift.metrics import Array, seen_accuracy
 from gift.report.groups import Comparison, Estimate, Group
 from gift.report.read import TrainStep
-from gift.report.style import ABOVE, BELOW, GRID, INK, MUTED, only_horizontal_grid, series
+from gift.report.style import (
+    ABOVE,
+    BELOW,
+    GRID,
+    INK,
+    MUTED,
+    Dash,
+    only_horizontal_grid,
+    series,
+)
 from gift.report.table import MISSING
 from gift.report.tables import ZERO_SHOT, duration, megabytes, stages_of
 
@@ -56,18 +65,51 @@ def accuracy_over_sequence(comparison: Comparison) -> Figure:
     return figure
 
 
+def accuracy_of_classes_seen(comparison: Comparison) -> Figure:
+    """Accuracy over all classes seen after each learned task, one line per method."""
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    steps = np.arange(1, len(comparison.tasks) + 1)
+    dashed = Line2D([], [], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+    axes.plot(steps, comparison.zero_shot, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+    lowest = min(comparison.zero_shot)
+    for index, group in enumerate(comparison.groups):
+        if not group.matrices.size:
+            continue
+        values = np.array(
+            [seen_accuracy(m, images=comparison.images, partial=True) for m in group.matrices]
+        )
+        lowest = min(lowest, float(values.min()))
+        color, marker, dash = series(index)
+        _line_with_spread(axes, values, color, dash, marker)
+    axes.set_xlim(0.6, len(steps) + 0.4)
+    axes.set_ylim(10 * math.floor(lowest / 10), 101.5)
+    axes.xaxis.set_major_locator(MaxNLocator(min(len(steps), 10), integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("tasks learned")
+    axes.set_ylabel("accuracy over the classes seen (%)")
+    only_horizontal_grid(axes)
+    _legend(figure, comparison.groups, {ZERO_SHOT: dashed})
+    return figure
+
+
 def accuracy_matrix(comparison: Comparison, group: Group, scale: float) -> Figure:
     """A method's accuracy matrix (mean over seeds) with its distance from zero-shot as colour.
+
+    Of a class-incremental run, the colour is the distance from when the task was just learned.
 
     Args:
         comparison: for the task names and the zero-shot row.
         group: the method; it has learned at least one task.
         scale: distance in points that gets the full colour, see :func:`heat_scale`.
     """
-    names = [shorten(name, 13) for name in comparison.tasks]
-    zero_shot = np.array(comparison.zero_shot)
-    rows = np.vstack([zero_shot, group.matrices.mean(axis=0)])
-    n = len(names)
+    names = [shorten(name, 15) for name in comparison.tasks]
+    reference = _reference(comparison, group)
+    rows = group.matrices.mean(axis=0)
+    after = [f"{i + 1}  {names[i]}" for i in range(len(rows))]
+    if not comparison.seen_only:
+        rows, after = np.vstack([reference, rows]), [ZERO_SHOT, *after]
+    n, before = len(names), len(rows) - len(group.matrices[0])
     cell = min(0.62, 3.55 / n) if n <= CELLS_WITH_NUMBERS else 8.0 / n
     figure = Figure(
         figsize=(cell * n + 1.4, max(0.24, cell * 0.72) * len(rows) + 1.25), layout="constrained"
@@ -75,12 +117,12 @@ def accuracy_matrix(comparison: Comparison, group: Group, scale: float) -> Figur
     axes = figure.add_subplot()
     for i, row in enumerate(rows):
         for j, value in enumerate(row):
-            _heat_cell(axes, i, j, value, (value - zero_shot[j]) / scale, n)
+            if not np.isnan(value):
+                _heat_cell(axes, i, j, value, (value - reference[j]) / scale, n, i - before == j)
     axes.set_xlim(0, n)
     axes.set_ylim(len(rows), 0)
     axes.set_xticks(np.arange(n) + 0.5, names, rotation=55, ha="left", rotation_mode="anchor")
-    after = [f"{i + 1}  {names[i]}" for i in range(len(rows) - 1)]
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [ZERO_SHOT, *after])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, after)
     axes.xaxis.tick_top()
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -92,15 +134,25 @@ def accuracy_matrix(comparison: Comparison, group: Group, scale: float) -> Figur
 
 
 def heat_scale(comparison: Comparison) -> float:
-    """The distance from zero-shot that gets the full colour, in points.
+    """The distance from the reference (zero-shot) that gets the full colour, in points.
 
     Nine of ten accuracies lie within it, so that one extreme task does not pale all others.
     """
-    zero_shot = np.array(comparison.zero_shot)
-    used = [group.matrices for group in comparison.groups if group.matrices.size]
-    distances = [np.abs(matrices.mean(axis=0) - zero_shot).ravel() for matrices in used]
-    typical = float(np.quantile(np.concatenate(distances), 0.9)) if distances else 0.0
+    used = [group for group in comparison.groups if group.matrices.size]
+    distances = [
+        np.abs(group.matrices.mean(axis=0) - _reference(comparison, group)).ravel()
+        for group in used
+    ]
+    typical = float(np.nanquantile(np.concatenate(distances), 0.9)) if distances else 0.0
     return max(5.0, 5.0 * math.ceil(typical / 5))
+
+
+def _reference(comparison: Comparison, group: Group) -> Array:
+    """What the colours of a matrix are relative to, [n]; NaN where it is not known yet."""
+    if not comparison.seen_only:
+        return np.array(comparison.zero_shot)
+    just_learned = group.matrices.mean(axis=0).diagonal()
+    return np.append(just_learned, np.full(len(comparison.tasks) - len(just_learned), np.nan))
 
 
 def loss_names(comparison: Comparison) -> tuple[str, ...]:
@@ -183,19 +235,29 @@ def _accuracy_line(axes: Axes, index: int, group: Group, j: int) -> None:
     if not values.size:
         return
     color, marker, dash = series(index)
-    mean = values.mean(axis=0)
+    mean = _line_with_spread(axes, values, color, dash)
+    if j < len(mean):
+        axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
+
+
+def _line_with_spread(
+    axes: Axes, values: Array, color: str, dash: Dash, marker: str | None = None
+) -> Array:
+    """Draw the mean over runs [runs][steps] with a band of one standard deviation; returns it."""
+    mean: Array = values.mean(axis=0)
     x = np.arange(1, len(mean) + 1)
     if len(values) > 1:
         spread = values.std(axis=0, ddof=1)
         axes.fill_between(
             x, mean - spread, np.minimum(mean + spread, 100), color=color, alpha=0.18, linewidth=0
         )
-    axes.plot(x, mean, color=color, linestyle=dash, linewidth=1.6)
-    if j < len(mean):
-        axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
+    axes.plot(x, mean, color=color, linestyle=dash, linewidth=1.6, marker=marker, markersize=5)
+    return mean
 
 
-def _heat_cell(axes: Axes, i: int, j: int, value: float, distance: float, n: int) -> None:
+def _heat_cell(
+    axes: Axes, i: int, j: int, value: float, distance: float, n: int, learned_here: bool
+) -> None:
     color = ABOVE if distance >= 0 else BELOW
     gap = 0.04 if n <= CELLS_WITH_NUMBERS else 0.0
     axes.add_patch(
@@ -208,7 +270,6 @@ def _heat_cell(axes: Axes, i: int, j: int, value: float, distance: float, n: int
             linewidth=0,
         )
     )
-    learned_here = i == j + 1
     if learned_here:
         axes.add_patch(
             Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=1.1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from gift import metrics
 from gift.report.read import Run
 
 METRICS = ("transfer", "avg", "last", "forgetting")
+METRICS_SEEN_ONLY = ("avg", "last", "forgetting")
+"""Of a class-incremental comparison: a class has no accuracy before it is among the candidates."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Group:
 
     @property
     def matrices(self) -> metrics.Array:
-        """Accuracies of the used runs in percent, [runs][learned tasks][tasks]."""
+        """Percentages of the used runs, [runs][learned tasks][tasks]; NaN where not measured."""
         tasks = len(self.runs[0].matrix.tasks)
         rows = [run.matrix.accuracy for run in self.used]
         return np.array(rows, dtype=np.float64).reshape(len(rows), -1, tasks)
@@ -61,7 +64,10 @@ class Group:
         """A metric of :class:`gift.metrics.Metrics` over the used runs; None if undefined."""
         if not self.used[0].learned:
             return None
-        found = [getattr(metrics.summarize(m, partial=True), name) for m in self.matrices]
+        images = self.runs[0].matrix.images
+        found = [
+            getattr(metrics.summarize(m, images=images, partial=True), name) for m in self.matrices
+        ]
         return Estimate.of([value for value in found if value is not None])
 
     def seconds(self, stage: str) -> Estimate | None:
@@ -76,7 +82,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs of one benchmark, grouped, in the order in which they were given."""
+    """Runs of one benchmark, grouped, in the order in which they were given.
+
+    ``zero_shot`` and ``images`` are those of :class:`gift.records.AccuracyMatrix`, and so is
+    ``seen_only``; ``rule`` says in words how images were classified.
+    """
 
     benchmark: str
     version: int
@@ -84,6 +94,14 @@ class Comparison:
     zero_shot: tuple[float, ...]
     groups: tuple[Group, ...]
     notes: tuple[str, ...]
+    images: tuple[int, ...]
+    seen_only: bool
+    rule: str
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that exist here."""
+        return METRICS_SEEN_ONLY if self.seen_only else METRICS
 
     @property
     def complete(self) -> tuple[Group, ...]:
@@ -91,7 +109,7 @@ class Comparison:
 
     @property
     def zero_shot_metrics(self) -> metrics.Metrics:
-        return metrics.summarize(metrics.zero_shot_matrix(self.zero_shot))
+        return metrics.zero_shot_metrics(self.zero_shot, seen_only=self.seen_only)
 
 
 def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Comparison:
@@ -125,6 +143,9 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Compari
         zero_shot=tuple(rows.mean(axis=0).tolist()) if starts else first.zero_shot,
         groups=groups,
         notes=(*_unfinished(groups), *starts, *_modified(groups)),
+        images=first.images,
+        seen_only=first.seen_only,
+        rule=_rule(first.setting),
     )
 
 
@@ -146,13 +167,32 @@ def _refuse_different_benchmarks(runs: Sequence[Run]) -> None:
 
 
 def _identity_pairs(a: Run, b: Run) -> list[tuple[str, object, object]]:
-    settings = ("label_space", "task_id", "split")
+    settings = {"label_space": None, "task_id": None, "split": None, "draw": 0}
+    known = a.matrix.images and b.matrix.images
     return [
         ("benchmark", a.matrix.benchmark, b.matrix.benchmark),
         ("benchmark version", a.matrix.version, b.matrix.version),
         ("list of tasks", ", ".join(a.matrix.tasks), ", ".join(b.matrix.tasks)),
-        *((key, a.matrix.setting.get(key), b.matrix.setting.get(key)) for key in settings),
+        ("number of test images", known and a.matrix.images, known and b.matrix.images),
+        *(
+            (key, a.matrix.setting.get(key, default), b.matrix.setting.get(key, default))
+            for key, default in settings.items()
+        ),
     ]
+
+
+def _rule(setting: Mapping[str, Any]) -> str:
+    """How images were classified, in words."""
+    spaces = {"seen": "the classes seen so far", "union": "the classes of all tasks"}
+    told = "not told" if setting.get("task_id") == "hidden" else "told"
+    parts = [
+        f"{setting.get('split', 'test')} images",
+        f"among {spaces.get(str(setting.get('label_space')), 'the classes of their task')}",
+        f"the task is {told}",
+    ]
+    if draw := setting.get("draw", 0):
+        parts.append(f"draw {draw} of the data")
+    return ", ".join(parts)
 
 
 def _unfinished(groups: Sequence[Group]) -> list[str]:

@@ -37,9 +37,15 @@ def outcome(comparison: Comparison) -> Outcome:
 
 def _one_headline(comparison: Comparison, group: Group) -> str:
     done, tasks = group.used[0].learned, len(comparison.tasks)
+    how_many = _count(tasks, "task") if done == tasks else f"{done} of {_count(tasks, 'task')}"
+    if comparison.seen_only:
+        ours, zero = _of(group, "last").mean, comparison.zero_shot[done - 1]
+        return (
+            f"{group.label} learned {how_many}: it names {ours:.1f} % of the images of all classes "
+            f"seen, the zero-shot model {zero:.1f} %."
+        )
     before, after = comparison.zero_shot_metrics.last, _of(group, "last").mean
     verb = "rose" if after >= before else "fell"
-    how_many = _count(tasks, "task") if done == tasks else f"{done} of {_count(tasks, 'task')}"
     return (
         f"{group.label} learned {how_many}: mean accuracy {verb} "
         f"from {before:.1f} % to {after:.1f} %."
@@ -53,6 +59,12 @@ def _one_method(comparison: Comparison, group: Group) -> tuple[str, ...]:
         sentences.append(
             f"On tasks it had not learned yet it scored {transfer.mean:.1f} % (Transfer), "
             f"{_versus(transfer.mean - zero)} the zero-shot model ({zero:.1f} %)."
+        )
+    if comparison.seen_only and group.complete:
+        avg, zero_avg = _of(group, "avg").mean, comparison.zero_shot_metrics.avg
+        sentences.append(
+            f"Over all steps it scored {avg:.1f} % on the classes seen by then (Avg.), "
+            f"{_versus(avg - zero_avg)} the zero-shot model ({zero_avg:.1f} %)."
         )
     forgotten = group.metric("forgetting")
     if forgotten:
@@ -94,6 +106,14 @@ def _ranking(comparison: Comparison, groups: Sequence[Group]) -> tuple[str, ...]
             f"Before a task was learned, {best.label} did best on it: {value:.1f} % (Transfer), "
             f"{_versus(value - zero.transfer)} zero-shot ({zero.transfer:.1f} %)."
         )
+    if comparison.seen_only:
+        best = max(groups, key=lambda group: _of(group, "avg").mean)
+        value = _of(best, "avg").mean
+        sentences.append(
+            f"Over all steps, {best.label} did best on the classes seen by then: {value:.1f} % "
+            f"(Avg.), {_versus(value - zero.avg)} zero-shot ({zero.avg:.1f} %)."
+        )
+    if len(comparison.tasks) > 1:
         least = min(groups, key=lambda group: _of(group, "forgetting").mean)
         most = max(groups, key=lambda group: _of(group, "forgetting").mean)
         sentences.append(

@@ -22,11 +22,11 @@ from gift.report.outcome import outcome
 from gift.report.read import read_run
 from gift.report.table import Table
 from gift.report.tables import (
-    PER_TASK,
     ZERO_SHOT,
     costs_table,
     matrix_table,
     metrics_table,
+    per_task_metrics,
     per_task_table,
     stages_of,
 )
@@ -99,7 +99,7 @@ def _tables(comparison: Comparison) -> dict[str, Table]:
     ]
     tables = [
         metrics_table(comparison),
-        *(per_task_table(comparison, metric) for metric in PER_TASK),
+        *(per_task_table(comparison, metric) for metric in per_task_metrics(comparison)),
         *matrices,
     ]
     if _has_costs(comparison):
@@ -116,13 +116,7 @@ def _draw(
     drawings: dict[str, list[Drawing]] = {section: [] for section in SECTIONS}
     with style.drawing():
         if any(group.matrices.size for group in comparison.groups):
-            drawn["sequence"] = [
-                (
-                    "accuracy-over-sequence",
-                    "Line charts: accuracy on each task after each learned task",
-                    figures.accuracy_over_sequence(comparison),
-                )
-            ]
+            drawn["sequence"] = [_sequence(comparison)]
             scale = figures.heat_scale(comparison)
             drawn["matrices"] = [
                 (
@@ -148,6 +142,16 @@ def _draw(
     return drawings, tuple(files)
 
 
+def _sequence(comparison: Comparison) -> tuple[str, str, Figure]:
+    """Name, description and drawing of how accuracy went on."""
+    name = "accuracy-over-sequence"
+    if comparison.seen_only:
+        label = "Line chart: accuracy over the classes seen after each learned task"
+        return name, label, figures.accuracy_of_classes_seen(comparison)
+    label = "Line charts: accuracy on each task after each learned task"
+    return name, label, figures.accuracy_over_sequence(comparison)
+
+
 def _render(
     comparison: Comparison,
     tables: dict[str, Table],
@@ -169,7 +173,7 @@ def _render(
         comparison=comparison,
         outcome=outcome(comparison),
         tables=tables,
-        per_task=[tables[f"{metric}-per-task"] for metric in PER_TASK],
+        per_task=[tables[f"{metric}-per-task"] for metric in per_task_metrics(comparison)],
         swatches=dict(zip((g.label for g in comparison.groups), colors, strict=True)),
         drawings=drawings,
         heat_scale=figures.heat_scale(comparison),

@@ -126,13 +126,29 @@ def _printable_names(matrix: AccuracyMatrix) -> AccuracyMatrix:
 def _check_shape(matrix: AccuracyMatrix, folder: Path) -> None:
     tasks = len(matrix.tasks)
     rows = (matrix.zero_shot, *matrix.accuracy)
+    measured: list[float | None] = [*matrix.zero_shot]
+    for i, row in enumerate(matrix.accuracy):
+        if not matrix.seen_only:
+            measured += row
+        elif any(value is not None for value in row[i + 1 :]):
+            raise ValueError(
+                f"{folder / 'matrix.json'}: row {i} has accuracies of tasks that were not learned "
+                "yet, but its label space is that of the classes seen; they must be null."
+            )
+        else:
+            measured += row[: i + 1]
     numbers = all(
-        isinstance(x, int | float) and 0 <= x <= 100 for row in rows for x in row
+        isinstance(value, int | float) and 0 <= value <= 100 for value in measured
     )  # NaN is refused too
     if not tasks or len(rows) > tasks + 1 or any(len(r) != tasks for r in rows) or not numbers:
         raise ValueError(
             f"{folder / 'matrix.json'}: {tasks} tasks need {tasks} zero-shot accuracies and at "
             f"most {tasks} rows of {tasks} accuracies, all percentages from 0 to 100."
+        )
+    counts = all(isinstance(count, int) and count > 0 for count in matrix.images)
+    if matrix.images and (len(matrix.images) != tasks or not counts):
+        raise ValueError(
+            f"{folder / 'matrix.json'}: images must hold one positive number per task."
         )
 
 

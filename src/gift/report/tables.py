@@ -8,24 +8,37 @@ from pathlib import Path
 import numpy as np
 
 from gift import metrics
-from gift.report.groups import METRICS, Comparison, Estimate, Group, compare
+from gift.report.groups import Comparison, Estimate, Group, compare
 from gift.report.read import STAGES, read_run
 from gift.report.table import MISSING, Cell, Table
 
 ZERO_SHOT = "Zero-shot"
-TITLES = {"transfer": "Transfer", "avg": "Avg.", "last": "Last", "forgetting": "Forgetting"}
+TITLES = {
+    "transfer": "Transfer",
+    "avg": "Avg.",
+    "last": "Last",
+    "forgetting": "Forgetting",
+    "seen": "Accuracy over the classes seen",
+}
 LOWER_IS_BETTER = ("forgetting",)
 
-PerTask = Callable[..., metrics.Array]
+PerTask = Callable[[metrics.Array, tuple[int, ...]], metrics.Array]
 PER_TASK: dict[str, PerTask] = {
-    "transfer": metrics.transfer_per_task,
-    "avg": metrics.average_per_task,
-    "last": metrics.last_per_task,
+    "transfer": lambda accuracy, _: metrics.transfer_per_task(accuracy, partial=True),
+    "avg": lambda accuracy, _: metrics.average_per_task(accuracy, partial=True),
+    "last": lambda accuracy, _: metrics.last_per_task(accuracy, partial=True),
+    "seen": lambda accuracy, images: metrics.seen_accuracy(accuracy, images=images, partial=True),
 }
+"""Numbers per task of an accuracy matrix and the tasks' numbers of test images; at most [n]."""
+
+
+def per_task_metrics(comparison: Comparison) -> tuple[str, ...]:
+    """The keys of :data:`PER_TASK` that say something here."""
+    return ("seen", "last") if comparison.seen_only else ("transfer", "avg", "last")
 
 
 def metrics_markdown(folders: Sequence[Path], labels: Sequence[str] | None = None) -> str:
-    """The table of Transfer, Avg., Last and Forgetting for result or run folders, as Markdown.
+    """The table of all metrics for result or run folders, as Markdown.
 
     Each folder needs ``matrix.json``; ``summary.json`` gives the method and the seed.
     """
@@ -35,31 +48,35 @@ def metrics_markdown(folders: Sequence[Path], labels: Sequence[str] | None = Non
 def per_task_markdown(
     folders: Sequence[Path], metric: str = "last", labels: Sequence[str] | None = None
 ) -> str:
-    """The per-task columns of ``transfer``, ``avg`` or ``last`` for result folders, as Markdown."""
-    if metric not in PER_TASK:
-        raise ValueError(f"metric must be one of {', '.join(PER_TASK)}; got {metric!r}.")
+    """The per-task columns of one metric for result folders, as Markdown.
+
+    ``transfer``, ``avg`` or ``last``; for class-incremental runs ``seen`` or ``last``.
+    """
     comparison = compare([read_run(path) for path in folders], labels)
+    if metric not in (known := per_task_metrics(comparison)):
+        raise ValueError(f"metric must be one of {', '.join(known)}; got {metric!r}.")
     return per_task_table(comparison, metric).markdown()
 
 
 def metrics_table(comparison: Comparison) -> Table:
     """One row per method and a zero-shot row above them. Percent; Forgetting in points."""
-    columns = [_column(comparison, name) for name in METRICS]
+    names = comparison.metric_names
+    columns = [_column(comparison, name) for name in names]
     zero = comparison.zero_shot_metrics
     zero_row = [
         Cell(MISSING)
         if name in LOWER_IS_BETTER
         else _number(Estimate.of([v for v in [getattr(zero, name)] if v is not None]))
-        for name in METRICS
+        for name in names
     ]
     rows = [(Cell(ZERO_SHOT), *zero_row, Cell(MISSING))]
     for i, group in enumerate(comparison.groups):
         rows.append((_name(group), *(column[i] for column in columns), Cell(str(len(group.used)))))
-    arrows = ["↓" if name in LOWER_IS_BETTER else "↑" for name in METRICS]
-    titles = [f"{TITLES[name]} {arrow}" for name, arrow in zip(METRICS, arrows, strict=True)]
+    titles = [f"{TITLES[name]} {'↓' if name in LOWER_IS_BETTER else '↑'}" for name in names]
+    *first, final = (TITLES[name] for name in names)
     return Table(
         name="metrics",
-        title="Transfer, Avg., Last and Forgetting",
+        title=f"{', '.join(first)} and {final}",
         header=("Method", *titles, "Runs"),
         rows=tuple(rows),
         notes=_dagger_note(comparison),
@@ -67,21 +84,27 @@ def metrics_table(comparison: Comparison) -> Table:
 
 
 def per_task_table(comparison: Comparison, metric: str) -> Table:
-    """``transfer``, ``avg`` or ``last`` of every task, and their mean. Percent."""
-    per_task = PER_TASK[metric]
+    """A metric of every task, and the metric of the whole run. Percent.
+
+    Args:
+        comparison: the runs.
+        metric: one of :func:`per_task_metrics`. ``seen`` has a column per step: the accuracy over
+            all classes seen after the task of that name.
+    """
+    whole = "avg" if metric == "seen" else metric
+    tasks = range(len(comparison.tasks))
     estimates = []
     for group in comparison.groups:
-        runs = [per_task(m, partial=True) for m in group.matrices if len(m)]
+        runs = [PER_TASK[metric](m, comparison.images) for m in group.matrices if len(m)]
         columns = [
-            Estimate.of([float(run[j]) for run in runs if not np.isnan(run[j])])
-            for j in range(len(comparison.tasks))
+            Estimate.of([float(run[j]) for run in runs if j < len(run) and not np.isnan(run[j])])
+            for j in tasks
         ]
-        estimates.append([*columns, group.metric(metric)])
-    zero = per_task(metrics.zero_shot_matrix(comparison.zero_shot))
-    zero_mean = getattr(comparison.zero_shot_metrics, metric)
+        estimates.append([*columns, group.metric(whole)])
+    zero_mean = getattr(comparison.zero_shot_metrics, whole)
     zero_row = [
         Cell(MISSING) if v is None or np.isnan(v) else _number(Estimate(float(v)))
-        for v in (*zero, zero_mean)
+        for v in (*_zero_shot_per_task(comparison, metric), zero_mean)
     ]
     columns_of_cells = [
         _best([row[j] for row in estimates], comparison.groups, lower=False)
@@ -92,20 +115,33 @@ def per_task_table(comparison: Comparison, metric: str) -> Table:
         rows.append((_name(group), *(column[i] for column in columns_of_cells)))
     return Table(
         name=f"{metric}-per-task",
-        title=f"{TITLES[metric]} of each task",
-        header=("Method", *comparison.tasks, "Mean"),
+        title=f"{TITLES[metric]} {'after' if metric == 'seen' else 'of'} each task",
+        header=("Method", *comparison.tasks, _whole_title(comparison, metric)),
         rows=tuple(rows),
         notes=_dagger_note(comparison),
     )
 
 
+def _zero_shot_per_task(comparison: Comparison, metric: str) -> metrics.Array:
+    """What the model scores that never changes, [n]; NaN where it was not measured."""
+    zero_shot = np.array(comparison.zero_shot)
+    if comparison.seen_only:
+        return zero_shot if metric == "seen" else np.full(len(zero_shot), np.nan)
+    return PER_TASK[metric](metrics.zero_shot_matrix(zero_shot), comparison.images)
+
+
+def _whole_title(comparison: Comparison, metric: str) -> str:
+    """The last column: over tasks a mean; over the classes seen at the end, all their images."""
+    return "All" if comparison.seen_only and metric == "last" else "Mean"
+
+
 def matrix_table(comparison: Comparison, group: Group, name: str) -> Table:
     """A method's accuracy matrix, mean over its runs, in percent; one row per learned task."""
     zero_row = [_number(Estimate(value)) for value in comparison.zero_shot]
-    rows = [(Cell(ZERO_SHOT), *zero_row)]
+    rows = [] if comparison.seen_only else [(Cell(ZERO_SHOT), *zero_row)]
     for i in range(group.used[0].learned):
-        columns = range(len(comparison.tasks))
-        cells = (_number(Estimate.of(group.matrices[:, i, j].tolist())) for j in columns)
+        columns = (group.matrices[:, i, j] for j in range(len(comparison.tasks)))
+        cells = (_number(Estimate.of(column[~np.isnan(column)].tolist())) for column in columns)
         rows.append((Cell(comparison.tasks[i]), *cells))
     title = f"Accuracy matrix of {group.label}"
     return Table(name, title, ("After learning", *comparison.tasks), tuple(rows))

@@ -1,0 +1,127 @@
+"""One row of the accuracy matrix, with a predictor whose scores are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from gift.evaluate import EvaluationSet, accuracy_row, growing_accuracy
+from gift.records import LabelSpace
+
+SPACES = (
+    LabelSpace("pets", ("cat", "dog")),
+    LabelSpace("toys", ("dog", "ball", "car")),
+    LabelSpace("vehicles", ("car", "bus")),
+)
+
+
+class Stub:
+    """Stands for the model: the stored number of an image is all that the predictor sees."""
+
+    def __init__(self) -> None:
+        self.preprocess = self
+        self.logit_scale = torch.tensor(0.0)
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        return pixels
+
+
+class Table:
+    """Scores from a table [images][classes], by label space and class name."""
+
+    def __init__(self, table: np.ndarray) -> None:
+        self.table = table
+        self.told: list[str | None] = []
+
+    def scores(
+        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
+    ) -> Tensor:
+        self.told.append(task)
+        columns = [
+            CLASSES.index((labels.name, c)) for labels in candidates for c in labels.classnames
+        ]
+        return torch.from_numpy(self.table[pixels[:, 0, 0, 0].numpy()][:, columns])
+
+
+CLASSES = [(labels.name, name) for labels in SPACES for name in labels.classnames]
+IMAGES = 4  # per task
+
+
+def sets(targets: Sequence[Sequence[int]]) -> list[EvaluationSet]:
+    found = []
+    for number, (labels, own) in enumerate(zip(SPACES, targets, strict=True)):
+        pixels = np.zeros((IMAGES, 1, 1, 1), np.uint8)
+        pixels[:, 0, 0, 0] = np.arange(IMAGES) + number * IMAGES
+        found.append(EvaluationSet(labels, pixels, tuple(own)))
+    return found
+
+
+tables = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.random.default_rng(seed).permuted(
+        np.tile(np.arange(len(CLASSES), dtype=np.float32), (3 * IMAGES, 1)), axis=1
+    )
+)
+labels = st.tuples(
+    *(
+        st.lists(st.integers(0, len(s.classnames) - 1), min_size=IMAGES, max_size=IMAGES)
+        for s in SPACES
+    )
+)
+
+
+def share(table: np.ndarray, data: Sequence[EvaluationSet], among: Sequence[str]) -> float:
+    """The plain way: every image of these sets, right when the best class has its name."""
+    right = []
+    for one in data:
+        for pixel, target in zip(one.pixels[:, 0, 0, 0], one.targets, strict=True):
+            compete = [i for i, (space, _) in enumerate(CLASSES) if space in among]
+            best = max(compete, key=lambda i: table[pixel][i])
+            right.append(CLASSES[best][1] == one.labels.classnames[target])
+    return 100 * sum(right) / len(right)
+
+
+@given(tables, labels, st.integers(1, 5))
+def test_rows_equal_counting(table: np.ndarray, targets: list[list[int]], batch: int) -> None:
+    data, model = sets(targets), Stub()
+    names = [one.labels.name for one in data]
+    own = accuracy_row(Table(table), model, data, batch_size=batch)
+    assert own == pytest.approx([share(table, [one], [one.labels.name]) for one in data])
+    union = accuracy_row(Table(table), model, data, candidates=SPACES, batch_size=batch)
+    assert union == pytest.approx([share(table, [one], names) for one in data])
+    seen = growing_accuracy(Table(table), model, data, batch_size=batch)
+    assert seen == pytest.approx([share(table, data[:k], names[:k]) for k in (1, 2, 3)])
+
+
+@given(tables, labels)
+def test_a_growing_row_is_the_seen_row_of_each_step(
+    table: np.ndarray, targets: list[list[int]]
+) -> None:
+    data, model = sets(targets), Stub()
+    growing = growing_accuracy(Table(table), model, data)
+    for k in (1, 2, 3):
+        row = accuracy_row(Table(table), model, data[:k], candidates=SPACES[:k])
+        assert growing[k - 1] == pytest.approx(np.mean(row))  # tasks of equal size
+
+
+def test_the_name_decides_not_the_place() -> None:
+    table = np.zeros((3 * IMAGES, len(CLASSES)), np.float32)
+    table[:IMAGES, CLASSES.index(("toys", "dog"))] = 1
+    data = sets([[1, 1, 1, 0], [0] * IMAGES, [0] * IMAGES])[:1]
+    assert accuracy_row(Table(table), Stub(), data, candidates=SPACES) == (75.0,)
+
+
+def test_the_task_is_told_or_hidden() -> None:
+    data = sets([[0] * IMAGES] * 3)
+    table = Table(np.zeros((3 * IMAGES, len(CLASSES)), np.float32))
+    calls: list[tuple[str, int, int]] = []
+    accuracy_row(table, Stub(), data, progress=lambda *call: calls.append(call))
+    accuracy_row(table, Stub(), data, candidates=SPACES, task_id="hidden")
+    growing_accuracy(table, Stub(), data)
+    assert table.told == ["pets", "toys", "vehicles", *[None] * 6]
+    assert calls == [("evaluating", done, 3) for done in (1, 2, 3)]
