@@ -128,3 +128,65 @@ def test_the_floor_and_weight_zero_change_nothing_that_counts():
     consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=0.0)
     consolidation.add_l2_gradient(parameters, anchor, weight=0.0)
     torch.testing.assert_close({n: p.grad for n, p in parameters.items()}, before)
+
+
+@given(st.integers(0, 2**31), st.floats(0, 10))
+@settings(deadline=None, max_examples=30)
+def test_weighted_gradient_equals_autograd(seed, weight):
+    parameters, anchor = toy(seed)
+    fisher = {name: torch.rand(3, 4, dtype=torch.float64) for name in NAMES[:-1]}
+    slow = fisher | {"unreached": torch.tensor(consolidation.FLOOR)}
+    expected, penalty = autograd_route(parameters, anchor, slow, weight)
+    value = consolidation.add_weighted_gradient(parameters, anchor, fisher, weight=weight)
+    torch.testing.assert_close({n: p.grad for n, p in parameters.items()}, expected)
+    torch.testing.assert_close(value, penalty)
+
+
+@pytest.mark.parametrize("mode", ["fused", "tensor", "none"])
+def test_adaptive_gradient_in_every_normalisation_is_the_weighted_one(mode):
+    parameters, anchor = toy()
+    twins, _ = toy()
+    groups = consolidation.normalization_groups(parameters, mode)
+    gradients = {name: p.grad for name, p in parameters.items()}
+    fisher = consolidation.adaptive_fisher(gradients, groups)
+    consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=0.7)
+    consolidation.add_weighted_gradient(twins, anchor, fisher, weight=0.7)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(parameter.grad, twins[name].grad)
+    if mode == "none":
+        assert torch.equal(fisher["a.fc.bias"], toy()[0]["a.fc.bias"].grad.square())
+
+
+def test_the_mean_fisher_is_the_mean_of_each_batchs_own():
+    groups = consolidation.normalization_groups(NAMES)
+    batches = [{n: p.grad for n, p in toy(seed)[0].items()} for seed in range(3)]
+    slow = [consolidation.adaptive_fisher(batch, groups) for batch in batches]
+    mean = consolidation.mean_fisher(iter(batches), groups)
+    for name, value in mean.items():
+        torch.testing.assert_close(value, sum(f[name] for f in slow) / 3)
+    assert "unreached" not in mean
+
+
+def test_the_running_mean_is_the_mean_of_all_moments():
+    moments = [toy(seed)[1] for seed in range(12)]
+    running = consolidation.RunningMean(moments[0])
+    for moment in moments[1:]:
+        running.add(moment)
+    for name, value in running.value.items():
+        torch.testing.assert_close(value, sum(m[name] for m in moments) / 12)
+
+
+def test_interpolation_is_exact_at_its_ends():
+    (_, one), (_, two) = toy(1), toy(2)
+    for share, wanted in ((1.0, one), (0.0, two)):
+        mixed = consolidation.interpolate(one, two, share)
+        assert all(torch.equal(mixed[name], wanted[name]) for name in NAMES)
+
+
+def test_parameters_hold_other_weights_for_a_while_and_get_theirs_back():
+    parameters, other = toy()
+    own = consolidation.snapshot(parameters)
+    with pytest.raises(RuntimeError), consolidation.holding(parameters, other):
+        assert all(torch.equal(parameters[name], other[name]) for name in NAMES)
+        raise RuntimeError
+    assert all(torch.equal(parameters[name], own[name]) for name in NAMES)

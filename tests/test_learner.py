@@ -98,6 +98,104 @@ def test_the_pool_holds_the_tasks_before_and_not_the_one_to_come(new_learner, co
     assert names == {"fox", "owl", "red", "green"}
 
 
+def test_general_names_alone_can_be_painted(new_learner, colours):
+    synthesis = {**QUICK["synthesis"], "base_classnames": BASE, "source": "synthetic_base_only"}
+    learner = new_learner(synthesis=synthesis)
+    learner.learn(colours)
+    assert set(learner.paint(40).captions) == {"a photo of a fox.", "a photo of a owl."}
+
+
+def received(learner, task, monkeypatch):
+    """The image sets and sentences that the method is given for a task."""
+    seen = {}
+    begin = learner.method.begin_task
+
+    def spy(model, context):
+        seen.update(sets=context.sets, sentences=context.sentences)
+        begin(model, context)
+
+    monkeypatch.setattr(learner.method, "begin_task", spy)
+    learner.learn(task)
+    return seen
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return str(write_folder(tmp_path / "reference", ("sea_lion", "ant"), count=9, seed=4))
+
+
+def test_real_images_can_take_the_place_of_painted_ones(
+    new_learner, colours, shapes, reference, monkeypatch
+):
+    synthesis = {**QUICK["synthesis"], "source": "real", "images": 7}
+    learner = new_learner(synthesis=synthesis, reference={"source": reference})
+    first = received(learner, colours, monkeypatch)["sets"]["synthetic"]
+    second = received(learner, shapes, monkeypatch)["sets"]["synthetic"]
+    assert len(first) == 7
+    assert set(first.texts) == {"a photo of a sea lion.", "a photo of a ant."}
+    files = [images.pixels.images.files for images in (first, second)]
+    assert files[0] != files[1]
+    assert len(set(files[0])) == 7
+    for file, text in zip(files[0], first.texts, strict=True):
+        assert text == f"a photo of a {file.parent.name.replace('_', ' ')}."
+    assert not (learner.home / "images").exists()
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentences"),
+    [
+        ("captions", {"a photo of a sea lion.", "a photo of a ant."}),
+        (BASE, {"fox", "owl"}),
+    ],
+)
+def test_a_reference_set_is_drawn_once_and_comes_with_sentences(
+    new_learner, colours, shapes, reference, monkeypatch, texts, sentences
+):
+    settings = {"source": reference, "images": 11, "texts": texts}
+    learner = new_learner("zscl", reference=settings)
+    first = received(learner, colours, monkeypatch)
+    second = received(learner, shapes, monkeypatch)
+    files = [seen["sets"]["reference"].pixels.images.files for seen in (first, second)]
+    assert files[0] == files[1]
+    assert len(files[0]) == 11
+    assert set(first["sentences"]) == sentences
+    assert len(first["sentences"]) == 2
+
+
+def test_names_of_a_class_list_become_sentences(new_learner, colours, reference, monkeypatch):
+    learner = new_learner("zscl", reference={"source": reference, "texts": "imagenet"})
+    sentences = received(learner, colours, monkeypatch)["sentences"]
+    assert sentences[0] == "a photo of a tench."
+    assert len(sentences) == 998
+
+
+def test_painted_images_can_be_the_reference(new_learner, colours, monkeypatch):
+    learner = new_learner("zscl", reference={"source": "synthetic"})
+    seen = received(learner, colours, monkeypatch)
+    assert len(seen["sets"]["reference"]) == 5
+    assert set(seen["sentences"]) == set(seen["sets"]["reference"].texts)
+
+
+def test_the_current_images_come_with_their_prompts(new_learner, colours, monkeypatch):
+    current = received(new_learner("lwf"), colours, monkeypatch)["sets"]["current"]
+    assert len(current) == len(colours.train)
+    prompts = colours.labels.prompts
+    assert current.texts == tuple(prompts[label] for label in colours.train.labels)
+    assert current.pixels[0].shape == (32, 32, 3)
+
+
+def test_an_unknown_reference_is_refused_before_any_work(new_learner):
+    with pytest.raises(ValueError, match="unknown data set 'micro-bse'. Did you mean 'micro-base'"):
+        new_learner("zscl", reference={"source": "micro-bse"})
+    with pytest.raises(FileNotFoundError, match="micro-base"):
+        new_learner("zscl", reference={"source": "micro-base"})
+
+
+def test_a_method_without_a_reference_does_not_ask_for_one(new_learner, colours):
+    learner = new_learner("gift", reference={"source": "micro-bse"})
+    assert not learner.needs_reference
+
+
 def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colours, tmp_path):
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()

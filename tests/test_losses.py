@@ -52,6 +52,27 @@ def test_distillation_has_the_gradient_of_forward_kl_and_not_of_the_reverse():
     assert (ours - reverse).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_kl_divergences_equal_the_plain_formulas(temperature):
+    teacher, student = logits(5, 7, 0), logits(5, 7, 1)
+    p, q = (teacher / temperature).softmax(1), (student / temperature).softmax(1)
+    forward = temperature**2 * (p * (p / q).log()).sum(1).mean()
+    reverse = temperature**2 * (q * (q / p).log()).sum(1).mean()
+    for divergence, wanted in (("forward_kl", forward), ("reverse_kl", reverse)):
+        value = losses.distillation(
+            teacher, student, temperature=temperature, divergence=divergence
+        )
+        torch.testing.assert_close(value, wanted)
+        same = losses.distillation(teacher, teacher, divergence=divergence)
+        assert abs(float(same)) < 1e-12
+
+
+def test_feature_distance_is_the_mean_over_all_elements():
+    one, two = logits(5, 7, 0), logits(5, 7, 1)
+    slow = sum((a - b) ** 2 for a, b in zip(one.flatten(), two.flatten(), strict=True)) / 35
+    torch.testing.assert_close(losses.feature_distance(one, two), slow)
+
+
 def test_swapping_teacher_and_student_changes_the_loss():
     a, b = logits(5, 5, 0), logits(5, 5, 1)
     assert losses.contrastive_distillation(a, b) != losses.contrastive_distillation(b, a)

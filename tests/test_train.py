@@ -11,7 +11,7 @@ from support import NoiseImages, words
 
 from gift.config import TrainingSettings
 from gift.methods import ImageTexts, create_method
-from gift.train import batch_order, learning_rate, pair_batches, task_batches, train_task
+from gift.train import batch_order, learning_rate, set_batches, task_batches, train_task
 
 SETTINGS = TrainingSettings(
     iterations=3, batch_size=4, learning_rate=1e-3, warmup=1, label_smoothing=0.2, log_every=1
@@ -62,10 +62,10 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
     )
     method = create_method(name, ours)
     streams = {"synthetic": pairs} if method.streams else {}
-    train_task(model, method, LABELS, IMAGES, SETTINGS, streams=streams, seed=0)
+    train_task(model, method, LABELS, IMAGES, SETTINGS, sets=streams, seed=0)
 
     tasks = task_batches(IMAGES, model.preprocess, SETTINGS, seed=0, name=LABELS.name)
-    synthetic = pair_batches(pairs, model.preprocess, SETTINGS, seed=0, name="synthetic for fruit")
+    synthetic = set_batches(pairs, model.preprocess, SETTINGS, seed=0, name="synthetic for fruit")
     for step, (task, pair) in enumerate(zip(tasks, synthetic, strict=False)):
         extra = (pair.pixels, [CAPTIONS[i] for i in pair.index]) if method.streams else ()
         slow.step(step, task.pixels, task.labels, *extra)
@@ -133,7 +133,7 @@ def test_records_name_the_losses(tiny_clip, pairs):
         LABELS,
         IMAGES,
         SETTINGS,
-        streams={"synthetic": pairs},
+        sets={"synthetic": pairs},
         seed=0,
         record=records.append,
     )
@@ -155,9 +155,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(tiny_clip):
     with pytest.raises(
         FloatingPointError, match=r"step 0: task is not finite \(task batch: images"
     ):
-        train_task(
-            tiny_clip, create_method("finetune"), LABELS, IMAGES, SETTINGS, streams={}, seed=0
-        )
+        train_task(tiny_clip, create_method("finetune"), LABELS, IMAGES, SETTINGS, sets={}, seed=0)
 
 
 def test_the_rate_of_a_single_task_can_be_set():

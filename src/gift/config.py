@@ -81,6 +81,17 @@ class SynthesisSettings(Settings):
         "imagenet", description="generic class names: a list's name or a text file, one per line"
     )
     base_template: str = Field("a photo of a {}.", description="prompt template of those names")
+    source: Literal["synthetic", "synthetic_base_only", "real"] = Field(
+        "synthetic",
+        description="'synthetic' paints general names and those of earlier tasks, "
+        "'synthetic_base_only' the general ones; 'real' takes images of reference.source",
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="class names that are never painted; a task's name means all its classes"
+    )
+    plain_template: bool = Field(
+        False, description="paint and caption every name with base_template, as the paper prints it"
+    )
 
     @field_validator("generator", "base_classnames")
     @classmethod
@@ -95,10 +106,38 @@ class SynthesisSettings(Settings):
         return template
 
 
+class ReferenceSettings(Settings):
+    """Real images and sentences of no task, for methods that distil on them."""
+
+    source: str = Field(
+        "imagenet",
+        description="a data set's name, an image folder, or 'synthetic': the painted images",
+    )
+    images: int = Field(100_000, ge=1, description="images drawn from the source, once")
+    seed: int = Field(42, ge=0, description="seed of that draw")
+    texts: str = Field(
+        "captions",
+        description="'captions' of the images, each once; a class list, whose names stand in "
+        "synthesis.base_template; or a text file with one sentence per line",
+    )
+
+    @field_validator("source", "texts")
+    @classmethod
+    def _from_anywhere(cls, reference: str) -> str:
+        return absolute(reference)
+
+
 class EvaluationSettings(Settings):
     """How accuracy is measured."""
 
     split: Literal["test", "validation"] = Field("test", description="part of each data set")
+    validation_fraction: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="share of the training images that serves for validation, and not for "
+        "training, where split is 'validation' and a data set has no validation part",
+    )
     batch_size: int = Field(256, ge=1, description="images per forward pass")
 
 
@@ -111,6 +150,7 @@ class LearnerConfig(Settings):
     seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
+    reference: ReferenceSettings = ReferenceSettings()
 
     @field_validator("model")
     @classmethod
@@ -129,6 +169,9 @@ class RunConfig(LearnerConfig):
     benchmark: str = Field(description="name of a benchmark, or a path to its YAML file")
     tasks: tuple[str, ...] | None = Field(
         None, description="only these tasks of the benchmark, in its order"
+    )
+    draw: int = Field(
+        0, ge=0, description="which draw of data sets that are made, as the tiny world's are"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
 
@@ -211,6 +254,7 @@ def load_recipe(name: str, method: str) -> dict[str, Any]:
         raise ValueError(unknown("recipe", name, recipe_names()))
     text = (files("gift") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
     recipe = yaml.safe_load(text)
+    recipe.pop("search", None)
     own: dict[str, Any] = recipe.pop("methods", {}).get(method) or {}
     return merge(recipe, own)
 

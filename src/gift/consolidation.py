@@ -1,10 +1,13 @@
 """Pulls towards earlier weights, as pure functions on named parameters.
 
-The penalties have no autograd graph. Both are quadratic in the distance to the anchor with weights
+The penalties have no autograd graph. All are quadratic in the distance to the anchor with weights
 that are constants of the step, so their gradient is written down and added to ``.grad`` in place:
 
     l2:  2 * weight * (theta - anchor)
+    EWC: 2 * weight * F * (theta - anchor),  F fixed for the task
     AWC: 2 * weight * F * (theta - anchor),  F = g**2 / mean(g**2),  g = gradient of the anchor loss
+
+Beside them stand averages of weights.
 
 Parameters are mappings from the model's names to tensors; the names matter for one thing only,
 see :func:`normalization_groups`.
@@ -13,13 +16,18 @@ see :func:`normalization_groups`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 FLOOR = 1e-6
 """Fisher weight of a tensor that the anchor loss does not reach, as in the official code."""
+
+Normalization = Literal["fused", "tensor", "none"]
+"""Over what the mean of squared gradients is taken, see :func:`normalization_groups`."""
 
 _QKV = re.compile(r"\b[qkv]_proj\b")
 
@@ -50,16 +58,57 @@ def add_l2_gradient(
     return weight * torch.stack(torch._foreach_norm(distance)).square().sum()
 
 
-def normalization_groups(names: Iterable[str]) -> list[tuple[str, ...]]:
+@torch.no_grad()
+def add_weighted_gradient(
+    parameters: Mapping[str, Tensor],
+    anchor: Mapping[str, Tensor],
+    fisher: Mapping[str, Tensor],
+    *,
+    weight: float,
+) -> Tensor:
+    """Add the gradient of ``weight * sum(F * (theta - anchor)**2)`` to the parameters' gradients.
+
+    Args:
+        parameters: tensors of any shapes; a missing ``.grad`` counts as zero and is created.
+        anchor: the same names, the weights to stay near.
+        fisher: F >= 0 by name, of the parameters' shapes; :data:`FLOOR` where a name is missing.
+        weight: lambda >= 0.
+
+    Returns:
+        The penalty's value, a scalar.
+    """
+    _ensure_gradients(parameters.values())
+    value = next(iter(parameters.values())).new_zeros(())
+    for name, parameter in parameters.items():
+        distance = parameter - anchor[name]
+        pull = distance * fisher.get(name, FLOOR)
+        _gradient(parameter).add_(pull, alpha=2 * weight)
+        value += torch.dot(pull.flatten(), distance.flatten())
+    return weight * value
+
+
+Groups = Sequence[tuple[str, ...]]
+
+
+def normalization_groups(names: Iterable[str], mode: Normalization = "fused") -> Groups | None:
     """Names whose Fisher values share one mean.
 
     Models of the transformers library hold query, key and value projections as three tensors where
-    OpenAI's CLIP holds one. The published method normalises per tensor of the fused layout, so the
-    three belong together here; every other tensor stands alone.
+    OpenAI's CLIP holds one. The published method normalises per tensor of the fused layout, so by
+    default the three belong together here; every other tensor stands alone.
+
+    Args:
+        names: of the parameters.
+        mode: "fused" as described; "tensor" lets every tensor stand alone; "none" gives None, which
+            the functions of this module take as: do not normalise.
 
     >>> normalization_groups(["a.q_proj.bias", "a.k_proj.bias", "a.v_proj.bias", "a.fc.bias"])
     [('a.q_proj.bias', 'a.k_proj.bias', 'a.v_proj.bias'), ('a.fc.bias',)]
     """
+    if mode == "none":
+        return None
+    if mode == "tensor":
+        return [(name,) for name in names]
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(_QKV.sub("qkv_proj", name), []).append(name)
@@ -68,7 +117,7 @@ def normalization_groups(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 @torch.no_grad()
 def adaptive_fisher(
-    gradients: Mapping[str, Tensor | None], groups: Sequence[tuple[str, ...]]
+    gradients: Mapping[str, Tensor | None], groups: Groups | None
 ) -> dict[str, Tensor]:
     """The adaptive Fisher weights of one step (GIFT, Eq. 8, normalised as in the official code).
 
@@ -79,29 +128,70 @@ def adaptive_fisher(
     Args:
         gradients: name -> gradient of the anchor loss, or None where it does not reach.
         groups: from :func:`normalization_groups`; names without a gradient must be alone or with
-            others that have none.
+            others that have none. None: ``F = g**2``.
 
     Returns:
         name -> non-negative weights of the gradient's shape; zeros where a whole group's gradient
         is zero. Names without a gradient are left out (their weight is :data:`FLOOR`).
     """
-    fisher: dict[str, Tensor] = {}
-    for group in groups:
-        squares = {name: g.square() for name in group if (g := gradients[name]) is not None}
-        if not squares:
-            continue
-        total = torch.stack([s.sum() for s in squares.values()]).sum()
-        mean = total / sum(s.numel() for s in squares.values())
-        for name, square in squares.items():
-            fisher[name] = torch.where(mean > 0, square / mean, torch.zeros_like(square))
-    return fisher
+    reached = {name: g for name, g in gradients.items() if g is not None}
+    if not reached:
+        return {}
+    factors = _reciprocal_means(list(reached), list(reached.values()), groups)
+    return {
+        name: gradient.square() * factor
+        for (name, gradient), factor in zip(reached.items(), factors, strict=True)
+    }
+
+
+def mean_fisher(
+    batches: Iterable[Mapping[str, Tensor | None]], groups: Groups | None
+) -> dict[str, Tensor]:
+    """The mean of :func:`adaptive_fisher` over several gradients: a static Fisher (EWC-V).
+
+    Args:
+        batches: one mapping name -> gradient per batch, at least one, the same names reached in
+            each.
+        groups: as for :func:`adaptive_fisher`.
+    """
+    total: dict[str, Tensor] = {}
+    count = 0
+    for count, gradients in enumerate(batches, start=1):
+        for name, fisher in adaptive_fisher(gradients, groups).items():
+            total[name] = fisher if count == 1 else total[name].add_(fisher)
+    assert count, "at least one batch is needed"
+    return {name: fisher.div_(count) for name, fisher in total.items()}
+
+
+def empirical_fisher(
+    gradients: Iterable[Mapping[str, Tensor]], groups: Groups | None
+) -> dict[str, Tensor]:
+    """The diagonal empirical Fisher information: the mean of squared per-image gradients.
+
+    The mean over images comes first, the normalisation of :func:`adaptive_fisher` after it:
+    ``F = mean(g_i**2) / mean over the group of that``.
+
+    Args:
+        gradients: one mapping name -> gradient of the log-likelihood per image, at least one.
+        groups: as for :func:`adaptive_fisher`; None does not normalise.
+    """
+    squares: dict[str, Tensor] = {}
+    count = 0
+    for count, gradient in enumerate(gradients, start=1):
+        for name, value in gradient.items():
+            if count == 1:
+                squares[name] = torch.zeros_like(value)
+            squares[name].addcmul_(value, value)
+    assert count, "at least one image is needed"
+    roots = {name: square.div_(count).sqrt_() for name, square in squares.items()}
+    return adaptive_fisher(roots, groups)
 
 
 @torch.no_grad()
 def add_adaptive_gradient(
     parameters: Mapping[str, Tensor],
     anchor: Mapping[str, Tensor],
-    groups: Sequence[tuple[str, ...]],
+    groups: Groups | None,
     *,
     weight: float,
 ) -> Tensor:
@@ -115,7 +205,7 @@ def add_adaptive_gradient(
         parameters: tensors of any shapes; where the anchor loss left no gradient, F is
             :data:`FLOOR` and the gradient is created.
         anchor: the same names, the weights to stay near.
-        groups: from :func:`normalization_groups`.
+        groups: from :func:`normalization_groups`; None does not normalise.
         weight: lambda >= 0.
 
     Returns:
@@ -142,10 +232,62 @@ def add_adaptive_gradient(
     return weight * value
 
 
+class RunningMean:
+    """The plain mean of weights seen at several moments (ZSCL's weight ensemble).
+
+    Args:
+        parameters: the first weights of the mean.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self._mean = snapshot(parameters)
+        self._count = 1
+
+    @torch.no_grad()
+    def add(self, parameters: Mapping[str, Tensor]) -> None:
+        """Take one more moment into the mean."""
+        self._count += 1
+        for name, mean in self._mean.items():
+            mean.lerp_(parameters[name], 1 / self._count)
+
+    @property
+    def value(self) -> dict[str, Tensor]:
+        """The mean by name."""
+        return self._mean
+
+
+@torch.no_grad()
+def put(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Copy weights into the parameters, in place."""
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
+
+
+@torch.no_grad()
+def interpolate(
+    first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """``share * first + (1 - share) * second`` by name (WiSE-FT); exact at 0 and 1."""
+    return {name: second[name].lerp(tensor.detach(), share) for name, tensor in first.items()}
+
+
+@contextmanager
+def holding(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let the parameters hold other weights while the block runs."""
+    own = snapshot(parameters)
+    put(parameters, weights)
+    try:
+        yield
+    finally:
+        put(parameters, own)
+
+
 def _reciprocal_means(
-    names: Sequence[str], gradients: Sequence[Tensor], groups: Sequence[tuple[str, ...]]
+    names: Sequence[str], gradients: Sequence[Tensor], groups: Groups | None
 ) -> list[Tensor]:
-    """1 / mean(g**2) of each name's group, 0 where that mean is 0."""
+    """1 / mean(g**2) of each name's group, 0 where that mean is 0; 1 without groups."""
+    if groups is None:
+        return [g.new_ones(()) for g in gradients]
     norms = dict(zip(names, torch._foreach_norm(list(gradients)), strict=True))
     sizes = {name: g.numel() for name, g in zip(names, gradients, strict=True)}
     factor: dict[str, Tensor] = {}

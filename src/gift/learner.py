@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,31 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gift.config import LearnerConfig, locate, merge, validate
-from gift.data import ImageFiles, Task, check_images, class_list, default_home, pixels, to_rgb
-from gift.evaluate import EvaluationSet, accuracy_row, score_batches
+from gift.data import (
+    ImageFiles,
+    Task,
+    check_images,
+    class_list,
+    default_home,
+    load_dataset,
+    open_task,
+    pixels,
+    to_rgb,
+)
+from gift.evaluate import (
+    EvaluationSet,
+    TaskId,
+    accuracy_row,
+    growing_accuracy,
+    score_batches,
+)
 from gift.files import read_json, write_json, write_text
 from gift.methods import ImageTexts, create_method
-from gift.records import Images, LabelSpace, Progress, silent
+from gift.records import Images, LabelSpace, Progress, fill, silent
 from gift.runs import RunFolder, differences, replacing
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
 from gift.train import Recorder, StepRecord, accelerator, train_task
-from gift.vlm import VisionLanguageModel
+from gift.vlm import PreprocessedImages, VisionLanguageModel
 
 
 @dataclass(frozen=True)
@@ -47,13 +63,20 @@ class Learner:
     Args:
         config: the resolved configuration.
         home: cache for preprocessed and synthetic images; ``$GIFT_HOME`` or ``~/.cache/gift``.
+        data_root: where a reference data set lies; ``home/data`` by default.
     """
 
     def __init__(
-        self, config: LearnerConfig, *, home: Path | None = None, _model: Path | None = None
+        self,
+        config: LearnerConfig,
+        *,
+        home: Path | None = None,
+        data_root: Path | None = None,
+        _model: Path | None = None,
     ) -> None:
         self.config = config
         self.home = home or default_home()
+        self.data_root = data_root or self.home / "data"
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
@@ -67,6 +90,7 @@ class Learner:
         method: str = "gift",
         generator: str | Path | None = None,
         home: Path | None = None,
+        data_root: Path | None = None,
         **settings: Any,
     ) -> Learner:
         """A learner that has learned nothing yet.
@@ -77,6 +101,7 @@ class Learner:
             generator: diffusers text-to-image pipeline: folder, hub id or
                 ``builtin:micro/diffusion``; Stable Diffusion 1.5 by default.
             home: cache folder.
+            data_root: where a reference data set lies.
             **settings: further fields of :class:`~gift.config.LearnerConfig`, nested mappings.
 
         Raises:
@@ -84,19 +109,39 @@ class Learner:
         """
         painter = {} if generator is None else {"synthesis": {"generator": str(generator)}}
         values = merge({"model": str(model), "method": method}, settings, painter)
-        learner = cls(validate(LearnerConfig, values), home=home)
+        learner = cls(validate(LearnerConfig, values), home=home, data_root=data_root)
         learner.check()
         return learner
 
     def check(self) -> None:
-        """Refuse now what would only be found out when images are to be painted.
+        """Refuse now what would only be found out when images are needed.
 
         Raises:
-            ValueError: the generator is no pipeline folder, or the class list is unknown.
-            FileNotFoundError: the generator's folder is not there.
+            ValueError: the generator is no pipeline folder, a class list or the reference data set
+                is unknown.
+            FileNotFoundError: the generator's folder or the reference images are not there.
         """
-        if "synthetic" in self.method.streams:
+        if self._paints:
             _ = self.generator, self.base_classnames
+        if self.needs_reference:
+            _ = self._reference
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether images of ``config.reference.source`` will be used."""
+        wanted = self._wanted_sets
+        real = self.config.synthesis.source == "real" and "synthetic" in wanted
+        return real or ("reference" in wanted and self.config.reference.source != "synthetic")
+
+    @property
+    def _paints(self) -> bool:
+        wanted = self._wanted_sets
+        painted = "synthetic" in wanted and self.config.synthesis.source != "real"
+        return painted or ("reference" in wanted and self.config.reference.source == "synthetic")
+
+    @property
+    def _wanted_sets(self) -> tuple[str, ...]:
+        return (*self.method.streams, *self.method.sets)
 
     def refuse_twice(self, task: Task) -> None:
         """Refuse a task whose name was learned before.
@@ -136,8 +181,10 @@ class Learner:
         if self.method.trains:
             self.check()
             check_images(task.train, cache=self.home / "checked", progress=progress)
-            streams = {
-                name: self._stream(name, task, folder, progress) for name in self.method.streams
+            sets = {
+                name: images
+                for name in self._wanted_sets
+                if (images := self._image_set(name, task, folder, progress)) is not None
             }
             started = time.perf_counter()
             train_task(
@@ -146,8 +193,9 @@ class Learner:
                 task.labels,
                 task.train,
                 self.config.training,
-                streams=streams,
+                sets=sets,
                 seed=self.config.seed,
+                sentences=self._sentences(sets),
                 record=None if folder is None else _recorder(folder, task.name),
                 progress=progress,
             )
@@ -174,8 +222,15 @@ class Learner:
             count: how many prompts to draw; the configuration's number by default.
         """
         settings = self.config.synthesis
+        pool = build_pool(
+            self.base_classnames,
+            () if settings.source == "synthetic_base_only" else self.memory,
+            base_template=settings.base_template,
+            plain_template=settings.plain_template,
+            exclude=settings.exclude,
+        )
         return ImageStore(self.home / "images").fetch(
-            build_pool(self.base_classnames, self.memory, base_template=settings.base_template),
+            pool,
             generator=self.generator,
             task_index=len(self.memory) + 1,
             count=count or settings.images,
@@ -187,15 +242,43 @@ class Learner:
         self,
         tasks: Task | Sequence[Task],
         *,
+        candidates: Sequence[LabelSpace] | None = None,
+        task_id: TaskId = "given",
         batch_size: int = 256,
         progress: Progress = silent,
     ) -> list[float]:
-        """Top-1 accuracy in percent on each task, among the task's own classes.
+        """Top-1 accuracy in percent on each task.
 
         A task's test part serves; a task without one is measured on all its images.
+
+        Args:
+            tasks: what to measure.
+            candidates: label spaces whose classes compete; by default the image's own task's.
+            task_id: whether the method is told which task an image belongs to.
+            batch_size: images per forward pass.
+            progress: called while images are decoded and after every task.
         """
         tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
         row = accuracy_row(
+            self.method.predictor(self.model),
+            self.model,
+            [self._evaluation_set(task, progress) for task in tasks],
+            candidates=candidates,
+            task_id=task_id,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        return list(row)
+
+    def evaluate_growing(
+        self, tasks: Sequence[Task], *, batch_size: int = 256, progress: Progress = silent
+    ) -> list[float]:
+        """Top-1 accuracy in percent over the first k tasks together, for each k = 1..n.
+
+        The classes of these k tasks compete, and the method is not told the tasks: what a model
+        that never changes scores while classes arrive.
+        """
+        row = growing_accuracy(
             self.method.predictor(self.model),
             self.model,
             [self._evaluation_set(task, progress) for task in tasks],
@@ -271,7 +354,9 @@ class Learner:
             write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
 
     @classmethod
-    def load(cls, folder: str | Path, *, home: Path | None = None) -> Learner:
+    def load(
+        cls, folder: str | Path, *, home: Path | None = None, data_root: Path | None = None
+    ) -> Learner:
         """Read what :meth:`save` (or a run) wrote.
 
         Raises:
@@ -284,7 +369,7 @@ class Learner:
                 "'gift learn DIR --task FOLDER --model MODEL'."
             )
         config = validate(LearnerConfig, _learner_part(run.read_config()))
-        learner = cls(config, home=home, _model=run.learner / "model")
+        learner = cls(config, home=home, data_root=data_root, _model=run.learner / "model")
         learner.method.load_state_dict(
             {
                 key: value.to(learner.model.device)
@@ -296,10 +381,36 @@ class Learner:
         )
         return learner
 
-    def _stream(
+    def _image_set(
         self, name: str, task: Task, folder: RunFolder | None, progress: Progress
-    ) -> ImageTexts:
-        assert name == "synthetic", f"no source for the stream {name!r}"
+    ) -> ImageTexts | None:
+        """One of the sets that a method can ask for, see :class:`~gift.methods.Method`."""
+        settings = self.config
+        match name:
+            case "synthetic" if settings.synthesis.source == "real":
+                return self._reference_images(
+                    settings.synthesis.images, settings.image_seed + len(self.memory) + 1, progress
+                )
+            case "synthetic":
+                return self._painted(task, folder, progress)
+            case "reference" if settings.reference.source == "synthetic":
+                return self._painted(task, folder, progress)
+            case "reference":
+                return self._reference_images(
+                    settings.reference.images, settings.reference.seed, progress
+                )
+            case "current":
+                assert task.train is not None
+                prompts = task.labels.prompts
+                return ImageTexts(
+                    PreprocessedImages(task.train, self.model.preprocess),
+                    tuple(prompts[label] for label in task.train.labels),
+                )
+            case "exemplar":
+                return self.method.exemplars()
+        raise AssertionError(f"{self.method.name()} asks for an unknown image set {name!r}")
+
+    def _painted(self, task: Task, folder: RunFolder | None, progress: Progress) -> ImageTexts:
         started = time.perf_counter()
         painted = self.paint(progress=progress)
         arrays = self._pixels(painted, progress)
@@ -308,6 +419,39 @@ class Learner:
         if folder is not None:
             _keep_sample(painted, folder.task(len(self.memory) + 1, task.name) / "synthetic")
         return ImageTexts(arrays, painted.captions)
+
+    @cached_property
+    def _reference(self) -> Task:
+        """The data set or image folder that real images of no task come from."""
+        source = self.config.reference.source
+        if Path(source).is_dir():
+            return Task.from_folder(source, templates=(self.config.synthesis.base_template,))
+        return open_task(load_dataset(source), self.data_root)
+
+    def _reference_images(self, count: int, seed: int, progress: Progress) -> ImageTexts:
+        """Images of the reference source, drawn without replacement, each with its class prompt."""
+        images, prompts = self._reference.train, self._reference.labels.prompts
+        assert isinstance(images, ImageFiles)
+        check_images(images, cache=self.home / "checked", progress=progress)
+        order = np.random.default_rng([seed, *b"reference"]).permutation(len(images))
+        drawn = images.select(order[:count].tolist())
+        return ImageTexts(
+            PreprocessedImages(drawn, self.model.preprocess),
+            tuple(prompts[label] for label in drawn.labels),
+        )
+
+    def _sentences(self, sets: Mapping[str, ImageTexts]) -> tuple[str, ...]:
+        """The texts that go with the reference set, each once."""
+        if "reference" not in sets:
+            return ()
+        texts = self.config.reference.texts
+        if texts == "captions":
+            lines: Iterable[str] = sets["reference"].texts
+        elif texts.endswith(".txt"):
+            lines = class_list(texts)
+        else:
+            lines = (fill(self.config.synthesis.base_template, name) for name in class_list(texts))
+        return tuple(dict.fromkeys(lines))
 
     def _evaluation_set(self, task: Task, progress: Progress) -> EvaluationSet:
         images = task.evaluation

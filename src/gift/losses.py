@@ -7,9 +7,13 @@ The default temperature and all formulas follow GIFT (CVPR 2025) and its officia
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Divergence = Literal["cross_entropy", "forward_kl", "reverse_kl"]
 
 
 def similarity(images: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
@@ -40,23 +44,40 @@ def classification(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) ->
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
-def distillation(teacher: Tensor, student: Tensor, *, temperature: float = 2.0) -> Tensor:
-    """Soft cross-entropy of the student's rows under the teacher's rows.
+def distillation(
+    teacher: Tensor,
+    student: Tensor,
+    *,
+    temperature: float = 2.0,
+    divergence: Divergence = "cross_entropy",
+) -> Tensor:
+    """How far the student's rows are from the teacher's, as distributions at a temperature.
 
-    ``T**2 * mean_rows H(softmax(teacher / T), softmax(student / T))``: the gradient is that of
-    ``T**2 * KL(teacher || student)``, the value differs from it by the teacher's entropy.
+    ``T**2 * mean_rows D(softmax(teacher / T), softmax(student / T))``.
 
     Args:
         teacher: [B, T] logits, taken as constants.
         student: [B, T] logits.
         temperature: T > 0.
+        divergence: "cross_entropy" H(teacher, student); "forward_kl" KL(teacher || student), which
+            has the same gradient and is 0 where they agree; "reverse_kl" KL(student || teacher),
+            what the optional switch of the official GIFT code computes.
     """
-    target = (teacher.detach() / temperature).softmax(dim=-1)
-    return temperature**2 * F.cross_entropy(student / temperature, target)
+    target, own = teacher.detach() / temperature, student / temperature
+    if divergence == "cross_entropy":
+        return temperature**2 * F.cross_entropy(own, target.softmax(dim=-1))
+    of_teacher, of_student = target.log_softmax(dim=-1), own.log_softmax(dim=-1)
+    if divergence == "reverse_kl":
+        of_teacher, of_student = of_student, of_teacher
+    return temperature**2 * F.kl_div(of_student, of_teacher, log_target=True, reduction="batchmean")
 
 
 def contrastive_distillation(
-    teacher: Tensor, student: Tensor, *, temperature: float = 2.0
+    teacher: Tensor,
+    student: Tensor,
+    *,
+    temperature: float = 2.0,
+    divergence: Divergence = "cross_entropy",
 ) -> Tensor:
     """Distillation of the in-batch similarity matrix over rows and over columns (GIFT, Eq. 4).
 
@@ -64,10 +85,16 @@ def contrastive_distillation(
         teacher: [B, B] logits of the teacher's images against its captions.
         student: [B, B] logits of the student.
         temperature: T > 0.
+        divergence: see :func:`distillation`.
     """
-    rows = distillation(teacher, student, temperature=temperature)
-    columns = distillation(teacher.T, student.T, temperature=temperature)
+    rows = distillation(teacher, student, temperature=temperature, divergence=divergence)
+    columns = distillation(teacher.T, student.T, temperature=temperature, divergence=divergence)
     return rows + columns
+
+
+def feature_distance(teacher: Tensor, student: Tensor) -> Tensor:
+    """Mean squared difference over all B * D elements of unit features [B, D]."""
+    return F.mse_loss(student, teacher.detach())
 
 
 def alignment_targets(captions: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,9 @@ def train_task(
     images: LabeledImages,
     settings: TrainingSettings,
     *,
-    streams: Mapping[str, ImageTexts],
+    sets: Mapping[str, ImageTexts],
     seed: int,
+    sentences: tuple[str, ...] = (),
     record: Recorder | None = None,
     progress: Progress = silent,
 ) -> None:
@@ -84,8 +86,9 @@ def train_task(
         labels: the task's class names and templates.
         images: its training images.
         settings: iterations, batch size, schedule.
-        streams: the further sets that the method asked for.
+        sets: the image sets that the method asked for; those it calls streams give batches.
         seed: of batch order and augmentation; every step's batch depends on (seed, step) alone.
+        sentences: texts of no task, see :class:`~gift.methods.TaskContext`.
         record: called every ``settings.log_every`` steps and at the last one.
         progress: called after every step.
 
@@ -95,7 +98,7 @@ def train_task(
     context = accelerator(settings.precision)
     device = context.device
     model.to(device)
-    task = TaskContext(labels, settings.label_smoothing, streams)
+    task = TaskContext(labels, settings.label_smoothing, sets, sentences, seed)
     method.begin_task(model, task)
     parameters = model.trainable_parameters()
     optimizer = torch.optim.AdamW(
@@ -109,10 +112,11 @@ def train_task(
     batches = {
         "task": task_batches(images, model.preprocess, settings, seed=seed, name=labels.name),
         **{
-            name: pair_batches(
-                pairs, model.preprocess, settings, seed=seed, name=f"{name} for {labels.name}"
+            name: set_batches(
+                sets[name], model.preprocess, settings, seed=seed, name=f"{name} for {labels.name}"
             )
-            for name, pairs in streams.items()
+            for name in method.streams
+            if name in sets
         },
     }
     model.train()
@@ -142,6 +146,7 @@ def train_task(
         if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
             numbers = {name: float(value) for name, value in values.items()}
             record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
+    optimizer.zero_grad(set_to_none=True)
     model.eval()
     method.end_task(model, task)
 
@@ -207,14 +212,27 @@ def task_batches(
         yield Batch(preprocess.normalize(pixels), index, labels)
 
 
-def pair_batches(
-    pairs: ImageTexts, preprocess: Preprocess, settings: TrainingSettings, *, seed: int, name: str
+class _Fixed(Dataset[tuple[Pixels, int]]):
+    """The images of a set as they are."""
+
+    def __init__(self, images: ImageTexts) -> None:
+        self._pixels = images.pixels
+
+    def __getitem__(self, position: int) -> tuple[Pixels, int]:
+        return np.array(self._pixels[position]), position
+
+
+def set_batches(
+    images: ImageTexts, preprocess: Preprocess, settings: TrainingSettings, *, seed: int, name: str
 ) -> Iterator[Batch]:
-    """Batches of a fixed set of pairs, one per step."""
-    order = batch_order(len(pairs.texts), settings.batch_size, seed=seed, name=name)
-    for positions in order:
-        index = torch.tensor(positions)
-        pixels = torch.from_numpy(pairs.pixels[positions])
+    """Batches of a fixed set, one per step."""
+    order = batch_order(len(images), settings.batch_size, seed=seed, name=name)
+    loader = DataLoader(
+        _Fixed(images),
+        batch_sampler=islice(order, settings.iterations),
+        num_workers=settings.workers,
+    )
+    for pixels, index in loader:
         yield Batch(preprocess.normalize(pixels), index, index)
 
 

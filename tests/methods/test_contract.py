@@ -20,6 +20,7 @@ from gift.methods import (
     method_names,
 )
 from gift.train import train_task
+from gift.vlm import PreprocessedImages
 
 METHODS = method_names()
 TRAINED = [name for name in METHODS if method_class(name).trains]
@@ -27,20 +28,38 @@ TASKS = (words("fruit", 3), words("birds", 4))
 SETTINGS = TrainingSettings(iterations=4, batch_size=4, learning_rate=1e-3, warmup=1, log_every=1)
 
 
-def stream(task: int) -> ImageTexts:
+def pairs(task: int) -> ImageTexts:
     pixels = np.random.default_rng(task).integers(0, 255, (6, 32, 32, 3), dtype=np.uint8)
     return ImageTexts(pixels, tuple(f"a photo of a {c}." for c in "abcabd"))
 
 
+def image_sets(model, method, task: int, images) -> dict[str, ImageTexts]:
+    """What a learner hands over to a method that asks for it."""
+    prompts = TASKS[task].prompts
+    every = {
+        "synthetic": pairs(task),
+        "reference": pairs(9),
+        "current": ImageTexts(
+            PreprocessedImages(images, model.preprocess),
+            tuple(prompts[label] for label in images.labels),
+        ),
+        "exemplar": method.exemplars(),
+    }
+    wanted = (*method.streams, *method.sets)
+    return {name: every[name] for name in wanted if every[name] is not None}
+
+
 def learn(model, method, task: int, records=None):
+    images = NoiseImages(9, len(TASKS[task].classnames), seed=task)
     train_task(
         model,
         method,
         TASKS[task],
-        NoiseImages(9, len(TASKS[task].classnames), seed=task),
+        images,
         SETTINGS,
-        streams={name: stream(task) for name in method.streams},
+        sets=image_sets(model, method, task, images),
         seed=0,
+        sentences=("a photo of a dog.", "a photo of a car.", "a photo of a tree."),
         record=None if records is None else records.append,
     )
 

@@ -28,6 +28,26 @@ def test_base_template_and_empty_base():
     assert build_pool([], [CARS]) == ("a vw car.", "a dog car.")
 
 
+def test_excluded_names_are_left_out_wherever_they_stand():
+    assert build_pool(["cat", "fox"], [PETS, CARS], exclude=["cat", "dog"]) == (
+        "a photo of a fox.",
+        "a vw car.",
+    )
+
+
+def test_an_excluded_task_means_all_its_classes():
+    pool = build_pool(["cat", "fox"], [PETS, CARS], exclude=["pets"])
+    assert pool == ("a photo of a fox.", "a vw car.")
+
+
+def test_the_plain_template_replaces_that_of_every_task():
+    assert build_pool(["cat"], [CARS], plain_template=True) == (
+        "a photo of a cat.",
+        "a photo of a vw.",
+        "a photo of a dog.",
+    )
+
+
 def test_names_are_never_format_strings():
     assert build_pool(["a {0} {x} %s"], []) == ("a photo of a a {0} {x} %s.",)
 

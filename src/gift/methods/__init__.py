@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gift.config import unknown, validate
-from gift.methods.base import Batch, ImageTexts, Loss, Method, Predictor, TaskContext
+from gift.methods.base import (
+    Batch,
+    ImageTexts,
+    Loss,
+    Method,
+    Predictor,
+    TaskContext,
+)
 
 __all__ = [
     "Batch",
@@ -26,7 +33,10 @@ __all__ = [
 
 def method_names() -> list[str]:
     """All methods, found by their files."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
+
+
+_SHARED = {"base", "terms"}
 
 
 def method_class(name: str) -> type[Method]:

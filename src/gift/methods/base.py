@@ -9,16 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gift.config import Settings
-from gift.losses import classification, similarity
+from gift.losses import similarity
 from gift.records import LabelSpace
-from gift.vlm import VisionLanguageModel, class_embeddings
+from gift.vlm import PixelSet, VisionLanguageModel, class_embeddings
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
@@ -29,25 +28,38 @@ class MethodSettings(Settings):
 
 @dataclass(frozen=True)
 class ImageTexts:
-    """A fixed set of N preprocessed images with one text each.
+    """A fixed set of N preprocessed images, with one text each or with none at all.
 
-    ``pixels`` is uint8 [N, S, S, 3] (possibly memory-mapped); ``texts`` has N entries.
+    ``texts`` has N entries or is empty.
     """
 
-    pixels: np.ndarray[Any, np.dtype[np.uint8]]
-    texts: tuple[str, ...]
+    pixels: PixelSet
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        assert len(self.pixels) == len(self.texts)
+        assert len(self.texts) in {0, len(self.pixels)}
+
+    def __len__(self) -> int:
+        return len(self.pixels)
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What a method may know of the task that begins."""
+    """What a method may know of the task that begins.
+
+    Attributes:
+        labels: the task's words.
+        label_smoothing: of hard targets.
+        sets: the image sets that the method asked for, by name (see :class:`Method`).
+        sentences: texts of no task that go with the reference set.
+        seed: of whatever the method draws for this task.
+    """
 
     labels: LabelSpace
     label_smoothing: float
-    streams: Mapping[str, ImageTexts] = field(default_factory=dict)
+    sets: Mapping[str, ImageTexts] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,31 +128,23 @@ class ZeroShotPredictor:
         return similarity(self._model.encode_images(pixels), classes, self._model.logit_scale)
 
 
-class ClassificationTask:
-    """The task's own loss: cross-entropy over its classes, the prompts re-encoded each step."""
-
-    def __init__(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        self._prompts = model.tokenize(task.labels.prompts)
-        self._smoothing = task.label_smoothing
-
-    def loss(self, model: VisionLanguageModel, batch: Batch) -> Tensor:
-        """Label-smoothed cross-entropy of a labelled batch, a scalar."""
-        texts = model.encode_texts(self._prompts)
-        logits = similarity(model.encode_images(batch.pixels), texts, model.logit_scale)
-        return classification(logits, batch.labels, smoothing=self._smoothing)
-
-
 class Method(ABC):
     """The hooks of a method, in the order in which they are called.
 
-    Class attributes:
+    Image sets are asked for by name: ``synthetic`` (painted image-text pairs), ``reference`` (real
+    images of no task), ``current`` (the task's training images under the test transform, each with
+    its class prompt) and ``exemplar`` (what :meth:`exemplars` keeps).
+
+    Attributes:
         Settings: the settings model; its docstring and descriptions are the user's help.
-        streams: names of the extra streams of batches that the method wants.
+        streams: names of the sets of which every step gets a batch beside the task's.
+        sets: names of the sets that are only looked at as a whole.
         trains: False for a method that leaves the model as it is.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
-    streams: ClassVar[tuple[str, ...]] = ()
+    streams: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
     trains: ClassVar[bool] = True
 
     def __init__(self, settings: MethodSettings | None = None) -> None:
@@ -174,6 +178,10 @@ class Method(ABC):
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Called after the last step of a task; may still change the weights."""
+
+    def exemplars(self) -> ImageTexts | None:
+        """Images of earlier tasks that the method keeps: the ``exemplar`` set; None without."""
+        return None
 
     def predictor(self, model: VisionLanguageModel) -> Predictor:
         """Names images with what was learned so far."""

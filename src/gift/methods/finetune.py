@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gift.methods.base import Batch, ClassificationTask, Loss, Method, TaskContext
+from gift.methods.base import Batch, Loss, Method, TaskContext
+from gift.methods.terms import ClassificationTask
 from gift.vlm import VisionLanguageModel
 
 
@@ -16,4 +17,4 @@ class Finetune(Method):
 
     def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
         """The task's cross-entropy."""
-        yield Loss("task", self._task.loss(model, batches["task"]))
+        yield self._task.loss(model, batches["task"])

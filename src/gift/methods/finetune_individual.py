@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from gift import consolidation
 from gift.methods.base import (
     Batch,
-    ClassificationTask,
     Loss,
     Method,
     Predictor,
     TaskContext,
     ZeroShotPredictor,
 )
+from gift.methods.terms import ClassificationTask
 from gift.records import LabelSpace
 from gift.vlm import VisionLanguageModel
 
@@ -36,17 +35,17 @@ class FinetuneIndividual(Method):
         initial = self._weights.setdefault(
             _INITIAL, consolidation.snapshot(model.trainable_parameters())
         )
-        _put(model, initial)
+        consolidation.put(model.trainable_parameters(), initial)
         self._task = ClassificationTask(model, task)
 
     def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
         """The task's cross-entropy."""
-        yield Loss("task", self._task.loss(model, batches["task"]))
+        yield self._task.loss(model, batches["task"])
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Put the task's weights aside and the pre-trained ones back."""
         self._weights[task.labels.name] = consolidation.snapshot(model.trainable_parameters())
-        _put(model, self._weights[_INITIAL])
+        consolidation.put(model.trainable_parameters(), self._weights[_INITIAL])
 
     def predictor(self, model: VisionLanguageModel) -> Predictor:
         return _PerTask(model, self._weights)
@@ -84,13 +83,7 @@ class _PerTask:
     ) -> Tensor:
         wanted = task if task is not None and task in self._weights else _INITIAL
         if wanted != self._current and wanted in self._weights:
-            _put(self._model, self._weights[wanted])
+            consolidation.put(self._model.trainable_parameters(), self._weights[wanted])
             self._predictor = ZeroShotPredictor(self._model)
             self._current = wanted
         return self._predictor.scores(pixels, candidates)
-
-
-@torch.no_grad()
-def _put(model: VisionLanguageModel, weights: Mapping[str, Tensor]) -> None:
-    for name, parameter in model.trainable_parameters().items():
-        parameter.copy_(weights[name])

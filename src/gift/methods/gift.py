@@ -6,42 +6,82 @@ Wu et al., "Synthetic Data is an Elegant GIFT for Continual Vision-Language Mode
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from gift import consolidation
-from gift.losses import (
-    alignment_targets,
-    contrastive_distillation,
-    image_text_alignment,
-    similarity,
-)
-from gift.methods.base import (
-    Batch,
+from gift.consolidation import Normalization
+from gift.losses import Divergence
+from gift.methods.base import Batch, Loss, Method, MethodSettings, Parameters, TaskContext
+from gift.methods.terms import (
     ClassificationTask,
-    Loss,
-    Method,
-    MethodSettings,
-    Parameters,
-    TaskContext,
+    Distillation,
+    PairDistillation,
+    static_pair_fisher,
 )
-from gift.vlm import (
-    VisionLanguageModel,
-    encode_all_images,
-    encode_all_texts,
-    tokenize_unique,
-    trim,
-)
+from gift.vlm import VisionLanguageModel
+
+PRESETS: dict[str, dict[str, float]] = {
+    "gift_first_release": {"alpha": 2.0, "beta": 0.5, "penalty_weight": 2.0}
+}
+"""Named sets of defaults; a setting that is given beside the preset wins over it."""
 
 
 class GiftSettings(MethodSettings):
-    """GIFT's weights; the defaults are the paper's, in the official code's scaling."""
+    """GIFT and its ablations; the defaults are the paper's, in the official code's scaling."""
 
-    alpha: float = Field(1.0, ge=0, description="weight of contrastive distillation")
+    alpha: float = Field(1.0, ge=0, description="weight of distillation")
     beta: float = Field(0.25, ge=0, description="weight of image-text alignment")
     temperature: float = Field(2.0, gt=0, description="distillation temperature")
-    penalty_weight: float = Field(1.0, ge=0, description="lambda of adaptive weight consolidation")
+    distillation: Distillation = Field(
+        "contrastive", description="what is distilled: contrastive, image, text or feature"
+    )
+    divergence: Divergence = Field(
+        "cross_entropy", description="cross_entropy, forward_kl (same gradient) or reverse_kl"
+    )
+    teacher: str = Field(
+        "last",
+        pattern=r"^(last|initial|wise:(0(\.\d+)?|1(\.0+)?|\.\d+))$",
+        description="last, initial, or wise:<r>, which is r * initial + (1 - r) * last",
+    )
+    consolidation: Literal["none", "l2", "ewc_v", "awc"] = Field(
+        "awc", description="pull towards the weights before the task: none, l2, ewc_v or awc"
+    )
+    penalty_weight: float = Field(1.0, ge=0, description="lambda of the consolidation")
+    fisher_normalization: Normalization = Field(
+        "fused",
+        description="mean of the Fisher weights per tensor of the fused layout, tensor, none",
+    )
+    fisher_images: int = Field(256, ge=1, description="pairs that give ewc_v its Fisher weights")
+    alignment_smoothing: float | None = Field(
+        None, ge=0, lt=1, description="label smoothing of the alignment; by default the task's"
+    )
+    preset: Literal["gift_first_release"] | None = Field(
+        None, description="defaults of the first public code: alpha 2, beta 0.5, penalty_weight 2"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        preset = values.get("preset") if isinstance(values, Mapping) else None
+        return {**PRESETS.get(str(preset), {}), **values}
+
+    @model_validator(mode="after")
+    def _fisher_needs_a_loss(self) -> Self:
+        if self.consolidation in {"awc", "ewc_v"} and not self.uses_pairs:
+            raise ValueError(
+                f"consolidation = {self.consolidation} weighs the pull by the gradient on the "
+                "pairs, so alpha or beta must be above 0; use l2 or none without pairs"
+            )
+        return self
+
+    @property
+    def uses_pairs(self) -> bool:
+        """Whether synthetic pairs play a part."""
+        return self.alpha > 0 or self.beta > 0
 
 
 class Gift(Method):
@@ -59,49 +99,82 @@ class Gift(Method):
 
     Settings = GiftSettings
     settings: GiftSettings
-    streams = ("synthetic",)
+    streams: tuple[str, ...] = ("synthetic",)
+
+    def __init__(self, settings: GiftSettings | None = None) -> None:
+        super().__init__(settings)
+        self._initial: dict[str, Tensor] = {}
+        if not self.settings.uses_pairs:
+            self.streams = ()
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        """Anchor, and what the teacher (the model before the task) says of every pair."""
-        pairs = task.streams["synthetic"]
-        self._task = ClassificationTask(model, task)
-        self._smoothing = task.label_smoothing
+        """Anchor, and what the teacher says of every pair."""
         parameters = model.trainable_parameters()
+        self._task = ClassificationTask(model, task)
         self._anchor = consolidation.snapshot(parameters)
-        self._groups = consolidation.normalization_groups(parameters)
-        self._tokens, self._captions = tokenize_unique(model, pairs.texts)
-        self._teacher_texts = encode_all_texts(model, self._tokens)
-        self._teacher_images = encode_all_images(model, pairs.pixels)
+        self._groups = consolidation.normalization_groups(
+            parameters, self.settings.fisher_normalization
+        )
+        if self.settings.teacher != "last" and not self._initial:
+            self._initial = consolidation.snapshot(parameters)
+        if self.settings.uses_pairs:
+            self._pairs = self._pair_distillation(model, task)
+        if self.settings.consolidation == "ewc_v":
+            self._fisher = static_pair_fisher(
+                model, self._pairs, self._groups, count=self.settings.fisher_images
+            )
 
     def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
         """First the anchor loss on synthetic pairs, then the task's cross-entropy."""
-        yield self._anchor_loss(model, batches["synthetic"])
-        yield Loss("task", self._task.loss(model, batches["task"]))
+        if self.settings.uses_pairs:
+            yield self._pairs.loss(model, batches["synthetic"])
+        yield self._task.loss(model, batches["task"])
 
     def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
         super().backward(loss, parameters)
-        if loss.name != "anchor":
-            return {}
-        penalty = consolidation.add_adaptive_gradient(
-            parameters, self._anchor, self._groups, weight=self.settings.penalty_weight
-        )
+        weight = self.settings.penalty_weight
+        match self.settings.consolidation, loss.name:
+            case "awc", "anchor":
+                penalty = consolidation.add_adaptive_gradient(
+                    parameters, self._anchor, self._groups, weight=weight
+                )
+            case "ewc_v", "task":
+                penalty = consolidation.add_weighted_gradient(
+                    parameters, self._anchor, self._fisher, weight=weight
+                )
+            case "l2", "task":
+                penalty = consolidation.add_l2_gradient(parameters, self._anchor, weight=weight)
+            case _:
+                return {}
         return {"consolidation": penalty}
 
-    def _anchor_loss(self, model: VisionLanguageModel, batch: Batch) -> Loss:
+    def state_dict(self) -> dict[str, Tensor]:
+        return dict(self._initial)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._initial = dict(state)
+
+    def _pair_distillation(self, model: VisionLanguageModel, task: TaskContext) -> PairDistillation:
         settings = self.settings
-        captions = self._captions[batch.index]
-        distinct, position = captions.unique(return_inverse=True)
-        images = model.encode_images(batch.pixels)
-        texts = model.encode_texts(trim(model, self._tokens[distinct]))[position]
-        logits = similarity(images, texts, model.logit_scale)
-        teacher = similarity(
-            self._teacher_images[batch.index], self._teacher_texts[captions], model.logit_scale
-        )
-        distilled = contrastive_distillation(teacher, logits, temperature=settings.temperature)
-        targets = alignment_targets(captions, dtype=logits.dtype)
-        aligned = image_text_alignment(logits, targets, smoothing=self._smoothing)
-        return Loss(
-            "anchor",
-            settings.alpha * distilled + settings.beta * aligned,
-            {"contrastive_distillation": distilled, "image_text_alignment": aligned},
-        )
+        smoothing = settings.alignment_smoothing
+        with self._as_teacher(model):
+            return PairDistillation(
+                model,
+                task.sets["synthetic"],
+                alpha=settings.alpha,
+                beta=settings.beta,
+                temperature=settings.temperature,
+                smoothing=task.label_smoothing if smoothing is None else smoothing,
+                distillation=settings.distillation,
+                divergence=settings.divergence,
+            )
+
+    def _as_teacher(self, model: VisionLanguageModel) -> AbstractContextManager[None]:
+        """Let the model hold the teacher's weights for a while."""
+        kind, _, share = self.settings.teacher.partition(":")
+        if kind == "last":
+            return nullcontext()
+        weights = self._initial
+        if kind == "wise":
+            weights = consolidation.interpolate(self._initial, self._anchor, float(share))
+        return consolidation.holding(model.trainable_parameters(), weights)

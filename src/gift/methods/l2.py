@@ -10,13 +10,13 @@ from torch import Tensor
 from gift import consolidation
 from gift.methods.base import (
     Batch,
-    ClassificationTask,
     Loss,
     Method,
     MethodSettings,
     Parameters,
     TaskContext,
 )
+from gift.methods.terms import ClassificationTask
 from gift.vlm import VisionLanguageModel
 
 
@@ -38,7 +38,7 @@ class L2(Method):
 
     def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
         """The task's cross-entropy; the penalty has no graph."""
-        yield Loss("task", self._task.loss(model, batches["task"]))
+        yield self._task.loss(model, batches["task"])
 
     def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
         super().backward(loss, parameters)

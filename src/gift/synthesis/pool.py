@@ -5,7 +5,7 @@ Wu et al., "Synthetic Data is an Elegant GIFT for Continual Vision-Language Mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ def build_pool(
     seen: Sequence[LabelSpace],
     *,
     base_template: str = "a photo of a {}.",
+    plain_template: bool = False,
+    exclude: Collection[str] = (),
 ) -> tuple[str, ...]:
     """The prompts that task t draws from: general names and those of tasks 1 .. t-1.
 
@@ -37,10 +39,18 @@ def build_pool(
         base: General class names, repeated ones included.
         seen: The tasks learned so far, *without* the one about to be learned.
         base_template: Template of the general names.
+        plain_template: Put the tasks' names into ``base_template`` too, as the paper prints it.
+        exclude: Class names to leave out wherever they stand; the name of a task in ``seen``
+            means all its classes.
     """
-    prompts = [fill(base_template, name) for name in base]
+    out = set(exclude)
     for labels in seen:
-        prompts += labels.prompts
+        if labels.name in exclude:
+            out |= set(labels.classnames)
+    prompts = [fill(base_template, name) for name in base if name not in out]
+    for labels in seen:
+        template = base_template if plain_template else labels.templates[0]
+        prompts += [fill(template, name) for name in labels.classnames if name not in out]
     return tuple(prompts)
 
 

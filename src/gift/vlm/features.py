@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gift.records import Images
 from gift.vlm.model import VisionLanguageModel
+from gift.vlm.preprocess import Preprocess
+
+Array = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class PreprocessedImages:
+    """Images under the test transform, decoded each time they are asked for.
+
+    Indexing gives uint8 [S, S, 3].
+    """
+
+    images: Images
+    preprocess: Preprocess
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Array:
+        return self.preprocess.test_array(self.images[index])
+
+
+class PixelSet(Protocol):
+    """Preprocessed images, uint8 [S, S, 3] each: an array [N, S, S, 3], or decoded when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Array: ...
 
 
 @torch.no_grad()
 def encode_all_images(
-    model: VisionLanguageModel,
-    pixels: np.ndarray[Any, np.dtype[np.uint8]],
-    *,
-    batch_size: int = 128,
+    model: VisionLanguageModel, pixels: PixelSet, *, batch_size: int = 128
 ) -> Tensor:
-    """Unit features [N, D] of stored images, uint8 [N, S, S, 3], on the model's device."""
-    features = [
-        model.encode_images(
-            model.preprocess.normalize(
-                torch.from_numpy(pixels[start : start + batch_size].copy()).to(model.device)
-            )
-        )
-        for start in range(0, len(pixels), batch_size)
-    ]
-    return torch.cat(features)
+    """Unit features [N, D] of preprocessed images, uint8 [S, S, 3] each, on the model's device."""
+    positions = range(len(pixels))
+    batches = [positions[start : start + batch_size] for start in positions[::batch_size]]
+    return torch.cat([model.encode_images(pixel_batch(model, pixels, batch)) for batch in batches])
+
+
+def pixel_batch(model: VisionLanguageModel, pixels: PixelSet, positions: Sequence[int]) -> Tensor:
+    """The images at these positions as the model takes them: float [B, 3, S, S], on its device."""
+    array = np.stack([pixels[position] for position in positions])
+    return model.preprocess.normalize(torch.from_numpy(array).to(model.device))
 
 
 @torch.no_grad()

@@ -1,0 +1,88 @@
+"""LwF-VR: LwF against random token sequences, a replayed vocabulary.
+
+Ding et al., "Don't Stop Learning: Towards Continual Learning for the CLIP Model", 2022; as in the
+official code of ZSCL (Zheng et al., ICCV 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from gift.methods.base import Batch, Loss, Method, MethodSettings, TaskContext
+from gift.methods.terms import ClassificationTask, ReferenceDistillation
+from gift.vlm import VisionLanguageModel, encode_all_texts
+
+
+class LwfVrSettings(MethodSettings):
+    """LwF-VR as in ZSCL's comparisons."""
+
+    sentences: int = Field(1000, ge=1, description="random token sequences per task")
+    words: int = Field(10, ge=1, description="random tokens in each; fewer in a short context")
+    row_weight: float = Field(1.0, ge=0, description="weight of the distillation over texts")
+    column_weight: float = Field(1.0, ge=0, description="weight of the distillation over images")
+    temperature: float = Field(2.0, gt=0, description="distillation temperature")
+
+
+class LwfVr(Method):
+    """Distilled on the task's own images against random token sequences."""
+
+    Settings = LwfVrSettings
+    settings: LwfVrSettings
+    streams = ("current",)
+
+    def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        """The teacher, and what it says of this task's random sentences."""
+        self._task = ClassificationTask(model, task)
+        teacher = model.frozen_copy()
+        tokens = random_sentences(
+            teacher,
+            self.settings.sentences,
+            self.settings.words,
+            np.random.default_rng([task.seed, *b"sentences for", *task.labels.name.encode()]),
+        )
+        self._distillation = ReferenceDistillation(
+            teacher,
+            len(task.sets["current"]),
+            encode_all_texts(teacher, tokens),
+            temperature=self.settings.temperature,
+        )
+
+    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+        """The distillation, then the task's cross-entropy."""
+        yield self._distillation.loss(
+            model,
+            batches["current"],
+            row_weight=self.settings.row_weight,
+            column_weight=self.settings.column_weight,
+        )
+        yield self._task.loss(model, batches["task"])
+
+
+def random_sentences(
+    model: VisionLanguageModel, count: int, words: int, rng: np.random.Generator
+) -> Tensor:
+    """Start token, tokens drawn uniformly from the whole vocabulary, end token, padding.
+
+    A sentence ends early where the end token itself is drawn.
+
+    Args:
+        model: whose vocabulary and context length count.
+        count: T, the number of sentences.
+        words: drawn per sentence; no more than the context has room for.
+        rng: where they are drawn from.
+
+    Returns:
+        int64 [T, context length] on the model's device.
+    """
+    text, tokenizer = model.towers.config.text_config, model.tokenizer
+    words = min(words, text.max_position_embeddings - 2)
+    tokens = torch.full((count, text.max_position_embeddings), tokenizer.pad_token_id)
+    tokens[:, 0] = tokenizer.bos_token_id
+    tokens[:, 1 : words + 1] = torch.from_numpy(rng.integers(text.vocab_size, size=(count, words)))
+    tokens[:, words + 1] = tokenizer.eos_token_id
+    return tokens.to(model.device)

@@ -1,0 +1,88 @@
+"""WiSE-FT: the weights after a task are mixed with earlier ones.
+
+Wortsman et al., "Robust Fine-Tuning of Zero-Shot Models", CVPR 2022; as a continual method in Zheng
+et al., "Preventing Zero-Shot Transfer Degradation in Continual Learning of Vision-Language Models",
+ICCV 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from gift import consolidation
+from gift.methods.base import (
+    Batch,
+    Loss,
+    Method,
+    MethodSettings,
+    Predictor,
+    TaskContext,
+    ZeroShotPredictor,
+)
+from gift.methods.terms import ClassificationTask
+from gift.vlm import VisionLanguageModel
+
+
+class WiseFtSettings(MethodSettings):
+    """WiSE-FT as in the continual comparisons."""
+
+    weight: float = Field(0.8, ge=0, le=1, description="share a of the fine-tuned weights")
+    partner: Literal["previous", "initial"] = Field(
+        "previous", description="mixed with the weights before the task, or the pre-trained ones"
+    )
+    merge: Literal["task_end", "evaluation"] = Field(
+        "task_end", description="the next task starts from the mixture; or it only predicts"
+    )
+
+
+class WiseFt(Method):
+    """Fine-tuning, then ``a * theta + (1 - a) * partner``."""
+
+    # Deviation: WiSE-FT proper mixes with the pre-trained model, the continual comparisons with
+    # the model before the task. See docs/methods/wise_ft.md.
+
+    Settings = WiseFtSettings
+    settings: WiseFtSettings
+
+    def __init__(self, settings: WiseFtSettings | None = None) -> None:
+        super().__init__(settings)
+        self._partner: dict[str, Tensor] = {}
+
+    def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        self._task = ClassificationTask(model, task)
+        if self.settings.partner == "previous" or not self._partner:
+            self._partner = consolidation.snapshot(model.trainable_parameters())
+
+    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+        """The task's cross-entropy."""
+        yield self._task.loss(model, batches["task"])
+
+    def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        """Mix the weights, unless prediction does."""
+        if self.settings.merge == "task_end":
+            consolidation.put(model.trainable_parameters(), self._mixture(model))
+
+    def predictor(self, model: VisionLanguageModel) -> Predictor:
+        if self.settings.merge == "task_end" or not self._partner:
+            return ZeroShotPredictor(model)
+        mixed = model.frozen_copy()
+        consolidation.put(mixed.trainable_parameters(), self._mixture(model))
+        return ZeroShotPredictor(mixed)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The partner by parameter name, where it will be needed again."""
+        settings = self.settings
+        passing = settings.partner == "previous" and settings.merge == "task_end"
+        return {} if passing else dict(self._partner)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._partner = dict(state)
+
+    def _mixture(self, model: VisionLanguageModel) -> dict[str, Tensor]:
+        return consolidation.interpolate(
+            model.trainable_parameters(), self._partner, self.settings.weight
+        )
