@@ -1,7 +1,8 @@
 """Fill the tables of the README and the docs from the files under results/.
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is
-written and the exit status says whether all tables are up to date.
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. NAME is one of those below, or
+``experiment NAME BENCHMARK`` for the table of an experiment over the seeds 0, 1 and 2. With
+``--check`` nothing is written and the exit status says whether all tables are up to date.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from gift.comparison import experiment_table
 from gift.micro import models_folder
 from gift.report import metrics_markdown, per_task_markdown
 
@@ -20,12 +22,14 @@ RESULTS = ROOT / "results"
 PAGES = ("README.md", "docs/results.md", "docs/tiny-world.md")
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 ORDER = ("gift", "l2", "finetune", "finetune_individual")
+SEEDS = (0, 1, 2)
 
 
 def runs(name: str) -> list[Path]:
-    """The result folders of a benchmark, method by method."""
+    """The result folders of the methods with the recipe's settings, method by method."""
     folders = [path.parent for path in (RESULTS / name).glob("*/matrix.json")]
-    return sorted(folders, key=lambda path: (ORDER.index(path.name.split("-")[0]), path.name))
+    plain = [path for path in folders if path.name.split("-")[0] in ORDER]
+    return sorted(plain, key=lambda path: (ORDER.index(path.name.split("-")[0]), path.name))
 
 
 def search() -> str:
@@ -67,9 +71,17 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def table(name: str) -> str:
+    """The table of a marker."""
+    if name in TABLES:
+        return TABLES[name]()
+    _, experiment, benchmark = name.split()
+    return experiment_table(experiment, benchmark, RESULTS, SEEDS)
+
+
 def filled(text: str) -> str:
     """A page with its tables made anew."""
-    return MARKED.sub(lambda m: m[1] + "\n" + TABLES[m[2]]().strip() + "\n\n" + m[3], text)
+    return MARKED.sub(lambda m: m[1] + "\n" + table(m[2]).strip() + "\n\n" + m[3], text)
 
 
 def main() -> int:

@@ -2,23 +2,31 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 from support import write_folder
 
-from gift.cli import main
+from gift.cli import app, main
+from gift.console import TimeLeftColumn
 
 COMMON = {"help", "json"}
 OPTIONS = {
     "run": "config data-root generator home method model out seed set",
     "demo": "home out seed",
-    "learn": "config generator home method model name recipe set task template test-fraction",
+    "learn": "config data-root generator home method model name recipe set task template "
+    "test-fraction",
     "predict": "classes home no-seen seen top",
     "eval": "benchmark data-root home task template test-fraction",
     "synthesize": "batch-size classes generator guidance images scheduler seed steps template",
     "report": "out",
+    "experiment": "backend benchmark cluster data-root home jobs keep list out redraw rows seed "
+    "seeds set table-only",
+    "search": "data-root home jobs method out set space trials",
     "methods": "",
     "micro build": "seed",
 }
@@ -43,6 +51,11 @@ def model(tiny_clip_folder, tiny_pipeline_folder, tmp_path):
     ]
 
 
+def test_every_command_has_its_options_promised():
+    named = {command.name for command in app.registered_commands}
+    assert named == {command for command in OPTIONS if " " not in command}
+
+
 @pytest.mark.parametrize("command", OPTIONS)
 def test_the_options_are_a_promise(command, capsys):
     assert call(*command.split(), "--help") == 0
@@ -53,11 +66,12 @@ def test_the_options_are_a_promise(command, capsys):
     assert found - COMMON == set(OPTIONS[command].split())
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize("command", ["run", "experiment"])
+def test_help_imports_nothing_heavy(command):
     code = (
         "import sys, gift.cli\n"
-        "try:\n    gift.cli.main(['run', '--help'])\nexcept SystemExit:\n    pass\n"
-        "assert not {'torch', 'transformers', 'numpy', 'PIL'} & set(sys.modules)"
+        f"try:\n    gift.cli.main(['{command}', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'transformers', 'numpy', 'PIL', 'joblib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
@@ -182,6 +196,93 @@ def test_options_win_over_the_file_and_set_wins_over_all(
     assert (tmp_path / "runs" / "micro-1" / folder / "config.yaml").is_file()
 
 
+def test_experiments_are_listed(capsys):
+    assert call("experiment") == 0
+    shown = capsys.readouterr().out
+    assert "Components of GIFT" in shown
+    assert call("experiment", "--list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["table3"]["rows"]) == 8
+
+
+def test_an_experiment_shows_what_is_there(tmp_path, capsys):
+    results = Path(__file__).parents[1] / "results" / "micro-1"
+    shutil.copytree(results / "gift-seed0", tmp_path / "micro-1" / "gift-seed0")
+    arguments = ["experiment", "table6", "--benchmark", "micro-1", "--table-only"]
+    arguments += ["--out", tmp_path, "--rows", "AWC (GIFT)", "--seed", "0", "--seed", "5"]
+    assert call(*arguments, "--keep", tmp_path / "kept") == 0
+    shown = capsys.readouterr().out
+    for word in ("AWC (GIFT)", "1 of 2", "77.3", "seeds 0, 5", "MTIL order I"):
+        assert word in shown
+    assert (tmp_path / "kept" / "micro-1" / "gift-seed0" / "matrix.json").is_file()
+    assert call(*arguments, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["rows"][0]["seeds"] == [0]
+    assert Path(result["files"][0]).is_file()
+
+
+def test_a_failed_row_makes_the_status_of_an_experiment(tmp_path, capsys, monkeypatch):
+    def fail(config, *_, **__):
+        raise RuntimeError(f"seed {config.seed} fails")
+
+    monkeypatch.setattr("gift.experiment.run", fail)
+    arguments = ["experiment", "table6", "--benchmark", "micro-1", "--out", tmp_path]
+    assert call(*arguments, "--rows", "AWC (GIFT)", "--seeds", "2") == 1
+    shown = capsys.readouterr()
+    assert "gift-seed0: RuntimeError: seed 0 fails" in shown.err
+    assert "gift-seed1: RuntimeError: seed 1 fails" in shown.err
+    assert "2 of 2 runs are missing" in shown.out
+    assert "table6: 2 of 2" in shown.err
+
+
+def test_a_search_from_the_command_line(tmp_path, capsys, monkeypatch):
+    asked = {}
+
+    def search(benchmark, method, **more):
+        asked.update(more, benchmark=benchmark, method=method)
+        rows = [
+            {"values": {"a.b": 1}, "transfer": None, "avg": 50.0, "last": 60.0},
+            {"values": {"a.b": 2}, "transfer": 1.0, "avg": 70.0, "last": 80.0},
+            {"values": {"a.b": 3}, "failure": "not finite"},
+        ]
+        return {"rows": rows, "best": rows[1]}
+
+    monkeypatch.setattr("gift.search.search", search)
+    arguments = ["search", "micro-1", "--method", "l2", "--trials", 3, "--space", "a.b=1,2,3"]
+    assert call(*arguments, "--space", "a.c=1..2", "--set", "seed=4", "--out", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("70.0") < shown.index("50.0")
+    assert "2 trials, 1 failed" in shown
+    assert asked["space"]["a.b"] == [1, 2, 3]
+    assert asked["settings"] == {"seed": 4}
+    assert (asked["method"], asked["trials"], asked["jobs"]) == ("l2", 3, 1)
+    assert call(*arguments, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["best"]["avg"] == 70.0
+
+
+def test_a_search_takes_the_values_that_the_recipe_proposes(tmp_path, capsys, monkeypatch):
+    asked = {}
+
+    def search(*_, space, **__):
+        asked.update(space)
+        return {"rows": [], "best": None}
+
+    monkeypatch.setattr("gift.search.search", search)
+    monkeypatch.setattr("gift.config.read_yaml", lambda path: {"search": {"a.b": [1, 2]}})
+    assert call("search", "micro-1", "--trials", 1) == 0
+    assert asked == {"a.b": [1, 2]}
+
+
+def test_the_time_left_counts_from_where_the_bar_began():
+    now = [0.0]
+    bars = Progress(TimeLeftColumn(), get_time=lambda: now[0], disable=True)
+    bar = bars.add_task("a run that was stopped after 4 of 10", total=10, began_at=4)
+    bars.update(bar, completed=4)
+    assert TimeLeftColumn().render(bars.tasks[0]).plain == "-:--:--"
+    now[0] = 30.0
+    bars.update(bar, completed=7)
+    assert TimeLeftColumn().render(bars.tasks[0]).plain == "0:00:30"
+
+
 def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
     arguments = [
         *("synthesize", tmp_path / "sets", "--classes", "cat,dog"),
@@ -250,6 +351,15 @@ WRONG = {
     "base template without a place": (
         lambda p: ["run", "micro-1", "--set", "synthesis.base_template=photo", "--out", p / "x"],
         "no '{}'",
+    ),
+    "unknown experiment": (lambda p: ["experiment", "table33"], "Did you mean 'table3'"),
+    "seeds in two ways": (
+        lambda p: ["experiment", "table3", "--seeds", "3", "--seed", "7"],
+        "give it or --seed, not both",
+    ),
+    "a seed among the settings": (
+        lambda p: ["experiment", "table3", "--benchmark", "micro-1", "--set", "seed=3"],
+        "choose seeds with --seeds or --seed",
     ),
     "no learner": (lambda p: ["predict", p, p / "x.png"], "holds no learner"),
     "no run": (lambda p: ["report", p], "matrix.json"),

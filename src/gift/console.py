@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
-OVERALL = "tasks"
-"""The stage that counts whole tasks; all others are steps on the way."""
+
+class TimeLeftColumn(ProgressColumn):
+    """The time left at the average speed since the bar began, which may be far from zero.
+
+    rich's own column knows the last half minute only, too short for tasks that take minutes.
+    """
+
+    def render(self, task: Task) -> Text:
+        done = task.completed - task.fields["began_at"]
+        if not done or not task.elapsed or task.total is None:
+            return Text("-:--:--", style="progress.remaining")
+        left = task.elapsed / done * (task.total - task.completed)
+        return Text(str(timedelta(seconds=int(left))), style="progress.remaining")
 
 
 class Reporter:
     """A progress callback: an overall bar with the time left and one for the current stage.
 
     Where standard error is no terminal, a line is printed when a stage ends and every half minute.
+
+    Args:
+        title: what the overall bar is called.
+        overall: the stage that it counts; all others are steps on the way.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, overall: str = "tasks") -> None:
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:<28.28}", markup=False),
@@ -34,11 +52,12 @@ class Reporter:
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeLeftColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
         )
         self._title = title
+        self._counted = overall
         self._overall: TaskID | None = None
         self._whole = 0
         self._stage: tuple[str, TaskID] | None = None
@@ -59,10 +78,10 @@ class Reporter:
     def __call__(self, stage: str, done: int, total: int) -> None:
         if not self._console.is_terminal:
             self._print_line(stage, done, total)
-        elif stage == OVERALL:
+        elif stage == self._counted:
             self._whole = done
             if self._overall is None:
-                self._overall = self._bars.add_task(self._title, total=total)
+                self._overall = self._bars.add_task(self._title, total=total, began_at=done)
             self._bars.update(self._overall, completed=done, total=total)
         else:
             self._show(stage, done, total)
@@ -71,9 +90,9 @@ class Reporter:
         if self._stage is None or self._stage[0] != stage:
             if self._stage is not None:
                 self._bars.remove_task(self._stage[1])
-            self._stage = (stage, self._bars.add_task(f"  {stage}", total=total))
+            self._stage = (stage, self._bars.add_task(f"  {stage}", total=total, began_at=done))
         self._bars.update(self._stage[1], completed=done, total=total)
-        if self._overall is not None and stage.startswith("learning"):
+        if self._overall is not None and self._counted == "tasks" and stage.startswith("learning"):
             self._bars.update(self._overall, completed=self._whole + 0.9 * done / total)
 
     def _print_line(self, stage: str, done: int, total: int) -> None:
@@ -81,6 +100,6 @@ class Reporter:
         if done < total and now - self._last_line < 30:
             return
         self._last_line = now
-        name = self._title if stage == OVERALL else stage
+        name = self._title if stage == self._counted else stage
         line = f"{now - self._started:7.0f} s  {name}: {done} of {total}"
         self._console.print(line, markup=False, highlight=False)

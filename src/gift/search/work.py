@@ -82,7 +82,7 @@ def _work(
     progress: Progress,
 ) -> None:
     """Work on trials until as many as the budget are finished, here or by other processes."""
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     done = shared.finished()
     pace = _Pace(progress, done, budget)

@@ -1,0 +1,66 @@
+"""The command line: parse, call, print; nothing else. One module per group of commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gift.cli import experiments, learners, runs, tools
+from gift.cli.show import fail
+
+app = typer.Typer(
+    help="Continual fine-tuning of CLIP-like models without forgetting.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+micro_app = typer.Typer(help="The tiny world inside the package.", no_args_is_help=True)
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+) -> None:
+    """Read by :func:`main`."""
+
+
+app.command("run")(runs.run_command)
+app.command("demo")(runs.demo_command)
+app.command("learn")(learners.learn_command)
+app.command("predict")(learners.predict_command)
+app.command("eval")(learners.eval_command)
+app.command("synthesize")(tools.synthesize_command)
+app.command("report")(runs.report_command)
+app.command("experiment")(experiments.experiment_command)
+app.command("search")(experiments.search_command)
+app.command("methods")(tools.methods_command)
+app.add_typer(micro_app, name="micro")
+micro_app.command("build")(tools.build_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; errors become one readable message and a non-zero exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # before its first import
+    debug = "--debug" in arguments
+    if debug:
+        arguments.remove("--debug")
+    try:
+        app(arguments, prog_name="gift")
+    except SystemExit as end:
+        if end.code == 130:
+            fail("stopped; what was finished is kept, run the same command again to go on", 130)
+        raise
+    except (ValueError, OSError, FloatingPointError) as error:
+        if debug:
+            raise
+        fail(str(error), 1)
+    except Exception as error:
+        if debug:
+            raise
+        fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)

@@ -1,0 +1,205 @@
+"""Many runs at once: experiment, search."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gift.cli.options import DataRoot, Home, Json, Overrides, read_settings
+from gift.cli.show import print_error, print_json, print_text, reporter
+
+if TYPE_CHECKING:
+    from gift.comparison import Result
+
+Jobs = Annotated[int, typer.Option(min=1, help="Runs side by side.")]
+
+
+def experiment_command(
+    name: Annotated[
+        str | None, typer.Argument(help="Name, or a YAML file; without it, all are listed.")
+    ] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Name, or a YAML file. [default: the experiment's]")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds 0, 1, ... up to this number. [default: 1]")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="A single seed; repeatable.")
+    ] = None,
+    rows: Annotated[list[str] | None, typer.Option(help="Only this row; repeatable.")] = None,
+    jobs: Jobs = 1,
+    backend: Annotated[
+        str, typer.Option(help="joblib's: loky, threading, multiprocessing, dask, ray.")
+    ] = "loky",
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster.")
+    ] = None,
+    overrides: Overrides = None,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Another draw of the data for every seed.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder of run folders and tables.")] = Path("runs"),
+    keep: Annotated[
+        Path | None, typer.Option(help="Copy the small files of finished runs there.")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Run nothing, show what is there.")
+    ] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
+    data_root: DataRoot = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make a table or figure of the paper: all of its rows, side by side with the paper's numbers.
+
+    Rows that are there are not run again; stopped and started again, it goes on.
+    """
+    from gift import comparison
+
+    if name is None or show_list:
+        _list_experiments(as_json)
+        return
+    if seeds is not None and seed:
+        raise ValueError("--seeds 3 means the seeds 0, 1 and 2; give it or --seed, not both.")
+    workers = comparison.Workers(jobs, "dask" if cluster else backend, cluster)
+    with reporter(name, overall="runs") as progress:
+        result = comparison.compare(
+            name,
+            benchmark=benchmark,
+            seeds=seed or range(seeds or 1),
+            rows=rows,
+            settings=read_settings(None, overrides),
+            redraw=redraw,
+            runs=out,
+            workers=None if table_only else workers,
+            home=home,
+            data_root=data_root,
+            progress=progress,
+        )
+    if keep is not None:
+        comparison.keep(result.planned, keep)
+    if as_json:
+        print_json({**result.to_json(), "files": [str(path) for path in result.files]})
+    else:
+        _print_result(result)
+    for folder, reason in result.failures.items():
+        print_error(f"failed: {folder}: {reason}")
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def search_command(
+    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many settings are tried.")],
+    method: Annotated[str, typer.Option(help="See 'gift methods'.")] = "gift",
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="Values of a setting: a,b,c or low..high; repeatable. "
+            "[default: what the benchmark's recipe says]",
+        ),
+    ] = None,
+    jobs: Jobs = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Search folder. [default: runs/search/BENCHMARK-METHOD]")
+    ] = None,
+    overrides: Overrides = None,
+    data_root: DataRoot = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Search settings on validation images; test images are never opened.
+
+    Stopped and started again, it goes on. Several commands may share one folder.
+    """
+    from gift.search import parse_space, search
+
+    folder = out or Path("runs") / "search" / f"{Path(benchmark).stem}-{method}"
+    with reporter(f"{benchmark}, {method}") as progress:
+        outcome = search(
+            benchmark,
+            method,
+            space=parse_space(space) if space else _recipe_space(benchmark),
+            trials=trials,
+            folder=folder,
+            settings=read_settings(None, overrides),
+            jobs=jobs,
+            home=home,
+            data_root=data_root,
+            progress=progress,
+        )
+    if as_json:
+        print_json({"folder": str(folder), **outcome})
+        return
+    _print_trials(outcome)
+    print_text(f"All trials: {folder / 'search.json'}")
+
+
+def _list_experiments(as_json: bool) -> None:
+    from gift.comparison import experiment_names, load_experiment
+
+    entries = [load_experiment(name) for name in experiment_names()]
+    if as_json:
+        print_json({entry.name: entry.model_dump(mode="json") for entry in entries})
+        return
+    table = Table("experiment", "what it shows", "rows", "benchmark of the paper", box=None)
+    for entry in entries:
+        table.add_row(entry.name, entry.title, str(len(entry.rows)), entry.benchmark)
+    Console().print(table)
+
+
+def _print_result(result: Result) -> None:
+    """The table in little width: arrows left out, differences on a line of their own."""
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for position, head in enumerate(result.table.header):
+        title = head.rpartition(": ")[2].rstrip(" ↑↓")
+        table.add_column(
+            f"paper\n{title}" if head.startswith("paper") else title,
+            justify="right" if position else "left",
+            no_wrap=position > 0,
+        )
+    for row in result.table.rows:
+        table.add_row(Text(row[0].text), *(Text(c.text.replace(" (", "\n(")) for c in row[1:]))
+    print_text(f"{result.heading}\n")
+    Console().print(table)
+    for note in result.table.notes:
+        print_text(note)
+    print_text("\nWritten: " + ", ".join(map(str, result.files)))
+
+
+def _recipe_space(benchmark: str) -> dict[str, Any]:
+    """The space that the recipe of a benchmark proposes."""
+    from gift.config import read_yaml
+    from gift.data import load_benchmark
+
+    recipe = load_benchmark(benchmark).recipe
+    path = Path(str(files("gift"))) / "recipes" / f"{recipe}.yaml"
+    space: dict[str, Any] = read_yaml(path).get("search", {}) if recipe else {}
+    if not space:
+        raise ValueError(
+            f"the recipe of {benchmark} proposes no values to search; give --space KEY=a,b,c, for "
+            "instance --space training.learning_rate=1e-5..1e-3."
+        )
+    return space
+
+
+def _print_trials(outcome: dict[str, Any]) -> None:
+    """The best trials, and how many failed."""
+    good = [row for row in outcome["rows"] if "failure" not in row]
+    ranked = sorted(good, key=lambda row: -float(row["avg"]))[:10]
+    keys = list(ranked[0]["values"]) if ranked else []
+    table = Table(*keys, "Transfer", "Avg.", "Last", box=None)
+    for row in ranked:
+        values = [f"{row['values'][key]}" for key in keys]
+        metrics = ("-" if row[m] is None else f"{row[m]:.1f}" for m in ("transfer", "avg", "last"))
+        table.add_row(*map(Text, values), *metrics)
+    Console().print(table)
+    print_text(f"{len(good)} trials, {len(outcome['rows']) - len(good)} failed; best first.")

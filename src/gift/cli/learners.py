@@ -1,0 +1,132 @@
+"""A learner and folders of images: learn, predict, eval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gift.cli.options import (
+    ConfigFile,
+    DataRoot,
+    Home,
+    Json,
+    Overrides,
+    Templates,
+    names_of,
+    read_settings,
+    templates_of,
+)
+from gift.cli.show import print_accuracy, print_json, print_text, reporter
+
+
+def learn_command(
+    learner: Annotated[Path, typer.Argument(help="Learner folder; made if it is not there.")],
+    task: Annotated[Path, typer.Option(help="One sub-folder per class, or train/ and test/.")],
+    name: Annotated[str | None, typer.Option(help="Name of the task. [default: FOLDER's]")] = None,
+    template: Templates = None,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Part of the images to hold out for a test.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="New learner: two-tower model.")] = None,
+    method: Annotated[str | None, typer.Option(help="New learner: see 'gift methods'.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="New learner: diffusers pipeline that paints.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="New learner: settings of a recipe; 'micro' is for the small models."),
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    data_root: DataRoot = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a learner one more folder of images."""
+    from gift import experiment
+    from gift.config import load_recipe, merge
+    from gift.data import Task
+
+    chosen = Task.from_folder(
+        task, name=name, test_fraction=test_fraction, **templates_of(template)
+    )
+    settings = read_settings(config, overrides, model=model, generator=generator, method=method)
+    if recipe is not None:
+        settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
+    with reporter(f"learning {chosen.name}") as progress:
+        result = experiment.learn(
+            learner, chosen, settings, home=home, data_root=data_root, progress=progress
+        )
+    if as_json:
+        print_json(result)
+        return
+    print_accuracy(result["accuracy"])
+    print_text(f"Measured on {result['measured_on']}.")
+    print_text(f"Learner folder: {learner}\nPlain model:    {learner / 'learner' / 'model'}")
+
+
+def predict_command(
+    learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    classes: Annotated[
+        str | None, typer.Option(help="Class names to choose from: a,b,c or a text file.")
+    ] = None,
+    seen: Annotated[
+        bool | None,
+        typer.Option("--seen/--no-seen", help="Whether all classes seen so far compete."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Names per image.")] = 3,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Name images among all classes seen, among given ones, or both (--classes ... --seen)."""
+    from gift import Learner
+
+    predictions = Learner.load(learner, home=home).predict(
+        images, classes=None if classes is None else names_of(classes), seen=seen, top=top
+    )
+    if as_json:
+        print_json(
+            {
+                str(image): dict(zip(p.names, p.probabilities, strict=True))
+                for image, p in zip(images, predictions, strict=True)
+            }
+        )
+        return
+    for image, prediction in zip(images, predictions, strict=True):
+        ranked = zip(prediction.names, prediction.probabilities, strict=True)
+        print_text(f"{image}: " + ", ".join(f"{name} {100 * p:.1f} %" for name, p in ranked))
+
+
+def eval_command(
+    learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
+    task: Annotated[
+        list[Path] | None, typer.Option(help="Folder with one sub-folder per class; repeatable.")
+    ] = None,
+    benchmark: Annotated[str | None, typer.Option(help="All tasks of a benchmark.")] = None,
+    template: Templates = None,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Measure on the part that 'learn' held out.")
+    ] = None,
+    data_root: DataRoot = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a learner's accuracy on folders of images or on a benchmark."""
+    from gift import experiment
+    from gift.data import Task
+
+    tasks = [
+        Task.from_folder(folder, test_fraction=test_fraction, **templates_of(template))
+        for folder in task or []
+    ]
+    with reporter("evaluating") as progress:
+        accuracy = experiment.evaluate(
+            learner, tasks, benchmark, home=home, data_root=data_root, progress=progress
+        )
+    if as_json:
+        print_json({"accuracy": accuracy})
+    else:
+        print_accuracy(accuracy)

@@ -1,0 +1,99 @@
+"""Runs of benchmarks: run, demo, report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gift.cli.options import ConfigFile, DataRoot, Home, Json, Overrides, read_settings
+from gift.cli.show import print_json, print_summaries, print_text, reporter, this_command
+
+
+def run_command(
+    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
+    method: Annotated[str | None, typer.Option(help="See 'gift methods'. [default: gift]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of order, crops and images. [default: 0]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD-seedN]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Two-tower model.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Diffusers pipeline.")] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    data_root: DataRoot = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Learn a benchmark's tasks in order and measure all of them after each.
+
+    Running it again on the same folder goes on after the last finished task.
+    """
+    from gift import experiment
+
+    settings = read_settings(
+        config, overrides, model=model, generator=generator, method=method, seed=seed
+    )
+    resolved = experiment.resolve(benchmark, settings.pop("method", "gift"), settings)
+    name = f"{resolved.method}-seed{resolved.seed}"
+    folder = out or Path("runs") / Path(benchmark).stem / name
+    with reporter(f"{benchmark}, {resolved.method}") as progress:
+        summary = experiment.run(
+            resolved,
+            folder,
+            home=home,
+            data_root=data_root,
+            command=this_command(),
+            progress=progress,
+        )
+    if as_json:
+        print_json({"folder": str(folder), **summary})
+        return
+    print_summaries([summary])
+    print_text(f"Run folder: {folder}\nLook at it:  gift report {shlex.quote(str(folder))}")
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the page.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of order, crops and images.")] = 0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Five tasks of the tiny world: zero-shot, fine-tuning and GIFT side by side."""
+    from gift import experiment
+    from gift.report import write_report
+
+    with reporter("demo") as progress:
+        summaries = experiment.demo(out, home=home, seed=seed, progress=progress)
+    files = write_report([out / summary["method"] for summary in summaries], out / "report")
+    if as_json:
+        print_json({"summaries": summaries, "page": str(files.page)})
+        return
+    print_summaries(summaries)
+    print_text(
+        f"Page: {files.page}\n\n"
+        "Try next:\n"
+        "  gift run micro-1 --method gift        all eleven tasks\n"
+        "  gift learn my-learner --task FOLDER --recipe micro\n"
+        "                                        teach the small model your own images\n"
+        "  gift methods                          what else there is"
+    )
+
+
+def report_command(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report"),
+    as_json: Json = False,
+) -> None:
+    """Write the page, figures and tables of one or several runs."""
+    from gift.report import write_report
+
+    files = write_report(runs, out)
+    if as_json:
+        print_json({"page": str(files.page)})
+    else:
+        print_text(f"Page: {files.page}")

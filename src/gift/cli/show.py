@@ -1,0 +1,78 @@
+"""What the commands print: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from gift.console import Reporter
+
+
+def reporter(title: str, overall: str = "tasks") -> Reporter:
+    """A live progress bar; see :class:`gift.console.Reporter`."""
+    from gift.console import Reporter
+
+    return Reporter(title, overall)
+
+
+def this_command() -> str:
+    """How the program was called."""
+    return shlex.join(["gift", *sys.argv[1:]])
+
+
+def print_text(text: str) -> None:
+    """Lines on standard output, as they are."""
+    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_accuracy(accuracy: dict[str, float]) -> None:
+    """A table of accuracies in percent."""
+    table = Table("task", "accuracy %", box=None)
+    for name, value in accuracy.items():
+        table.add_row(Text(name), f"{value:.1f}")
+    Console().print(table)
+
+
+def print_summaries(summaries: Sequence[dict[str, Any]]) -> None:
+    """Transfer / Avg. / Last with the zero-shot row on top."""
+    from gift import metrics
+
+    table = Table("method", "Transfer", "Avg.", "Last", "Forgetting", "minutes", box=None)
+    first = summaries[0]
+    accuracies = [value for name, value in first["zero_shot"].items() if name != "mean"]
+    seen_only = first["setting"]["label_space"] == "seen"
+    zero_shot = metrics.zero_shot_metrics(accuracies, seen_only=seen_only)
+    table.add_row("zero-shot", *map(_number, (zero_shot.transfer, zero_shot.avg, zero_shot.last)))
+    for summary in summaries:
+        numbers = [_number(summary[key]) for key in ("transfer", "avg", "last", "forgetting")]
+        minutes = f"{summary['seconds']['total'] / 60:.1f}"
+        table.add_row(Text(summary["method"]), *numbers, minutes)
+    Console().print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def print_error(text: str) -> None:
+    """A line on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"gift: {text}", markup=False)
+
+
+def fail(message: str, status: int) -> None:
+    """One message on standard error, and the end."""
+    print_error(message)
+    raise SystemExit(status)

@@ -1,0 +1,150 @@
+"""An experiment from its name to its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gift.comparison.entries import Experiment, load_experiment
+from gift.comparison.figures import draw
+from gift.comparison.plan import PlannedRow, flat, plan
+from gift.comparison.table import RowResult, build_table, read_rows, row_json
+from gift.comparison.work import Workers, work_off
+from gift.data import load_benchmark
+from gift.files import write_json, write_text
+from gift.records import Progress, silent
+from gift.report.table import Table
+
+
+@dataclass(frozen=True)
+class Result:
+    """An experiment on a benchmark as far as it is run.
+
+    Attributes:
+        entry: the experiment.
+        heading: what the table shows, in one paragraph.
+        rows: the rows with their finished runs.
+        table: the table of these.
+        failures: why runs failed, by folder.
+        files: what was written: table as Markdown, CSV and JSON, perhaps a picture.
+    """
+
+    entry: Experiment
+    benchmark: str
+    seeds: tuple[int, ...]
+    heading: str
+    rows: tuple[RowResult, ...]
+    table: Table
+    failures: Mapping[Path, str]
+    files: tuple[Path, ...]
+
+    @property
+    def planned(self) -> tuple[PlannedRow, ...]:
+        return tuple(row.planned for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "experiment": self.entry.name,
+            "title": self.entry.title,
+            "benchmark": self.benchmark,
+            "seeds": list(self.seeds),
+            "rows": [row_json(row, self.entry.columns) for row in self.rows],
+            "notes": list(self.table.notes),
+            "failures": {str(folder): reason for folder, reason in self.failures.items()},
+        }
+
+
+def compare(
+    name: str,
+    *,
+    benchmark: str | None = None,
+    seeds: Sequence[int] = (0,),
+    rows: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    redraw: bool = False,
+    runs: Path = Path("runs"),
+    workers: Workers | None = None,
+    home: Path | None = None,
+    data_root: Path | None = None,
+    progress: Progress = silent,
+) -> Result:
+    """Make the runs of an experiment that are not there yet and write its table and picture.
+
+    Stopped and started again, it goes on; runs that another experiment made are used.
+
+    Args:
+        name: a shipped experiment, or a user's YAML file.
+        benchmark: name or YAML file; the experiment's own by default.
+        seeds: one run per row and seed.
+        rows: only these rows.
+        settings: settings laid over every row.
+        redraw: every seed k gets draw k of the benchmark's data.
+        runs: folder of run folders; tables go to ``runs/<benchmark>/tables``.
+        workers: where runs are made; None makes none and only writes the table.
+        home: cache folder.
+        data_root: where the data sets are.
+        progress: called with ("runs", done, total) and, with one job, the stages of each run.
+
+    Raises:
+        ValueError: unknown experiment, benchmark, row or setting.
+        OSError: the tables cannot be written, or the cluster does not answer.
+    """
+    entry = load_experiment(name)
+    benchmark = benchmark or entry.benchmark
+    planned = plan(
+        entry, benchmark, seeds=seeds, runs=runs, settings=settings, rows=rows, redraw=redraw
+    )
+    failures = (
+        work_off(planned, workers, home=home, data_root=data_root, progress=progress)
+        if workers
+        else {}
+    )
+    found = read_rows(entry, benchmark, planned)
+    table = build_table(entry, benchmark, found)
+    heading = _heading(entry, benchmark, seeds, settings or {}, redraw)
+    result = Result(entry, benchmark, tuple(seeds), heading, found, table, failures, ())
+    folder = runs / Path(benchmark).stem / "tables"
+    return replace(result, files=_write(result, folder))
+
+
+def experiment_table(name: str, benchmark: str, runs: Path, seeds: Sequence[int]) -> str:
+    """The table of an experiment as Markdown, from the folders that are there."""
+    entry = load_experiment(name)
+    planned = plan(entry, benchmark, seeds=seeds, runs=runs)
+    return build_table(entry, benchmark, read_rows(entry, benchmark, planned)).markdown()
+
+
+def _heading(
+    entry: Experiment,
+    benchmark: str,
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    redraw: bool,
+) -> str:
+    known = load_benchmark(benchmark)
+    where = f"{known.name} ({known.title})" if known.title else known.name
+    listed = ", ".join(map(str, seeds))
+    text = f"{entry.title}, on {where}, seed{'s' if len(seeds) > 1 else ''} {listed}."
+    if len(seeds) > 1:
+        text += " Mean ± sample standard deviation."
+        text += " Every seed has a draw of the data of its own." if redraw else ""
+    if settings:
+        chosen = (f"{'.'.join(path)} = {value}" for path, value in flat(settings).items())
+        text += f" All rows with {', '.join(chosen)}."
+    if entry.difference_to is not None:
+        text += f" In brackets the difference to {entry.difference_to}."
+    if figures := entry.figures_for(benchmark):
+        text += f" The paper's figures are those of {figures.title}."
+    return text
+
+
+def _write(result: Result, folder: Path) -> tuple[Path, ...]:
+    """The table in three formats and the picture, if there is one."""
+    name = result.entry.name
+    markdown, csv, values = (folder / f"{name}.{suffix}" for suffix in ("md", "csv", "json"))
+    write_text(markdown, f"{result.heading}\n\n{result.table.markdown()}")
+    write_text(csv, result.table.csv())
+    write_json(values, result.to_json())
+    return markdown, csv, values, *draw(result.entry, result.rows, folder)

@@ -1,0 +1,488 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from support import write_folder
+
+from gift import comparison, experiment
+from gift.comparison.entries import published
+from gift.comparison.plan import folder_name, settings_of
+from gift.comparison.table import COLUMNS
+from gift.learner import Learner
+
+RUNS = Path("runs")
+PAPER = Path(__file__).parents[2] / "shared" / "reference" / "paper_results.json"
+ENTRIES = {name: comparison.load_experiment(name) for name in comparison.experiment_names()}
+TINY = {"table2": "micro-2", "table7": "micro-cil", "table8": "micro-cil"}
+
+
+def planned(name, seeds=(0,), **more):
+    return comparison.plan(ENTRIES[name], TINY.get(name, "micro-1"), seeds=seeds, runs=RUNS, **more)
+
+
+planned_once = cache(planned)
+
+
+# What is shipped
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_shipped_experiment_can_be_run_on_the_tiny_world(name):
+    rows = planned_once(name)
+    assert len(rows) == len(ENTRIES[name].rows)
+    assert len({row.runs[0].folder for row in rows}) == len(rows)
+    assert ENTRIES[name].name == name
+    assert all("{" not in row.label for row in rows)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_published_row_and_column_exists(name):
+    entry = ENTRIES[name]
+    for figures in entry.published:
+        printed = published().tables[figures.table]
+        keys = [row.published for row in entry.rows if row.published]
+        assert len(set(keys)) == len(keys)
+        for key in keys:
+            assert {"avg", "last"} <= set(printed[key])
+    if entry.name.startswith("table"):
+        assert all(row.published for row in entry.rows)
+
+
+def test_rows_share_a_folder_exactly_where_they_mean_the_same_run():
+    by_folder, by_settings = {}, {}
+    for name in ENTRIES:
+        for row in planned_once(name):
+            run = row.runs[0]
+            settings = json.dumps(sorted(settings_of(run.config).items()))
+            assert by_folder.setdefault(run.folder, settings) == settings
+            assert by_settings.setdefault(settings, run.folder) == run.folder
+            assert re.fullmatch(r"[\w.,=+-]{1,200}", run.folder.name)
+    folders = {name: {row.runs[0].folder for row in planned_once(name)} for name in ENTRIES}
+    assert Path("runs/micro-1/gift-seed0") in folders["table3"] & folders["table6"]
+    shared = Path("runs/micro-1/gift+consolidation=l2-seed0")
+    for name in ("table3", "table4a", "table4b", "table4c", "table5", "table11", "table12"):
+        assert shared in folders[name]
+
+
+def test_a_row_without_settings_of_its_own_is_the_run_of_gift_run():
+    (row,) = planned("table1", rows=["GIFT"], seeds=[3])
+    assert row.runs[0].config == experiment.resolve("micro-1", "gift", {"seed": 3})
+    assert row.runs[0].folder == Path("runs/micro-1/gift-seed3")
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the printed figures are not at hand")
+def test_published_figures_are_those_of_the_papers():
+    records = json.loads(PAPER.read_text())["records"]
+    printed = sorted(
+        (re.sub(r"/.*", "", r["table"]), str(r["metric"]), str(r["value"]))
+        for r in records
+        if r["table"].startswith(("gift-paper/", "condu-poster/"))
+    )
+    ours = sorted(
+        (table.partition("/")[0], key.rpartition("/")[2], str(value))
+        for table, rows in published().tables.items()
+        for row in rows.values()
+        for key, value in row.items()
+    )
+    assert ours == printed
+    for record in records:
+        if record["table"].startswith("gift-paper/") and "config" not in record:
+            steps = f"/{record['steps']}" if "steps" in record else ""
+            row = published().tables[record["table"] + steps][record["method"]]
+            whole = steps or record["dataset"] == "average"
+            key = record["metric"] if whole else f"{record['dataset']}/{record['metric']}"
+            assert row[key] == record["value"]
+
+
+def test_misprints_are_figures_as_printed():
+    for note in published().misprints:
+        assert published().tables[note.table][note.row][note.what] == note.printed
+
+
+def test_rows_that_differ_only_in_their_settings_have_their_own_printed_figures():
+    tables = published().tables
+    assert tables["gift-paper/5"]["GIFT, Synthetic†, 3000 images"]["avg"] == 75.9
+    assert tables["gift-paper/6"]["EWC-V, 128 images"]["transfer"] == 66.8
+    assert tables["gift-paper/7/50"]["ZSCL"] == {"avg": 79.92, "last": 67.36}
+    assert tables["gift-paper/11"]["GIFT w/o AWC, 25 steps"]["last"] == 84.8
+    assert tables["gift-paper/12"]["large, 3000 images"]["transfer"] == 68.8
+
+
+# Names and plans
+
+values = st.one_of(
+    st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=200), st.none()
+)
+paths = st.sampled_from(
+    [
+        ("training", "batch_size"),
+        ("synthesis", "batch_size"),
+        ("method_settings", "beta"),
+        ("synthesis", "exclude"),
+        ("training", "learning_rates", "micro.dtd/x"),
+    ]
+)
+changes = st.dictionaries(paths, values | st.lists(st.text(max_size=8), max_size=3))
+
+
+@given(changes, changes)
+def test_folder_names_are_safe_short_and_as_different_as_the_settings(one, other):
+    names = [folder_name("gift", some, 0) for some in (one, other)]
+    assert (names[0] == names[1]) == (
+        json.dumps(sorted(one.items())) == json.dumps(sorted(other.items()))
+    )
+    for name in names:
+        assert re.fullmatch(r"gift[\w.,=+-]*-seed0", name)
+        assert len(name) < 150
+
+
+def test_the_names_of_the_first_task_are_filled_in():
+    run = planned("figure7")[1].runs[0]
+    assert run.config.synthesis.exclude == ("micro-aircraft",)
+    entry = ENTRIES["figure7"]
+    rows = comparison.plan(
+        entry, "micro-1", seeds=[0], runs=RUNS, settings={"tasks": ["micro-mnist", "micro-dtd"]}
+    )
+    assert rows[1].runs[0].config.synthesis.exclude == ("micro-dtd",)
+
+
+def test_what_learns_nothing_is_run_once_unless_the_data_differ():
+    rows = {row.label: row for row in planned("table1", seeds=(0, 1, 2))}
+    assert [len(rows[name].runs) for name in ("Zero-shot", "GIFT")] == [1, 3]
+    redrawn = {row.label: row for row in planned("table1", seeds=(0, 1, 2), redraw=True)}
+    assert [run.config.draw for run in redrawn["Zero-shot"].runs] == [0, 1, 2]
+    assert redrawn["GIFT"].runs[0].folder == rows["GIFT"].runs[0].folder
+    assert redrawn["GIFT"].runs[2].folder.name == "gift+draw=2-seed2"
+    with pytest.raises(ValueError, match="leave 'draw' out"):
+        planned("table1", settings={"draw": 2}, redraw=True)
+
+
+@pytest.mark.parametrize("key", ["seed", "method", "benchmark"])
+def test_what_the_rows_decide_cannot_be_set(key):
+    with pytest.raises(ValueError, match=f"sets '{key}' itself"):
+        planned("table1", settings={key: 1})
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'table3'"):
+        comparison.load_experiment("table33")
+    with pytest.raises(ValueError, match="Did you mean 'GIFT'"):
+        planned("table1", rows=["GIFTS"])
+    with pytest.raises(ValueError, match="Did you mean 'alpha'"):
+        planned("table4c", settings={"method_settings": {"alpa": 1}})
+
+
+WRONG = {
+    "rows: [{name: a, methd: l2}]": "unknown setting 'methd'. Did you mean 'method'",
+    "rows: []": "rows",
+    "difference_to: b": "is the name of no row",
+    "columns: [averge]": "columns",
+    "figure: {kind: sweep, label: x}": "needs 'setting'",
+    "published: [{table: gift-paper/3, title: x}]": "published 1: benchmarks is missing",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_entry_is_refused(text, tmp_path):
+    right = {
+        "name": "mine",
+        "title": "Mine",
+        "benchmark": "micro-1",
+        "columns": ["avg"],
+        "rows": [{"name": "a", "method": "l2"}],
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(right | yaml.safe_load(text)))
+    with pytest.raises(ValueError, match=re.escape(WRONG[text])):
+        comparison.load_experiment(str(tmp_path / "mine.yaml"))
+
+
+def test_the_example_of_the_page_is_an_experiment(tmp_path):
+    page = Path(__file__).parents[1] / "docs" / "experiments.md"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "pull.yaml").write_text(block)
+    entry = comparison.load_experiment(str(tmp_path / "pull.yaml"))
+    rows = comparison.plan(entry, entry.benchmark, seeds=[0], runs=RUNS)
+    assert [row.label for row in rows] == ["weak", "strong, 60 steps"]
+    assert set(ENTRIES) <= set(re.findall(r"`(\w+)`", page.read_text()))
+
+
+# Runs
+
+
+@pytest.fixture
+def world(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
+    """A benchmark of two tasks and an experiment of three rows, with tiny models."""
+    for number, name in enumerate(("colours", "shapes")):
+        for part in ("train", "test"):
+            write_folder(tmp_path / name / part, ("one", "two"), seed=number)
+    (tmp_path / "base.txt").write_text("fox\nowl\n")
+    tasks = [{"name": name, "source": {"path": name}} for name in ("colours", "shapes")]
+    benchmark = {"name": "mine", "tasks": tasks, "base_classnames": "base.txt"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(benchmark))
+    settings = {
+        "model": str(tiny_clip_folder),
+        "training": {"iterations": 3, "batch_size": 4, "warmup": 1, "log_every": 1},
+        "synthesis": {
+            "generator": str(tiny_pipeline_folder),
+            "images": 5,
+            "steps": 2,
+            "batch_size": 3,
+        },
+    }
+    return tmp_path, settings
+
+
+@pytest.fixture
+def compare(world):
+    """Writes an experiment and makes it."""
+    folder, settings = world
+
+    def make(name="pull", rows=None, entry=None, **more):
+        rows = rows or [
+            {"name": "none", "method": "finetune", "published": "Continual Finetune"},
+            {"name": "weak", "method": "l2", "published": "l2 baseline"},
+            {
+                "name": "strong",
+                "method": "l2",
+                "settings": {"method_settings": {"penalty_weight": 9.0}},
+            },
+        ]
+        values = {
+            "name": name,
+            "title": "How hard to pull",
+            "benchmark": str(folder / "mine.yaml"),
+            "published": [
+                {"table": "gift-paper/1", "title": "the paper", "benchmarks": ["mtil-1"]}
+            ],
+            "columns": ["transfer", "avg", "last"],
+            "difference_to": "none" if rows[0]["name"] == "none" else None,
+            "rows": rows,
+            **(entry or {}),
+        }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(values))
+        options = {"workers": comparison.Workers(), "settings": settings, **more}
+        return comparison.compare(
+            str(folder / f"{name}.yaml"), runs=folder / "runs", home=folder / "home", **options
+        )
+
+    return make
+
+
+def summaries(result):
+    return {
+        row.label: [json.loads((run.folder / "summary.json").read_text()) for run in row.runs]
+        for row in result.planned
+    }
+
+
+def test_a_table_comes_from_what_the_runs_wrote(compare, world):
+    result = compare(seeds=(0, 1))
+    measured = summaries(result)
+    markdown, as_csv, as_json, *pictures = result.files
+    assert not result.failures
+    assert not pictures
+    lines = list(csv.DictReader(as_csv.read_text().splitlines()))
+    for line, (label, runs) in zip(lines, measured.items(), strict=True):
+        first, second = (run["avg"] for run in runs)
+        assert line["Row"] == label
+        assert float(line["Avg."]) == pytest.approx((first + second) / 2, abs=1e-3)
+        assert float(line["Avg. std"]) == pytest.approx(abs(first - second) / 2**0.5, abs=1e-3)
+        assert line["Runs"] == "2"
+    assert lines[1]["paper: Last"] == "75.9"
+    text = markdown.read_text()
+    assert "seeds 0, 1. Mean ± sample standard deviation" in text
+    assert "All rows with model = " in text
+    assert "training.iterations = 3" in text
+    assert "paper (the paper): Transfer" in text
+    assert "75.9 (" not in text.splitlines()[4]  # the reference has no difference to itself
+    row = json.loads(as_json.read_text())["rows"][2]
+    assert row["settings"]["method_settings.penalty_weight"] == 9.0
+    assert row["seeds"] == [0, 1]
+    assert row["paper"] == {}
+    command = measured["strong"][0]["command"]
+    assert command.startswith("gift run")
+    assert "method_settings.penalty_weight=9.0" in command
+
+
+def test_nothing_is_run_twice_and_other_experiments_share_the_runs(compare, monkeypatch):
+    first = compare(rows=[{"name": "weak", "method": "l2"}])
+    monkeypatch.setattr(Learner, "learn", None)
+    again = compare(rows=[{"name": "weak", "method": "l2"}])
+    other = compare(
+        "other",
+        rows=[
+            {"name": "a", "method": "l2", "settings": {"method_settings": {"penalty_weight": 1.0}}}
+        ],
+    )
+    assert again.table == first.table
+    assert other.planned[0].runs[0].folder == first.planned[0].runs[0].folder
+    assert other.rows[0].runs
+
+
+def test_a_failed_row_does_not_stop_the_others_and_goes_on_later(compare, monkeypatch):
+    real = experiment.run
+
+    def fail_sometimes(config, folder, **more):
+        if config.method_settings:
+            raise RuntimeError("out of something")
+        return real(config, folder, **more)
+
+    monkeypatch.setattr(experiment, "run", fail_sometimes)
+    result = compare()
+    (reason,) = result.failures.values()
+    assert reason == "RuntimeError: out of something"
+    assert [len(row.runs) for row in result.rows] == [1, 1, 0]
+    assert "1 of 3 runs are missing." in result.table.notes
+    monkeypatch.undo()
+    assert not compare().failures
+
+
+class Killed(BaseException):
+    """Not an Exception, as when a process is stopped."""
+
+
+def test_a_killed_experiment_goes_on_where_it_was(compare, world):
+    stages = []
+
+    def kill(stage, done, total):
+        stages.append(stage)
+        if stages.count("learning shapes") == 2:
+            raise Killed
+
+    rows = [{"name": "only", "method": "l2"}]
+    with pytest.raises(Killed):
+        compare(rows=rows, progress=kill)
+    unfinished = compare(rows=rows, workers=None)
+    assert unfinished.rows[0].runs == ()
+    stages.clear()
+    result = compare(rows=rows, progress=lambda stage, *_: stages.append(stage))
+    assert "learning colours" not in stages
+    assert "tasks" not in stages
+    assert stages.count("runs") == 2
+    assert result.rows[0].runs
+
+
+def test_only_the_table(compare):
+    result = compare(workers=None, seeds=(0, 1, 2))
+    assert "9 of 9 runs are missing." in result.table.notes
+    assert [cell.text for cell in result.table.rows[0][1:5]] == ["–"] * 4
+
+
+def test_a_folder_with_other_settings_is_not_taken_for_the_row(compare):
+    rows = [{"name": "weak", "method": "l2"}]
+    result = compare(rows=rows)
+    config = result.planned[0].runs[0].folder / "config.yaml"
+    values = yaml.safe_load(config.read_text())
+    values["training"]["iterations"] = 2
+    config.write_text(yaml.safe_dump(values))
+    again = compare(rows=rows)
+    assert again.rows[0].runs == ()
+    (reason,) = again.failures.values()
+    assert "training.iterations is 2 there and 3 here" in reason
+
+
+def test_what_is_kept_makes_the_same_table(compare, tmp_path):
+    result = compare(seeds=(0, 1))
+    kept = comparison.keep(result.planned, tmp_path / "results")
+    assert len(kept) == 6
+    files = {path.name for path in kept[0].iterdir()}
+    assert files == {"summary.json", "matrix.json", "env.json"}
+    shutil.rmtree(tmp_path / "runs" / "mine")
+    shutil.copytree(tmp_path / "results" / "mine", tmp_path / "runs" / "mine")
+    assert compare(workers=None, seeds=(0, 1)).table.rows == result.table.rows
+
+
+def test_kept_results_make_the_tables_of_the_pages(tmp_path):
+    for name in ("gift", "l2"):
+        source = Path(__file__).parents[1] / "results" / "micro-1" / f"{name}-seed0"
+        shutil.copytree(source, tmp_path / "micro-1" / source.name)
+    table = comparison.experiment_table("table3", "micro-1", tmp_path, (0, 1))
+    gift = next(line for line in table.splitlines() if line.startswith("| CD + ITA + AWC"))
+    assert "1 of 2" in gift
+    assert "69.3 (+8.3)" in gift
+    assert "misprint" not in table.lower()
+
+
+def test_misprints_are_marked_and_explained(tmp_path):
+    table = comparison.experiment_table("table2", "micro-2", tmp_path, (0,))
+    assert "68.3 (−3.9†)" in table
+    assert "† Misprint: -3.9 is printed, -8.9 expected" in table
+    table = comparison.experiment_table("table7", "micro-cil", tmp_path, (0,))
+    assert "65.92†" in table
+
+
+def test_figures_of_a_benchmark_stand_beside_its_own(tmp_path):
+    assert "85.3" in comparison.experiment_table("comparison", "micro-2", tmp_path, (0,))
+    assert "86.0" in comparison.experiment_table("comparison", "micro-1", tmp_path, (0,))
+
+
+PICTURES = {
+    "sweep": {"kind": "sweep", "setting": "method_settings.penalty_weight", "label": "weight"},
+    "loss": {"kind": "loss", "loss": "task", "tasks": 2, "label": "loss"},
+    "first_task": {"kind": "first_task", "label": "accuracy"},
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_pictures(compare, kind):
+    rows = [
+        {"name": f"{w:g}", "method": "l2", "settings": {"method_settings": {"penalty_weight": w}}}
+        for w in (1.0, 4.0)
+    ]
+    columns = ["avg", "first_task_last", "train_seconds", "peak_memory_mb", "forgetting"]
+    result = compare(
+        kind, rows=rows, entry={"figure": PICTURES[kind], "columns": columns}, seeds=(0, 1)
+    )
+    assert [path.suffix for path in result.files] == [".md", ".csv", ".json", ".png", ".pdf"]
+    assert all(path.stat().st_size > 0 for path in result.files)
+    first = summaries(result)["1"][0]
+    matrix = result.rows[0].runs[0].matrix.accuracy
+    assert COLUMNS["first_task_last"].value(result.rows[0].runs[0]) == matrix[-1][0]
+    assert COLUMNS["train_seconds"].value(result.rows[0].runs[0]) == first["seconds"]["train"]
+
+
+def test_side_by_side_in_threads(compare):
+    result = compare(workers=comparison.Workers(2, "threading"), seeds=(0, 1))
+    assert not result.failures
+    assert all(len(row.runs) == 2 for row in result.rows)
+
+
+def test_on_a_dask_cluster(compare):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+    ) as cluster:
+        result = compare(workers=comparison.Workers(cluster=cluster.scheduler_address))
+    assert not result.failures
+    assert all(len(row.runs) == 1 for row in result.rows)
+
+
+def test_a_benchmark_file_is_found_from_anywhere(compare, world, monkeypatch):
+    path = world[0] / "mine.yaml"
+    monkeypatch.chdir(world[0])
+    (row,) = compare(rows=[{"name": "only", "method": "l2"}], benchmark="mine.yaml").rows
+    assert row.planned.runs[0].config.benchmark == str(path)
+    assert row.runs
+
+
+@pytest.mark.slow
+def test_in_processes(compare):
+    result = compare(workers=comparison.Workers(2), seeds=(0, 1))
+    assert not result.failures
+    assert all(len(row.runs) == 2 for row in result.rows)
+
+
+def test_workers_that_cannot_be_had_are_refused(compare):
+    with pytest.raises(ValueError, match="needs --cluster"):
+        compare(workers=comparison.Workers(2, "dask"))
+    with pytest.raises(ValueError, match="ray"):
+        compare(workers=comparison.Workers(2, "ray"))
