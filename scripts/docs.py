@@ -1,8 +1,9 @@
 """Fill the tables of the README and the docs from the files under results/.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. NAME is one of those below, or
-``experiment NAME BENCHMARK`` for the table of an experiment over the seeds 0, 1 and 2. With
-``--check`` nothing is written and the exit status says whether all tables are up to date.
+``experiment NAME BENCHMARK [SEEDS] [redraw]`` for an experiment's table over that many seeds from 0
+on (3 by default), with ``redraw`` each on its own draw of the data. With ``--check`` nothing is
+written and the exit status says whether all tables are up to date.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ RESULTS = ROOT / "results"
 PAGES = ("README.md", "docs/results.md", "docs/tiny-world.md")
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 ORDER = ("gift", "l2", "finetune", "finetune_individual")
-SEEDS = (0, 1, 2)
 
 
 def runs(name: str) -> list[Path]:
@@ -75,8 +75,11 @@ def table(name: str) -> str:
     """The table of a marker."""
     if name in TABLES:
         return TABLES[name]()
-    _, experiment, benchmark = name.split()
-    return experiment_table(experiment, benchmark, RESULTS, SEEDS)
+    _, experiment, benchmark, *options = name.split()
+    counts = [int(option) for option in options if option.isdigit()]
+    return experiment_table(
+        experiment, benchmark, RESULTS, range(*(counts or [3])), redraw="redraw" in options
+    )
 
 
 def filled(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from support import write_folder
 
 from gift import comparison, experiment
@@ -311,6 +312,21 @@ def test_a_table_comes_from_what_the_runs_wrote(compare, world):
     command = measured["strong"][0]["command"]
     assert command.startswith("gift run")
     assert "method_settings.penalty_weight=9.0" in command
+
+
+def test_differences_get_the_interval_of_paired_seeds(compare, world):
+    result = compare(seeds=(0, 1, 2), entry={"intervals": True})
+    base, strong = (
+        [run["avg"] for run in summaries(result)[label]] for label in ("none", "strong")
+    )
+    paired = stats.ttest_rel(strong, base).confidence_interval(0.95)
+    row = next(row for row in result.rows if row.label == "strong")
+    reference = next(row for row in result.rows if row.label == "none")
+    mean, low, high = row.difference(reference, "avg")
+    assert (low, high) == pytest.approx((paired.low, paired.high), abs=1e-3)
+    assert mean == pytest.approx(sum(strong) / 3 - sum(base) / 3, abs=1e-3)
+    assert f"{low:+.1f} to {high:+.1f}".replace("-", "−") in result.files[0].read_text()
+    assert "95 % interval over paired seeds" in result.heading
 
 
 def test_nothing_is_run_twice_and_other_experiments_share_the_runs(compare, monkeypatch):

@@ -127,7 +127,7 @@ def search_command(
         outcome = search(
             benchmark,
             method,
-            space=parse_space(space) if space else _recipe_space(benchmark),
+            space=parse_space(space) if space else _recipe_space(benchmark, method),
             trials=trials,
             folder=folder,
             settings=read_settings(None, overrides),
@@ -175,14 +175,21 @@ def _print_result(result: Result) -> None:
     print_text("\nWritten: " + ", ".join(map(str, result.files)))
 
 
-def _recipe_space(benchmark: str) -> dict[str, Any]:
-    """The space that the recipe of a benchmark proposes."""
+def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:
+    """The space that the recipe of a benchmark proposes, without settings of other methods."""
     from gift.config import read_yaml
     from gift.data import load_benchmark
+    from gift.methods import method_class
 
     recipe = load_benchmark(benchmark).recipe
     path = Path(str(files("gift"))) / "recipes" / f"{recipe}.yaml"
-    space: dict[str, Any] = read_yaml(path).get("search", {}) if recipe else {}
+    proposed: dict[str, Any] = read_yaml(path).get("search", {}) if recipe else {}
+    own = {f"method_settings.{name}" for name in method_class(method).Settings.model_fields}
+    space = {
+        key: values
+        for key, values in proposed.items()
+        if key in own or not key.startswith("method_settings.")
+    }
     if not space:
         raise ValueError(
             f"the recipe of {benchmark} proposes no values to search; give --space KEY=a,b,c, for "

@@ -90,6 +90,9 @@ class Experiment(Settings):
     difference_to: str | None = Field(
         None, description="row whose figures are subtracted; the differences stand in brackets"
     )
+    intervals: bool = Field(
+        False, description="differences with their 95 % intervals over the seeds, paired"
+    )
     rows: tuple[Row, ...] = Field(min_length=1, description="the lines of the table")
     figure: Picture | None = Field(None, description="picture drawn beside the table")
 

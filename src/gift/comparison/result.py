@@ -109,10 +109,12 @@ def compare(
     return replace(result, files=_write(result, folder))
 
 
-def experiment_table(name: str, benchmark: str, runs: Path, seeds: Sequence[int]) -> str:
+def experiment_table(
+    name: str, benchmark: str, runs: Path, seeds: Sequence[int], *, redraw: bool = False
+) -> str:
     """The table of an experiment as Markdown, from the folders that are there."""
     entry = load_experiment(name)
-    planned = plan(entry, benchmark, seeds=seeds, runs=runs)
+    planned = plan(entry, benchmark, seeds=seeds, runs=runs, redraw=redraw)
     return build_table(entry, benchmark, read_rows(entry, benchmark, planned)).markdown()
 
 
@@ -134,7 +136,8 @@ def _heading(
         chosen = (f"{'.'.join(path)} = {value}" for path, value in flat(settings).items())
         text += f" All rows with {', '.join(chosen)}."
     if entry.difference_to is not None:
-        text += f" In brackets the difference to {entry.difference_to}."
+        text += f" In brackets the difference to {entry.difference_to}"
+        text += ", with its 95 % interval over paired seeds." if entry.intervals else "."
     if figures := entry.figures_for(benchmark):
         text += f" The paper's figures are those of {figures.title}."
     return text

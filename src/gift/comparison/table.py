@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from gift.comparison.entries import Experiment, Misprint, Row, published
 from gift.comparison.plan import PlannedRow
 from gift.config import unknown
@@ -57,8 +60,24 @@ class RowResult:
 
     def estimate(self, column: str) -> Estimate | None:
         """Mean and sample standard deviation over the runs."""
-        found = [COLUMNS[column].value(run) for run in self.runs]
-        return Estimate.of([value for value in found if value is not None])
+        return Estimate.of(list(self._by_seed(column).values()))
+
+    def difference(self, other: RowResult, column: str) -> tuple[float, float, float] | None:
+        """Mean difference to another row over the seeds that both have, and its 95 % interval.
+
+        The interval is Student's for paired differences; None with fewer than two seeds.
+        """
+        own, base = self._by_seed(column), other._by_seed(column)
+        pairs = np.array([own[seed] - base[seed] for seed in own if seed in base])
+        if len(pairs) < 2:
+            return None
+        half = float(stats.t.ppf(0.975, len(pairs) - 1) * stats.sem(pairs))
+        mean = float(pairs.mean())
+        return mean, mean - half, mean + half
+
+    def _by_seed(self, column: str) -> dict[int | None, float]:
+        found = {run.seed: COLUMNS[column].value(run) for run in self.runs}
+        return {seed: value for seed, value in found.items() if value is not None}
 
 
 def read_rows(
@@ -88,7 +107,7 @@ def build_table(entry: Experiment, benchmark: str, rows: Sequence[RowResult]) ->
         heads[0] = f"paper ({figures.title}): {titles[0]}"
     lines = []
     for row in rows:
-        cells = [_measured(row, column, reference) for column in entry.columns]
+        cells = [_measured(row, column, reference, entry.intervals) for column in entry.columns]
         paper = [_printed(row, column, entry, misprints) for column in printed]
         lines.append((Cell(row.label), *cells, _runs(row), *paper))
     return Table(
@@ -141,7 +160,7 @@ def _head(column: str) -> str:
     return f"{COLUMNS[column].title} {COLUMNS[column].arrow}"
 
 
-def _measured(row: RowResult, column: str, reference: RowResult | None) -> Cell:
+def _measured(row: RowResult, column: str, reference: RowResult | None, intervals: bool) -> Cell:
     estimate = row.estimate(column)
     if estimate is None:
         return Cell(MISSING)
@@ -149,8 +168,12 @@ def _measured(row: RowResult, column: str, reference: RowResult | None) -> Cell:
     text = f"{estimate.mean:.{digits}f}"
     if estimate.spread is not None:
         text += f" ± {estimate.spread:.{digits}f}"
-    base = reference.estimate(column) if reference and row is not reference else None
-    if base is not None:
+    if reference is None or row is reference:
+        return Cell(text, estimate)
+    if intervals and (found := row.difference(reference, column)) is not None:
+        mean, low, high = map(_signed, found)
+        text += f" ({mean}, {low} to {high})"
+    elif (base := reference.estimate(column)) is not None:
         text += f" ({_signed(estimate.mean - base.mean)})"
     return Cell(text, estimate)
 
