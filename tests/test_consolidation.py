@@ -96,6 +96,22 @@ def test_fisher_does_not_feel_the_scale_of_the_loss():
     torch.testing.assert_close(scaled, pull)
 
 
+def test_fisher_comes_from_the_summed_gradient_however_the_batch_was_split():
+    """Gradient accumulation: squared once, after the last part."""
+    whole, anchor = toy(missing=False)
+    parts, _ = toy(missing=False)
+    generator = torch.Generator().manual_seed(7)
+    for name, parameter in parts.items():
+        first = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+        parameter.grad = first.clone()
+        parameter.grad += whole[name].grad - first
+    groups = consolidation.normalization_groups(whole)
+    for parameters in (whole, parts):
+        consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=0.7)
+    for name, parameter in whole.items():
+        torch.testing.assert_close(parts[name].grad, parameter.grad)
+
+
 def test_a_gradient_of_exactly_zero_gives_no_nan():
     parameters, anchor = toy()
     parameters["a.fc.bias"].grad.zero_()

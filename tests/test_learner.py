@@ -9,6 +9,7 @@ from support import write_folder
 from transformers import CLIPModel
 
 from gift import Learner, Task
+from gift.methods import method_names
 from gift.runs import RunFolder
 
 QUICK = {
@@ -44,6 +45,11 @@ def shapes(tmp_path):
     return Task.from_folder(write_folder(tmp_path / "shapes", ("ring", "bar", "dot"), seed=1))
 
 
+@pytest.fixture
+def reference(tmp_path):
+    return str(write_folder(tmp_path / "reference", ("sea_lion", "ant"), count=9, seed=4))
+
+
 def weights(learner):
     return torch.cat([p.detach().flatten() for p in learner.model.trainable_parameters().values()])
 
@@ -59,8 +65,11 @@ def test_the_readme_example_in_small(new_learner, colours, shapes, tmp_path):
     )
 
 
-def test_saved_and_loaded_is_the_same_learner(new_learner, colours, shapes, tmp_path):
-    learner = new_learner()
+@pytest.mark.parametrize("method", method_names())
+def test_saved_and_loaded_is_the_same_learner(
+    new_learner, colours, shapes, reference, tmp_path, method
+):
+    learner = new_learner(method, reference={"source": reference})
     learner.learn(colours)
     learner.save(tmp_path / "mine")
     loaded = Learner.load(tmp_path / "mine", home=tmp_path / "home")
@@ -117,11 +126,6 @@ def received(learner, task, monkeypatch):
     monkeypatch.setattr(learner.method, "begin_task", spy)
     learner.learn(task)
     return seen
-
-
-@pytest.fixture
-def reference(tmp_path):
-    return str(write_folder(tmp_path / "reference", ("sea_lion", "ant"), count=9, seed=4))
 
 
 def test_real_images_can_take_the_place_of_painted_ones(

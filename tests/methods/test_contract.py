@@ -129,6 +129,47 @@ def test_a_method_restored_between_tasks_goes_on_as_if_nothing_had_happened(tiny
     assert torch.equal(scores(tiny_clip, method), scores(twin, restored))
 
 
+def held(value, path=""):
+    """Every tensor that an object holds, by its path of attributes and keys."""
+    if isinstance(value, torch.Tensor):
+        yield path, value
+    elif isinstance(value, torch.nn.Module):
+        yield from ((f"{path}.{name}", p) for name, p in value.named_parameters())
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from held(item, f"{path}.{key}")
+    elif type(value).__module__.startswith("gift.methods"):
+        yield from held({k: v for k, v in vars(value).items() if k != "settings"}, path)
+
+
+def fixed(method):
+    """What the method remembers of earlier weights: teachers, anchors, initial models."""
+    parts = ("teacher", "anchor", "initial", "partner")
+    return {path: t for path, t in held(method) if any(part in path for part in parts)}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_teachers_and_anchors_stay_as_they_were_at_the_start_of_the_task(tiny_clip, name):
+    method = create_method(name)
+    learn(tiny_clip, method, 0)
+    before = {}
+    begin = method.begin_task
+
+    def watched(*arguments):
+        begin(*arguments)
+        before.update({path: tensor.detach().clone() for path, tensor in fixed(method).items()})
+
+    method.begin_task = watched
+    learn(tiny_clip, method, 1)
+    own = {p.data_ptr() for p in tiny_clip.parameters()}
+    for path, tensor in fixed(method).items():
+        assert torch.equal(tensor, before[path]), path
+        assert tensor.data_ptr() not in own, path
+        assert not tensor.requires_grad, path
+    if name not in {"finetune", "finetune_individual"}:
+        assert before
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_prediction_leaves_the_model_alone(tiny_clip, name):
     method = create_method(name)
