@@ -13,34 +13,66 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gift.comparison import experiment_table
 from gift.micro import models_folder
-from gift.report import metrics_markdown, per_task_markdown
+from gift.report import metrics_markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 PAGES = ("README.md", "docs/results.md", "docs/tiny-world.md")
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-ORDER = ("gift", "l2", "finetune", "finetune_individual")
+CONSOLIDATIONS = {"gift-l2": "l2", "ewc_v": "static (EWC-V)", "gift": "AWC (GIFT)"}
 
 
 def runs(name: str) -> list[Path]:
-    """The result folders of the methods with the recipe's settings, method by method."""
-    folders = [path.parent for path in (RESULTS / name).glob("*/matrix.json")]
-    plain = [path for path in folders if path.name.split("-")[0] in ORDER]
-    return sorted(plain, key=lambda path: (ORDER.index(path.name.split("-")[0]), path.name))
+    """The result folders of the demo."""
+    return sorted(path.parent for path in (RESULTS / name).glob("*/matrix.json"))
+
+
+def outcome(name: str) -> dict[str, Any]:
+    """A search as it was committed."""
+    text = (RESULTS / "search" / f"{name}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def search() -> str:
-    """The outcome of the search for penalty weights."""
-    outcome = json.loads((RESULTS / "search" / "penalty.json").read_text(encoding="utf-8"))
-    lines = ["| method | penalty weight | Transfer | Avg. | Last |", "|" + " --- |" * 5]
-    for row in outcome["rows"]:
-        chosen = row["penalty_weight"] == outcome["chosen"][row["method"]]
-        weight = f"**{row['penalty_weight']:g}**" if chosen else f"{row['penalty_weight']:g}"
-        values = " | ".join(f"{row[key]:.1f}" for key in ("transfer", "avg", "last"))
-        lines.append(f"| {row['method']} | {weight} | {values} |")
+    """The best trial of every search, and how far the others are."""
+    head = ["search", "best settings", "Transfer", "Avg.", "Last", "Avg. of all trials", "trials"]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for path in sorted((RESULTS / "search").glob("*.json")):
+        if path.stem.endswith("-wide"):
+            continue
+        found = outcome(path.stem)
+        best, averages = found["best"], [row["avg"] for row in found["rows"]]
+        named = sorted((key.rpartition(".")[2], value) for key, value in best["values"].items())
+        values = ", ".join(f"{key} {value:g}" for key, value in named)
+        metrics = " | ".join(f"{best[key]:.1f}" for key in ("transfer", "avg", "last"))
+        spread = f"{min(averages):.1f} to {max(averages):.1f}"
+        lines.append(f"| {path.stem} | {values} | {metrics} | {spread} | {len(averages)} |")
+    return "\n".join(lines) + "\n"
+
+
+def penalties() -> str:
+    """Avg. of the three kinds of consolidation by penalty weight, at the learning rate of gift."""
+    rate = outcome("gift")["best"]["values"]["training.learning_rate"]
+    columns: dict[str, dict[float, float]] = {}
+    for name in CONSOLIDATIONS:
+        rows = outcome(name)["rows"] + outcome(f"{name}-wide")["rows"]
+        columns[name] = {
+            row["values"]["method_settings.penalty_weight"]: row["avg"]
+            for row in rows
+            if row["values"]["training.learning_rate"] == rate
+        }
+    weights = sorted(columns["gift"])
+    lines = ["| consolidation | " + " | ".join(f"λ = {weight:g}" for weight in weights) + " |"]
+    lines.append("|" + " --- |" * (len(weights) + 1))
+    for name, column in columns.items():
+        best = max(column, key=lambda weight: column[weight])
+        cells = (f"**{column[w]:.2f}**" if w == best else f"{column[w]:.2f}" for w in weights)
+        lines.append(f"| {CONSOLIDATIONS[name]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -64,9 +96,8 @@ def build() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: metrics_markdown(runs("demo")),
-    "micro-1": lambda: metrics_markdown(runs("micro-1")),
-    "micro-1 last": lambda: per_task_markdown(runs("micro-1"), metric="last"),
     "search": search,
+    "penalties": penalties,
     "build": build,
 }
 

@@ -1,6 +1,6 @@
 """Choose the learning rates and penalty weights of the tiny world's recipe, on validation images.
 
-Every method gets the same number of trials on the same five tasks with the same seed, which is none
+Every method gets nine trials on the same five tasks with the same seed, which is none
 of the results'; test images are never opened. Finished trials are kept, so it may be stopped, and
 started several times side by side.
 
@@ -34,6 +34,7 @@ BASE = {
 }
 RATE, PENALTY = "training.learning_rate", "method_settings.penalty_weight"
 RATES = [1e-4, 2e-4, 5e-5]
+WIDER = {RATE: [2e-4], PENALTY: [0.1, 10.0]}
 WITH_PENALTY = {RATE: RATES, PENALTY: [1.0, 3.0, 0.3]}
 RATE_ALONE = {RATE: [5e-5, 1e-4, 2e-5, 2e-4, 1e-5, 1.5e-4, 3e-4, 5e-4, 1e-3]}
 WITH_MIXTURE = {RATE: RATES, "method_settings.weight": [0.8, 0.65, 0.5]}
@@ -50,6 +51,10 @@ SEARCHES: dict[str, tuple[str, dict[str, list[float]], dict[str, Any]]] = {
     "lwf": ("lwf", RATE_ALONE, {}),
     "lwf_vr": ("lwf_vr", RATE_ALONE, {}),
     "icarl": ("icarl", RATE_ALONE, {}),
+    # For the question which consolidation is best: more penalty weights at the rate of gift.
+    "gift-wide": ("gift", WIDER, {}),
+    "gift-l2-wide": ("gift", WIDER, {"method_settings": {"consolidation": "l2"}}),
+    "ewc_v-wide": ("ewc_v", WIDER, {}),
 }
 
 

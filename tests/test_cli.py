@@ -296,6 +296,20 @@ def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
     assert second == {"folder": first["folder"], "images": 5}
 
 
+def test_methods_explains_the_settings_of_one(capsys):
+    assert call("methods", "gift") == 0
+    text = capsys.readouterr().out
+    assert "divergence" in text
+    assert "same gradient" in text
+    assert call("methods", "zero_shot") == 0
+    assert "no settings" in capsys.readouterr().out
+
+
+def test_an_unknown_method_is_refused_with_the_nearest(capsys):
+    assert call("methods", "gft") == 1
+    assert "Did you mean 'gift'" in capsys.readouterr().err
+
+
 def test_methods_lists_settings(capsys):
     assert call("methods", "--json") == 0
     methods = json.loads(capsys.readouterr().out)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gift.cli.options import Json, names_of
 from gift.cli.show import print_json, print_text, reporter
@@ -52,11 +53,15 @@ def synthesize_command(
         print_text(f"{len(painted)} images with captions in {folder} (manifest.jsonl)")
 
 
-def methods_command(as_json: Json = False) -> None:
-    """List the methods and their settings."""
+def methods_command(
+    method: Annotated[str | None, typer.Argument(help="Name: its settings, one by one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the methods, or the settings of one."""
     from gift.methods import method_class, method_names
 
-    classes = {name: method_class(name) for name in method_names()}
+    names = method_names() if method is None else [method]
+    classes = {name: method_class(name) for name in names}
     if as_json:
         print_json(
             {
@@ -69,13 +74,22 @@ def methods_command(as_json: Json = False) -> None:
             }
         )
         return
-    table = Table("method", "what it does", "settings (default)", box=None)
-    for name, cls in classes.items():
-        fields = cls.Settings.model_fields.items()
-        table.add_row(
-            name, _first_line(cls), ", ".join(f"{key} ({field.default})" for key, field in fields)
-        )
-    Console().print(table)
+    if method is None:
+        table = Table("method", "what it does", box=None)
+        for name, cls in classes.items():
+            table.add_row(name, _first_line(cls))
+        Console().print(table)
+        print_text("\nSettings of one: gift methods NAME. Formulas and sources: docs/methods.")
+        return
+    print_text(f"{method}: {_first_line(classes[method])}\n")
+    table = Table("method_settings.", "default", "meaning", box=None)
+    for key, field in classes[method].Settings.model_fields.items():
+        default = "-" if field.default is None else str(field.default)
+        table.add_row(key, default, Text(field.description or ""))
+    if table.row_count:
+        Console().print(table)
+    else:
+        print_text("It has no settings of its own.")
 
 
 def _first_line(cls: type) -> str:

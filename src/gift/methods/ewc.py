@@ -43,10 +43,11 @@ class EwcSettings(MethodSettings):
 
 
 class Ewc(Method):
-    """Cross-entropy under ``lambda * sum(F * (theta - theta_before)**2)``.
+    """Cross-entropy with a pull where the Fisher information of all earlier tasks says so.
 
-    F is the diagonal empirical Fisher information on training images of the earlier tasks, measured
-    at the end of each; the first task is learned without a penalty.
+    The pull is ``lambda * sum(F * (theta - theta_before)**2)``. F is the diagonal empirical Fisher
+    information on training images of the earlier tasks, measured at the end of each; the first task
+    is learned without a penalty.
     """
 
     # Deviation: the paper keeps one penalty per earlier task, each around that task's weights, and

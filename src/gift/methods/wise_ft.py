@@ -40,7 +40,10 @@ class WiseFtSettings(MethodSettings):
 
 
 class WiseFt(Method):
-    """Fine-tuning, then ``a * theta + (1 - a) * partner``."""
+    """Fine-tuning, then a mixture with the weights before the task.
+
+    ``a * theta + (1 - a) * partner`` by parameter.
+    """
 
     # Deviation: WiSE-FT proper mixes with the pre-trained model, the continual comparisons with
     # the model before the task. See docs/methods/wise_ft.md.
