@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.progress import Progress
 from support import write_folder
 
@@ -178,22 +179,26 @@ def test_a_stopped_command_says_what_is_kept(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "folder"),
+    ("options", "method", "seed"),
     [
-        ([], "l2-seed4"),
-        (["--seed", "5"], "l2-seed5"),
-        (["--seed", "5", "--set", "seed=6", "--set", "method=finetune"], "finetune-seed6"),
+        ([], "l2", 4),
+        (["--seed", "5"], "l2", 5),
+        (["--seed", "5", "--set", "seed=6", "--set", "method=finetune"], "finetune", 6),
     ],
 )
 def test_options_win_over_the_file_and_set_wins_over_all(
-    options, folder, tmp_path, capsys, monkeypatch
+    options, method, seed, tmp_path, capsys, monkeypatch
 ):
     (tmp_path / "c.yaml").write_text("seed: 4\nmethod: l2\n")
     monkeypatch.chdir(tmp_path)
     # the model is refused before any work, but after the settings are resolved and stored
     arguments = ["--config", "c.yaml", *options, "--model", tmp_path, "--home", tmp_path / "home"]
     assert call("run", "micro-1", *arguments) == 1
-    assert (tmp_path / "runs" / "micro-1" / folder / "config.yaml").is_file()
+    (folder,) = (tmp_path / "runs" / "micro-1").iterdir()
+    assert folder.name.startswith(f"{method}+model=")
+    assert folder.name.endswith(f"-seed{seed}")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (config["method"], config["seed"]) == (method, seed)
 
 
 def test_experiments_are_listed(capsys):

@@ -17,7 +17,7 @@ from support import write_folder
 from gift import comparison, experiment
 from gift.comparison.entries import published
 from gift.comparison.plan import folder_name, settings_of
-from gift.comparison.table import COLUMNS
+from gift.comparison.table import COLUMNS, interval
 from gift.learner import Learner
 
 RUNS = Path("runs")
@@ -262,7 +262,11 @@ def compare(world):
             "title": "How hard to pull",
             "benchmark": str(folder / "mine.yaml"),
             "published": [
-                {"table": "gift-paper/1", "title": "the paper", "benchmarks": ["mtil-1"]}
+                {
+                    "table": "gift-paper/1",
+                    "title": "the paper",
+                    "benchmarks": [str(folder / "mine.yaml")],
+                }
             ],
             "columns": ["transfer", "avg", "last"],
             "difference_to": "none" if rows[0]["name"] == "none" else None,
@@ -322,9 +326,10 @@ def test_differences_get_the_interval_of_paired_seeds(compare, world):
     paired = stats.ttest_rel(strong, base).confidence_interval(0.95)
     row = next(row for row in result.rows if row.label == "strong")
     reference = next(row for row in result.rows if row.label == "none")
-    mean, low, high = row.difference(reference, "avg")
+    differences = row.differences(reference, "avg")
+    low, high = interval(differences)
     assert (low, high) == pytest.approx((paired.low, paired.high), abs=1e-3)
-    assert mean == pytest.approx(sum(strong) / 3 - sum(base) / 3, abs=1e-3)
+    assert sum(differences) == pytest.approx(sum(strong) - sum(base), abs=1e-3)
     assert f"{low:+.1f} to {high:+.1f}".replace("-", "−") in result.files[0].read_text()
     assert "95 % interval over paired seeds" in result.heading
 
@@ -411,7 +416,7 @@ def test_what_is_kept_makes_the_same_table(compare, tmp_path):
     kept = comparison.keep(result.planned, tmp_path / "results")
     assert len(kept) == 6
     files = {path.name for path in kept[0].iterdir()}
-    assert files == {"summary.json", "matrix.json", "env.json"}
+    assert files == {"config.yaml", "summary.json", "matrix.json", "env.json"}
     shutil.rmtree(tmp_path / "runs" / "mine")
     shutil.copytree(tmp_path / "results" / "mine", tmp_path / "runs" / "mine")
     assert compare(workers=None, seeds=(0, 1)).table.rows == result.table.rows
@@ -439,6 +444,29 @@ def test_misprints_are_marked_and_explained(tmp_path):
 def test_figures_of_a_benchmark_stand_beside_its_own(tmp_path):
     assert "85.3" in comparison.experiment_table("comparison", "micro-2", tmp_path, (0,))
     assert "86.0" in comparison.experiment_table("comparison", "micro-1", tmp_path, (0,))
+
+
+def test_differences_are_taken_over_common_seeds(compare):
+    compare(seeds=(0, 1))
+    rows = compare(seeds=(1, 2), workers=None).rows
+    assert rows[1].differences(rows[0], "avg") == [
+        rows[1].estimate("avg").mean - rows[0].estimate("avg").mean
+    ]
+
+
+def test_a_reference_to_no_printed_row_is_refused_before_any_run(compare, tmp_path):
+    rows = [{"name": "weak", "method": "l2", "published": "l2 bseline"}]
+    with pytest.raises(ValueError, match="Did you mean 'l2 baseline'"):
+        compare(rows=rows)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_rule_of_evaluation_is_another_run(compare, tmp_path):
+    rows = [{"name": "weak", "method": "l2"}]
+    compare(rows=rows)
+    entry = tmp_path / "mine.yaml"
+    entry.write_text(entry.read_text() + "\nlabel_space: union\n")
+    assert compare(rows=rows, workers=None).rows[0].runs == ()
 
 
 PICTURES = {

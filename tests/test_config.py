@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 
 from gift.config import (
+    ReferenceSettings,
     RunConfig,
+    Settings,
+    SynthesisSettings,
     load_recipe,
     locate,
     merge,
@@ -98,3 +101,32 @@ def test_every_recipe_fits_every_method(recipe, method):
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(ValueError, match="Did you mean 'micro'"):
         load_recipe("mikro", "gift")
+
+
+def test_a_wrong_key_in_an_optional_part_or_a_list_is_explained():
+    class Part(Settings):
+        steps: int = 1
+
+    class Whole(Settings):
+        part: Part | None = None
+        parts: tuple[Part, ...] = ()
+
+    for values in ({"part": {"stps": 2}}, {"parts": [{"stps": 2}]}):
+        with pytest.raises(ValueError, match="unknown setting 'stps'. Did you mean 'steps'"):
+            validate(Whole, values)
+
+
+def test_a_name_is_no_path_even_where_a_folder_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("imagenet", "photos"):
+        (tmp_path / name).mkdir()
+    reference = ReferenceSettings(source="imagenet", texts="imagenet")
+    assert (reference.source, reference.texts) == ("imagenet", "imagenet")
+    assert ReferenceSettings(source="./photos").source == str(tmp_path / "photos")
+    assert SynthesisSettings(base_classnames="imagenet").base_classnames == "imagenet"
+
+
+@pytest.mark.parametrize("setting", [{"exclude": ["cat"]}, {"plain_template": True}])
+def test_settings_of_painting_are_refused_where_nothing_is_painted(setting):
+    with pytest.raises(ValueError, match="nothing is painted"):
+        validate(SynthesisSettings, {"source": "real", **setting})

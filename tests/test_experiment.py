@@ -235,6 +235,23 @@ def test_only_seen_classes_compete(start, benchmark, tmp_path):
         experiment.evaluate(tmp_path / "run", [], "micro-cil", home=tmp_path / "home")
 
 
+def test_a_method_that_needs_the_task_is_refused_where_it_is_hidden(benchmark, start, tmp_path):
+    remake(benchmark[0], task_id="hidden")
+    with pytest.raises(ValueError, match="finetune_individual must be told the task"):
+        start("finetune_individual")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_learner_is_measured_on_the_draw_that_it_was_trained_on(
+    benchmark, start, tmp_path, monkeypatch
+):
+    start("finetune")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("draw: 0", "draw: 2"))
+    with pytest.raises(ValueError, match="draw = 2 needs data sets that can be made"):
+        experiment.evaluate(tmp_path / "run", [], benchmark[0], home=tmp_path / "home")
+
+
 def test_classes_of_one_data_set_arrive_step_by_step(benchmark, tmp_path):
     path, settings = benchmark
     for part in ("train", "test"):

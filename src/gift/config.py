@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -87,16 +87,30 @@ class SynthesisSettings(Settings):
         "'synthetic_base_only' the general ones; 'real' takes images of reference.source",
     )
     exclude: tuple[str, ...] = Field(
-        (), description="class names that are never painted; a task's name means all its classes"
+        (), description="class names, or tasks' names, whose prompts are never painted"
     )
     plain_template: bool = Field(
         False, description="paint and caption every name with base_template, as the paper prints it"
     )
 
-    @field_validator("generator", "base_classnames")
+    @field_validator("generator")
     @classmethod
     def _from_anywhere(cls, reference: str) -> str:
         return absolute(reference)
+
+    @field_validator("base_classnames")
+    @classmethod
+    def _name_or_path(cls, reference: str) -> str:
+        return name_or_path(reference)
+
+    @model_validator(mode="after")
+    def _painting_paints(self) -> Self:
+        if self.source == "real" and (self.exclude or self.plain_template):
+            raise ValueError(
+                "synthesis.exclude and synthesis.plain_template change what is painted, but with "
+                "synthesis.source = real nothing is painted"
+            )
+        return self
 
     @field_validator("base_template")
     @classmethod
@@ -111,7 +125,8 @@ class ReferenceSettings(Settings):
 
     source: str = Field(
         "imagenet",
-        description="a data set's name, an image folder, or 'synthetic': the painted images",
+        description="a data set's name, the path of an image folder (./photos), or 'synthetic' "
+        "for the painted images",
     )
     images: int = Field(100_000, ge=1, description="images drawn from the source, once")
     seed: int = Field(42, ge=0, description="seed of that draw")
@@ -123,8 +138,8 @@ class ReferenceSettings(Settings):
 
     @field_validator("source", "texts")
     @classmethod
-    def _from_anywhere(cls, reference: str) -> str:
-        return absolute(reference)
+    def _name_or_path(cls, reference: str) -> str:
+        return name_or_path(reference)
 
 
 class EvaluationSettings(Settings):
@@ -268,6 +283,16 @@ def absolute(reference: str) -> str:
     return str(path.resolve()) if path.exists() else reference
 
 
+def name_or_path(reference: str) -> str:
+    """A path in full; what has neither a separator nor the ending ``.txt`` is a name.
+
+    So a folder that happens to be called like a shipped list is not taken for it.
+    """
+    path = Path(reference)
+    looks_like_path = len(path.parts) > 1 or path.suffix == ".txt" or reference[:1] in {".", "~"}
+    return absolute(reference) if looks_like_path else reference
+
+
 def locate(reference: str) -> str:
     """Turn ``builtin:micro/clip`` into the folder inside the package; leave the rest alone."""
     if not reference.startswith(_BUILTIN):
@@ -290,14 +315,21 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
 
 
+def _settings_in(annotation: Any) -> type[Settings]:
+    """The settings model in an annotation: ``Part``, ``Part | None`` or ``tuple[Part, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    found = (_settings_in(inner) for inner in get_args(annotation) if inner is not type(None))
+    return next(found)
+
+
 def _explain(model: type[Settings], detail: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         owner = model
         for part in detail["loc"][:-1]:
-            annotation = owner.model_fields[str(part)].annotation
-            assert isinstance(annotation, type)
-            owner = annotation
+            if part in owner.model_fields:  # else an index into a list
+                owner = _settings_in(owner.model_fields[str(part)].annotation)
         return unknown("setting", str(detail["loc"][-1]), owner.model_fields)
     if detail["type"] == "missing":
         return f"{path} is missing."

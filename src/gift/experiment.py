@@ -20,7 +20,7 @@ from gift.data import (
 )
 from gift.learner import Learner
 from gift.measuring import Measuring, keep, measure, setting_of
-from gift.methods import create_method
+from gift.methods import create_method, method_class
 from gift.preparation import (
     check_exclusions,
     chosen_tasks,
@@ -94,10 +94,16 @@ def run(
     run_folder = RunFolder(folder)
     benchmark = load_benchmark(config.benchmark)
     entries = chosen_tasks(benchmark, config.tasks)
+    if benchmark.task_id == "hidden" and method_class(config.method).needs_task_id:
+        raise ValueError(
+            f"{config.method} must be told the task of every test image, which {benchmark.name} "
+            "hides; choose another method or benchmark."
+        )
     with run_folder.writing():
         run_folder.write_config(config.model_dump(mode="json"))
         matrix = run_folder.read_matrix()
-        _check_same_benchmark(matrix, benchmark, [entry.name for entry in entries], folder)
+        if matrix is not None:
+            check_same_benchmark(matrix, config, folder)
         if run_folder.done:
             return run_folder.read_summary()
         learner = (
@@ -187,6 +193,24 @@ def demo(
     return summaries
 
 
+def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
+    """Refuse a matrix that was measured on something else than a configuration asks for.
+
+    Raises:
+        ValueError: another benchmark, version, tasks or rule of evaluation.
+    """
+    benchmark = load_benchmark(config.benchmark)
+    tasks = [entry.name for entry in chosen_tasks(benchmark, config.tasks)]
+    rule = {key: matrix.setting.get(key) for key in ("label_space", "task_id")}
+    now = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
+    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
+    wanted = _described(benchmark.name, benchmark.version, tasks, now)
+    if found != wanted:
+        raise ValueError(
+            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
+        )
+
+
 def learn(
     folder: Path,
     task: Task,
@@ -261,7 +285,8 @@ def evaluate(
             f"the learner in {folder} has learned no task of {rule.name}, which is measured among "
             "the classes seen so far; run the benchmark first."
         )
-    listed = open_tasks(entries, learner.data_root, progress=progress)
+    draw = RunFolder(folder).read_config().get("draw", 0)
+    listed = open_tasks(entries, learner.data_root, draw, progress=progress)
     every = [*tasks, *listed]
     if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
@@ -329,22 +354,6 @@ def _open_learner(
             "them out to go on, or start another learner in another folder."
         )
     return learner
-
-
-def _check_same_benchmark(
-    matrix: AccuracyMatrix | None, benchmark: BenchmarkEntry, tasks: Sequence[str], folder: Path
-) -> None:
-    """Refuse a folder whose matrix was measured on something else."""
-    if matrix is None:
-        return
-    rule = {key: matrix.setting.get(key) for key in ("label_space", "task_id")}
-    now = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
-    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
-    wanted = _described(benchmark.name, benchmark.version, tasks, now)
-    if found != wanted:
-        raise ValueError(
-            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
-        )
 
 
 def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ class Learner:
     """A two-tower model that learns task after task with one method.
 
     Between two tasks it consists of an ordinary model folder, a list of class names and, for a few
-    methods, some tensors: no training image is kept.
+    methods, some tensors. No training image is kept, except by methods whose page says so (iCaRL).
 
     Args:
         config: the resolved configuration.
@@ -389,7 +389,9 @@ class Learner:
         match name:
             case "synthetic" if settings.synthesis.source == "real":
                 return self._reference_images(
-                    settings.synthesis.images, settings.image_seed + len(self.memory) + 1, progress
+                    settings.synthesis.images,
+                    (settings.image_seed, len(self.memory) + 1),
+                    progress,
                 )
             case "synthetic":
                 return self._painted(task, folder, progress)
@@ -397,7 +399,7 @@ class Learner:
                 return self._painted(task, folder, progress)
             case "reference":
                 return self._reference_images(
-                    settings.reference.images, settings.reference.seed, progress
+                    settings.reference.images, (settings.reference.seed,), progress
                 )
             case "current":
                 assert task.train is not None
@@ -424,17 +426,19 @@ class Learner:
     def _reference(self) -> Task:
         """The data set or image folder that real images of no task come from."""
         source = self.config.reference.source
-        if Path(source).is_dir():
+        if Path(source).is_absolute():
             return Task.from_folder(source, templates=(self.config.synthesis.base_template,))
         return open_task(load_dataset(source), self.data_root)
 
-    def _reference_images(self, count: int, seed: int, progress: Progress) -> ImageTexts:
+    def _reference_images(
+        self, count: int, seed: tuple[int, ...], progress: Progress
+    ) -> ImageTexts:
         """Images of the reference source, drawn without replacement, each with its class prompt."""
         images, prompts = self._reference.train, self._reference.labels.prompts
         assert isinstance(images, ImageFiles)
-        check_images(images, cache=self.home / "checked", progress=progress)
-        order = np.random.default_rng([seed, *b"reference"]).permutation(len(images))
+        order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
         drawn = images.select(order[:count].tolist())
+        check_images(drawn, cache=self.home / "checked", progress=progress)
         return ImageTexts(
             PreprocessedImages(drawn, self.model.preprocess),
             tuple(prompts[label] for label in drawn.labels),

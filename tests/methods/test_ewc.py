@@ -65,7 +65,7 @@ def without_key_biases(values):
 
 
 def test_the_fisher_is_the_mean_of_squared_gradients_per_image(tiny_clip_fp64):
-    found = fisher(tiny_clip_fp64, normalization="none")
+    found = fisher(tiny_clip_fp64, fisher_normalization="none")
     torch.testing.assert_close(
         without_key_biases(found), without_key_biases(slow_squares(tiny_clip_fp64))
     )
@@ -78,7 +78,7 @@ def test_the_fisher_is_normalised_after_the_mean_over_images(tiny_clip_fp64, mod
         together = torch.cat([expected[name].flatten() for name in group]).mean()
         for name in group:
             expected[name] /= together
-    found = fisher(tiny_clip_fp64, normalization=mode)
+    found = fisher(tiny_clip_fp64, fisher_normalization=mode)
     torch.testing.assert_close(without_key_biases(found), without_key_biases(expected))
 
 

@@ -35,9 +35,9 @@ def test_excluded_names_are_left_out_wherever_they_stand():
     )
 
 
-def test_an_excluded_task_means_all_its_classes():
+def test_an_excluded_task_means_its_own_prompts():
     pool = build_pool(["cat", "fox"], [PETS, CARS], exclude=["pets"])
-    assert pool == ("a photo of a fox.", "a vw car.")
+    assert pool == ("a photo of a cat.", "a photo of a fox.", "a vw car.", "a dog car.")
 
 
 def test_the_plain_template_replaces_that_of_every_task():

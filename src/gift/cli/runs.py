@@ -19,7 +19,8 @@ def run_command(
         int | None, typer.Option(min=0, help="Seed of order, crops and images. [default: 0]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD-seedN]")
+        Path | None,
+        typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD[+SETTINGS]-seedN]"),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Two-tower model.")] = None,
     generator: Annotated[str | None, typer.Option(help="Diffusers pipeline.")] = None,
@@ -33,14 +34,13 @@ def run_command(
 
     Running it again on the same folder goes on after the last finished task.
     """
-    from gift import experiment
+    from gift import comparison, experiment
 
     settings = read_settings(
         config, overrides, model=model, generator=generator, method=method, seed=seed
     )
     resolved = experiment.resolve(benchmark, settings.pop("method", "gift"), settings)
-    name = f"{resolved.method}-seed{resolved.seed}"
-    folder = out or Path("runs") / Path(benchmark).stem / name
+    folder = out or comparison.default_folder(resolved, Path("runs"))
     with reporter(f"{benchmark}, {resolved.method}") as progress:
         summary = experiment.run(
             resolved,

@@ -4,7 +4,7 @@
 """
 
 from gift.comparison.entries import Experiment, experiment_names, load_experiment
-from gift.comparison.plan import PlannedRow, PlannedRun, plan
+from gift.comparison.plan import PlannedRow, PlannedRun, default_folder, plan
 from gift.comparison.result import Result, compare, experiment_table
 from gift.comparison.work import Workers, keep
 
@@ -15,6 +15,7 @@ __all__ = [
     "Result",
     "Workers",
     "compare",
+    "default_folder",
     "experiment_names",
     "experiment_table",
     "keep",

@@ -38,9 +38,7 @@ class PublishedFigures(Settings):
 
     table: str = Field(description="id in published.json")
     title: str = Field(description="what the paper measured, for the column's head")
-    benchmarks: tuple[str, ...] = Field(
-        description="benchmarks beside which these figures stand; the first entry serves all others"
-    )
+    benchmarks: tuple[str, ...] = Field(description="benchmarks beside which these figures stand")
 
 
 class Picture(Settings):
@@ -103,9 +101,23 @@ class Experiment(Settings):
         return self
 
     def figures_for(self, benchmark: str) -> PublishedFigures | None:
-        """The printed figures that stand beside a benchmark's."""
-        own = (figures for figures in self.published if benchmark in figures.benchmarks)
-        return next(own, self.published[0] if self.published else None)
+        """The printed figures that stand beside a benchmark's; None where it has none."""
+        return next((f for f in self.published if benchmark in f.benchmarks), None)
+
+    def check_published(self) -> None:
+        """Refuse references to printed figures that are not there.
+
+        Raises:
+            ValueError: with the nearest table or row.
+        """
+        tables = published().tables
+        for figures in self.published:
+            if figures.table not in tables:
+                raise ValueError(unknown("published table", figures.table, tables))
+            for row in self.rows:
+                if row.published not in {None, *tables[figures.table]}:
+                    known = tables[figures.table]
+                    raise ValueError(unknown(f"row of {figures.table}", str(row.published), known))
 
 
 class Misprint(Settings):

@@ -55,7 +55,7 @@ def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Fig
             capsize=2.5,
         )
         axes.set_title(COLUMNS[column].title)
-        axes.set_xscale("log")
+        axes.set_xscale("log" if min(x) > 0 else "linear")
         axes.xaxis.set_major_locator(FixedLocator(x))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(x, [f"{value:g}" for value in x])

@@ -40,35 +40,27 @@ class PlannedRun:
 
     Attributes:
         config: its configuration.
-        version: version of the benchmark.
         changes: what the configuration changes of the benchmark's recipe, the seed left out.
         folder: the run folder.
     """
 
     config: RunConfig
-    version: int
     changes: Mapping[KeyPath, Any]
     folder: Path
 
     @property
     def finished(self) -> bool:
-        """Whether the folder holds this run, whole.
-
-        Result folders, which have no ``config.yaml``, are taken at their name.
-        """
+        """Whether the folder holds this run, whole: same settings, same benchmark."""
         folder = RunFolder(self.folder)
-        if not (self.folder / "summary.json").is_file():
-            return False
         matrix = folder.read_matrix()
-        same_benchmark = matrix is not None and matrix.version == self.version
-        return same_benchmark and (not folder.has_config or self._is_own_config())
-
-    def _is_own_config(self) -> bool:
-        stored = RunFolder(self.folder).read_config()
-        try:
-            return settings_of(validate(RunConfig, stored)) == settings_of(self.config)
-        except ValueError:  # settings that this version does not know
+        if matrix is None or not (self.folder / "summary.json").is_file() or not folder.has_config:
             return False
+        try:
+            stored = validate(RunConfig, folder.read_config())
+            experiment.check_same_benchmark(matrix, self.config, self.folder)
+        except ValueError:  # another benchmark, or settings that this version does not know
+            return False
+        return settings_of(stored) == settings_of(self.config)
 
     @property
     def command(self) -> str:
@@ -121,6 +113,7 @@ def plan(
     """
     benchmark = from_anywhere(benchmark)
     known = load_benchmark(benchmark)
+    entry.check_published()
     planned = []
     for row in entry.rows:
         layer = own_settings(row, known, settings or {})
@@ -129,7 +122,7 @@ def plan(
         config, changes = _reduced(benchmark, row.method, layer)
         trains = method_class(row.method).trains
         row_runs = tuple(
-            _planned_run(config, known.version, changes, seed, redraw, runs)
+            _planned_run(config, changes, seed, redraw, runs)
             for seed in (seeds if trains or redraw else seeds[:1])
         )
         planned.append(PlannedRow(row, _label(row.name, config), row_runs))
@@ -142,6 +135,23 @@ def plan(
         if name not in labels:
             raise ValueError(unknown("row", name, labels))
     return tuple(row for row in planned if rows is None or row.label in rows)
+
+
+def default_folder(config: RunConfig, runs: Path) -> Path:
+    """Where a run goes that names no folder: the one that an experiment's row would have."""
+    name = folder_name(config.method, changes_of(config), config.seed)
+    return runs / Path(config.benchmark).stem / name
+
+
+def changes_of(config: RunConfig) -> dict[KeyPath, Any]:
+    """What a configuration changes of its benchmark's recipe, the seed left out."""
+    plain = settings_of(experiment.resolve(config.benchmark, config.method))
+    wanted = settings_of(config).items()
+    return {
+        path: value
+        for path, value in wanted
+        if path != ("seed",) and (path not in plain or plain[path] != value)
+    }
 
 
 def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,15 +221,12 @@ def _reduced(
     benchmark: str, method: str, layer: Mapping[str, Any]
 ) -> tuple[RunConfig, dict[KeyPath, Any]]:
     """A row's configuration, made of no more than what changes the benchmark's recipe; and that."""
-    plain = settings_of(experiment.resolve(benchmark, method))
-    wanted = settings_of(experiment.resolve(benchmark, method, layer))
-    changes = {path: v for path, v in wanted.items() if path not in plain or plain[path] != v}
+    changes = changes_of(experiment.resolve(benchmark, method, layer))
     return experiment.resolve(benchmark, method, _nested(changes)), changes
 
 
 def _planned_run(
     config: RunConfig,
-    version: int,
     changes: Mapping[KeyPath, Any],
     seed: int,
     redraw: bool,
@@ -230,8 +237,7 @@ def _planned_run(
     if redraw and draw:
         changes = {**changes, ("draw",): draw}
     own = validate(RunConfig, config.model_dump() | {"seed": seed, "draw": draw})
-    folder = runs / Path(config.benchmark).stem / folder_name(config.method, changes, seed)
-    return PlannedRun(own, version, changes, folder)
+    return PlannedRun(own, changes, default_folder(own, runs))
 
 
 def _filled(value: Any, first_task: str) -> Any:

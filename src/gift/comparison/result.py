@@ -81,7 +81,7 @@ def compare(
         rows: only these rows.
         settings: settings laid over every row.
         redraw: every seed k gets draw k of the benchmark's data.
-        runs: folder of run folders; tables go to ``runs/<benchmark>/tables``.
+        runs: folder of run folders; tables go to ``runs/tables/<benchmark>``.
         workers: where runs are made; None makes none and only writes the table.
         home: cache folder.
         data_root: where the data sets are.
@@ -105,7 +105,7 @@ def compare(
     table = build_table(entry, benchmark, found)
     heading = _heading(entry, benchmark, seeds, settings or {}, redraw)
     result = Result(entry, benchmark, tuple(seeds), heading, found, table, failures, ())
-    folder = runs / Path(benchmark).stem / "tables"
+    folder = runs / "tables" / Path(benchmark).stem
     return replace(result, files=_write(result, folder))
 
 

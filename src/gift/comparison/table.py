@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 from scipy import stats
 
 from gift.comparison.entries import Experiment, Misprint, Row, published
 from gift.comparison.plan import PlannedRow
-from gift.config import unknown
 from gift.report.groups import Estimate, Group
 from gift.report.read import Run, read_run
 from gift.report.table import MISSING, Cell, Table
@@ -62,18 +61,16 @@ class RowResult:
         """Mean and sample standard deviation over the runs."""
         return Estimate.of(list(self._by_seed(column).values()))
 
-    def difference(self, other: RowResult, column: str) -> tuple[float, float, float] | None:
-        """Mean difference to another row over the seeds that both have, and its 95 % interval.
-
-        The interval is Student's for paired differences; None with fewer than two seeds.
-        """
+    def differences(self, other: RowResult, column: str) -> list[float]:
+        """The differences to another row, one per seed that both have."""
         own, base = self._by_seed(column), other._by_seed(column)
-        pairs = np.array([own[seed] - base[seed] for seed in own if seed in base])
-        if len(pairs) < 2:
-            return None
-        half = float(stats.t.ppf(0.975, len(pairs) - 1) * stats.sem(pairs))
-        mean = float(pairs.mean())
-        return mean, mean - half, mean + half
+        if self._once or other._once:  # a method that learns nothing has no seeds
+            return [a - b for a in own.values() for b in base.values()]
+        return [own[seed] - base[seed] for seed in own if seed in base]
+
+    @property
+    def _once(self) -> bool:
+        return len(self.planned.runs) == 1
 
     def _by_seed(self, column: str) -> dict[int | None, float]:
         found = {run.seed: COLUMNS[column].value(run) for run in self.runs}
@@ -146,14 +143,7 @@ def row_json(row: RowResult, columns: Sequence[str]) -> dict[str, Any]:
 
 def _paper(table: str, row: Row) -> Mapping[str, float | None]:
     """What the paper prints for a row."""
-    tables = published().tables
-    if table not in tables:
-        raise ValueError(unknown("published table", table, tables))
-    if row.published is None:
-        return {}
-    if row.published not in tables[table]:
-        raise ValueError(unknown(f"row of {table}", row.published, tables[table]))
-    return tables[table][row.published]
+    return published().tables[table][row.published] if row.published else {}
 
 
 def _head(column: str) -> str:
@@ -170,12 +160,21 @@ def _measured(row: RowResult, column: str, reference: RowResult | None, interval
         text += f" ± {estimate.spread:.{digits}f}"
     if reference is None or row is reference:
         return Cell(text, estimate)
-    if intervals and (found := row.difference(reference, column)) is not None:
-        mean, low, high = map(_signed, found)
-        text += f" ({mean}, {low} to {high})"
-    elif (base := reference.estimate(column)) is not None:
-        text += f" ({_signed(estimate.mean - base.mean)})"
-    return Cell(text, estimate)
+    differences = row.differences(reference, column)
+    if not differences:
+        return Cell(text, estimate)
+    text += f" ({_signed(fmean(differences))}"
+    if intervals and len(differences) > 1:
+        low, high = map(_signed, interval(differences))
+        text += f", {low} to {high}"
+    return Cell(f"{text})", estimate)
+
+
+def interval(values: Sequence[float], share: float = 0.95) -> tuple[float, float]:
+    """Student's confidence interval of the mean of two or more values."""
+    half = stats.t.ppf((1 + share) / 2, len(values) - 1) * stats.sem(values)
+    mean = fmean(values)
+    return mean - float(half), mean + float(half)
 
 
 def _printed(

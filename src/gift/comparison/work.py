@@ -16,7 +16,7 @@ from gift import experiment
 from gift.comparison.plan import PlannedRow, PlannedRun
 from gift.records import Progress, silent
 
-KEPT = ("summary.json", "matrix.json", "env.json")
+KEPT = ("config.yaml", "summary.json", "matrix.json", "env.json")
 
 
 @dataclass(frozen=True)

@@ -140,12 +140,14 @@ class Method(ABC):
         streams: names of the sets of which every step gets a batch beside the task's.
         sets: names of the sets that are only looked at as a whole.
         trains: False for a method that leaves the model as it is.
+        needs_task_id: True for a method that is nothing without being told the task of an image.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     streams: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     trains: ClassVar[bool] = True
+    needs_task_id: ClassVar[bool] = False
 
     def __init__(self, settings: MethodSettings | None = None) -> None:
         self.settings = self.Settings() if settings is None else settings

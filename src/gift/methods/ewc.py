@@ -34,7 +34,7 @@ class EwcSettings(MethodSettings):
 
     penalty_weight: float = Field(1.0, ge=0, description="lambda of the consolidation")
     fisher_images: int = Field(256, ge=1, description="training images per task that give F")
-    normalization: Normalization = Field(
+    fisher_normalization: Normalization = Field(
         "fused", description="F divided by its mean per tensor of the fused layout, tensor, none"
     )
     decay: float = Field(
@@ -84,7 +84,7 @@ class Ewc(Method):
         rng = np.random.default_rng([task.seed, *b"fisher of", *task.labels.name.encode()])
         drawn = rng.permutation(len(images))[: self.settings.fisher_images].tolist()
         groups = consolidation.normalization_groups(
-            model.trainable_parameters(), self.settings.normalization
+            model.trainable_parameters(), self.settings.fisher_normalization
         )
         fisher = consolidation.empirical_fisher(
             image_gradients(model, images, drawn, task.labels), groups

@@ -6,8 +6,9 @@ The comparison of Table 6 in Wu et al., CVPR 2025.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from gift import consolidation
@@ -24,6 +25,12 @@ class EwcVSettings(MethodSettings):
     temperature: float = Field(2.0, gt=0, description="distillation temperature")
     penalty_weight: float = Field(1.0, ge=0, description="lambda of the consolidation")
     fisher_images: int = Field(256, ge=1, description="pairs that give the Fisher weights")
+
+    @model_validator(mode="after")
+    def _pairs_have_a_use(self) -> Self:
+        if not (self.alpha or self.beta):
+            raise ValueError("alpha or beta must be above 0, or the pairs have no use")
+        return self
 
 
 class EwcV(Method):

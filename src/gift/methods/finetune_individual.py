@@ -23,9 +23,11 @@ from gift.vlm import VisionLanguageModel
 class FinetuneIndividual(Method):
     """One model per task, chosen by the task's name; unseen tasks get the pre-trained model.
 
-    It keeps every task's weights (600 MB each for ViT-B/16 in fp32): a yardstick, not a method to
-    use.
+    It needs to be told the task of every image and keeps every task's weights (600 MB each for
+    ViT-B/16 in fp32): a yardstick, not a method to use.
     """
+
+    needs_task_id = True
 
     def __init__(self, settings: None = None) -> None:
         super().__init__(settings)

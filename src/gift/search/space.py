@@ -16,6 +16,7 @@ import yaml
 from gift import experiment
 from gift.config import RunConfig, merge
 from gift.data import load_benchmark
+from gift.preparation import chosen_tasks
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -152,6 +153,7 @@ def make_plan(benchmark: str, method: str, space: Space, settings: Mapping[str, 
         ValueError: wrong settings, or a space that is empty or names wrong settings or values.
     """
     given = experiment.resolve(benchmark, method, _VALIDATION, settings)
+    chosen_tasks(load_benchmark(benchmark), given.tasks)
     if given.evaluation.split == "test":
         raise ValueError(
             "evaluation.split = test: settings are chosen on validation images, never on test "

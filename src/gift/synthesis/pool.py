@@ -40,17 +40,15 @@ def build_pool(
         seen: The tasks learned so far, *without* the one about to be learned.
         base_template: Template of the general names.
         plain_template: Put the tasks' names into ``base_template`` too, as the paper prints it.
-        exclude: Class names to leave out wherever they stand; the name of a task in ``seen``
-            means all its classes.
+        exclude: Class names to leave out wherever they stand, and names of tasks whose prompts
+            are left out; a class name that other tasks or the general names share stays there.
     """
     out = set(exclude)
-    for labels in seen:
-        if labels.name in exclude:
-            out |= set(labels.classnames)
     prompts = [fill(base_template, name) for name in base if name not in out]
     for labels in seen:
-        template = base_template if plain_template else labels.templates[0]
-        prompts += [fill(template, name) for name in labels.classnames if name not in out]
+        if labels.name not in out:
+            template = base_template if plain_template else labels.templates[0]
+            prompts += [fill(template, name) for name in labels.classnames if name not in out]
     return tuple(prompts)
 
 
