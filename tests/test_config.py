@@ -112,7 +112,7 @@ def test_a_wrong_key_in_an_optional_part_or_a_list_is_explained():
         parts: tuple[Part, ...] = ()
 
     for values in ({"part": {"stps": 2}}, {"parts": [{"stps": 2}]}):
-        with pytest.raises(ValueError, match="unknown setting 'stps'. Did you mean 'steps'"):
+        with pytest.raises(ValueError, match=r"unknown setting 'stps'\. Did you mean 'steps'"):
             validate(Whole, values)
 
 

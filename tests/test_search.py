@@ -213,7 +213,6 @@ def test_a_wrong_space_is_refused_before_any_work(start, tmp_path, space, messag
     assert not (tmp_path / "search").exists()
 
 
-@pytest.mark.parametrize("counts", [{"trials": 0}, {"jobs": 0}])
 def test_a_wrong_task_is_refused_and_leaves_the_folder_free(start, settings, tmp_path):
     space = {"training.learning_rate": [1e-3]}
     with pytest.raises(ValueError, match="unknown task 'nothing'"):
@@ -221,6 +220,7 @@ def test_a_wrong_task_is_refused_and_leaves_the_folder_free(start, settings, tmp
     assert len(start(space)["rows"]) == 1
 
 
+@pytest.mark.parametrize("counts", [{"trials": 0}, {"jobs": 0}])
 def test_no_trial_and_no_process_are_refused(start, counts):
     with pytest.raises(ValueError, match="at least 1"):
         start({RATE: [1e-3]}, **counts)
