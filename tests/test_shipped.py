@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import gift
-from gift.config import load_recipe, locate, recipe_names
+from gift import experiment
+from gift.config import locate, recipe_names
 from gift.data import benchmark_names, load_benchmark
+from gift.methods import create_method
 from gift.micro import models_folder
 from gift.micro.world import concepts_of
 from gift.vlm import VisionLanguageModel
@@ -50,10 +52,25 @@ def test_the_shipped_models_are_as_good_as_promised():
     assert report["painted_named"]["overall"] >= 85
 
 
-def test_the_recipe_has_the_penalty_weights_that_the_search_chose():
-    chosen = json.loads((ROOT / "results" / "search" / "penalty.json").read_text())["chosen"]
-    for method, weight in chosen.items():
-        assert load_recipe("micro", method)["method_settings"] == {"penalty_weight": weight}
+def settings_in(config, path: str):
+    """The value of a dotted path, the method's defaults included."""
+    method = create_method(config.method, config.method_settings)
+    value = config.model_dump() | {"method_settings": method.settings.model_dump()}
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+@pytest.mark.parametrize("search", sorted((ROOT / "results" / "search").glob("*.json")))
+def test_the_recipe_has_what_the_search_chose(search):
+    outcome = json.loads(search.read_text())
+    assert all(row["avg"] <= outcome["best"]["avg"] for row in outcome["rows"])
+    assert outcome["criterion"].endswith("on validation images")
+    if search.stem != outcome["method"]:
+        return  # a variant of a method, or a wider grid
+    config = experiment.resolve(outcome["benchmark"], outcome["method"])
+    for path, value in outcome["best"]["values"].items():
+        assert settings_in(config, path) == value, path
 
 
 def test_every_public_name_is_there_and_documented():

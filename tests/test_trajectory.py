@@ -7,6 +7,7 @@ script to record them anew, and say why in the commit.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -14,13 +15,15 @@ from pathlib import Path
 import pytest
 
 from gift import Learner, Task
+from gift.methods import method_class, method_names
 from gift.micro.images import make_dataset
 from gift.runs import RunFolder
 
 RECORDED = Path(__file__).parent / "data_files" / "trajectories.json"
+METHODS = [name for name in method_names() if method_class(name).trains]
 
 
-def trajectory(method: str, home: Path) -> list[dict[str, float]]:
+def trajectory(method: str, home: Path, data: Path) -> list[dict[str, float]]:
     """The named losses of five steps on each of two tasks of the tiny world."""
     learner = Learner.from_pretrained(
         "builtin:micro/clip",
@@ -35,20 +38,23 @@ def trajectory(method: str, home: Path) -> list[dict[str, float]]:
             "log_every": 1,
         },
         synthesis={"images": 12, "steps": 3, "guidance": 4.0, "base_classnames": "micro-base"},
+        reference={"source": "synthetic"},
     )
     run = RunFolder(home / f"run-{method}")
     run.path.mkdir(parents=True)
     for name in ("micro-eurosat", "micro-mnist"):
-        make_dataset(name, home / name)
-        learner.learn(Task.from_folder(home / name), folder=run)
+        make_dataset(name, data / name)
+        learner.learn(Task.from_folder(data / name), folder=run)
     return [event["losses"] for event in run.events() if "losses" in event]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["finetune", "l2", "gift"])
-def test_losses_are_those_that_were_recorded(method, tmp_path):
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_are_those_that_were_recorded(method, tmp_path, tmp_path_factory):
     recorded = json.loads(RECORDED.read_text())[method]
-    measured = trajectory(method, tmp_path)
+    base = tmp_path_factory.getbasetemp()
+    data = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # one for all processes
+    measured = trajectory(method, tmp_path, data / "trajectories")
     assert len(measured) == len(recorded) == 10
     for now, then in zip(measured, recorded, strict=True):
         assert now == pytest.approx(then, rel=2e-3, abs=2e-5)
@@ -56,6 +62,7 @@ def test_losses_are_those_that_were_recorded(method, tmp_path):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        found = {m: trajectory(m, Path(folder) / m) for m in ("finetune", "l2", "gift")}
+        root = Path(folder)
+        found = {m: trajectory(m, root / m, root / "data") for m in METHODS}
     RECORDED.write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.write(f"recorded in {RECORDED}\n")

@@ -1,0 +1,5 @@
+"""``python -m gift`` is the command ``gift``."""
+
+from gift.cli import main
+
+main()
