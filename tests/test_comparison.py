@@ -441,6 +441,11 @@ def test_misprints_are_marked_and_explained(tmp_path):
     assert "65.92†" in table
 
 
+def test_differences_of_the_paper_are_taken_to_the_same_row(tmp_path):
+    table = comparison.experiment_table("consolidation", "micro-1", tmp_path, (0,))
+    assert "| 68.9 (−0.4) | 76.6 (−0.7) | 85.0 (−1.0) |" in table
+
+
 def test_figures_of_a_benchmark_stand_beside_its_own(tmp_path):
     assert "85.3" in comparison.experiment_table("comparison", "micro-2", tmp_path, (0,))
     assert "86.0" in comparison.experiment_table("comparison", "micro-1", tmp_path, (0,))

@@ -105,7 +105,7 @@ def build_table(entry: Experiment, benchmark: str, rows: Sequence[RowResult]) ->
     lines = []
     for row in rows:
         cells = [_measured(row, column, reference, entry.intervals) for column in entry.columns]
-        paper = [_printed(row, column, entry, misprints) for column in printed]
+        paper = [_printed(row, column, reference, misprints) for column in printed]
         lines.append((Cell(row.label), *cells, _runs(row), *paper))
     return Table(
         name=entry.name,
@@ -178,7 +178,10 @@ def interval(values: Sequence[float], share: float = 0.95) -> tuple[float, float
 
 
 def _printed(
-    row: RowResult, column: str, entry: Experiment, misprints: Mapping[tuple[str, str], Misprint]
+    row: RowResult,
+    column: str,
+    reference: RowResult | None,
+    misprints: Mapping[tuple[str, str], Misprint],
 ) -> Cell:
     value = row.paper.get(column)
     if value is None:
@@ -186,10 +189,13 @@ def _printed(
     name = row.label
     text = f"{value:.1f}" if value == round(value, 1) else f"{value:.2f}"
     text += "†" if (name, column) in misprints else ""
-    difference = row.paper.get(f"delta_{column}") if entry.difference_to else None
-    if difference is not None and row.planned.entry.name != entry.difference_to:
-        mark = "†" if (name, f"delta_{column}") in misprints else ""
-        text += f" ({_signed(difference)}{mark})"
+    base = reference.paper.get(column) if reference and row is not reference else None
+    if reference is not None and base is not None:
+        # The printed difference, where the paper takes it to the same row.
+        printed = row.paper.get(f"delta_{column}")
+        own = printed is not None and reference.paper.get(f"delta_{column}") == 0
+        mark = "†" if own and (name, f"delta_{column}") in misprints else ""
+        text += f" ({_signed(printed if own and printed is not None else value - base)}{mark})"
     return Cell(text, Estimate(value))
 
 
