@@ -6,12 +6,22 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from reference.published_step import PublishedTraining
 from support import NoiseImages, words
 
 from gift.config import TrainingSettings
-from gift.methods import ImageTexts, create_method
-from gift.train import batch_order, learning_rate, set_batches, task_batches, train_task
+from gift.consolidation import adaptive_fisher, normalization_groups
+from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.methods.terms import ClassificationTask, PairDistillation
+from gift.train import (
+    accelerator,
+    batch_order,
+    learning_rate,
+    set_batches,
+    task_batches,
+    train_task,
+)
 
 SETTINGS = TrainingSettings(
     iterations=3, batch_size=4, learning_rate=1e-3, warmup=1, label_smoothing=0.2, log_every=1
@@ -162,3 +172,77 @@ def test_the_rate_of_a_single_task_can_be_set():
     settings = TrainingSettings(learning_rate=1e-5, learning_rates={"mnist": 5e-5})
     assert settings.rate_of("mnist") == 5e-5
     assert settings.rate_of("food") == 1e-5
+
+
+def trained(model, name, pairs, **changes):
+    """The trainable parameters after the task, and the records of its steps."""
+    method, records = create_method(name), []
+    train_task(
+        model,
+        method,
+        LABELS,
+        IMAGES,
+        TrainingSettings(**(SETTINGS.model_dump() | changes)),
+        sets={"synthetic": pairs} if method.streams else {},
+        seed=0,
+        record=records.append,
+    )
+    return model.trainable_parameters(), records
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 3}, {"gradient_checkpointing": True}])
+@pytest.mark.parametrize("name", ["gift", "l2", "ewc_v"])
+def test_saving_memory_gives_the_same_updates(tiny_clip_fp64, pairs, name, changes):
+    """In uneven parts, too; every penalty counts once and the Fisher is that of the whole batch."""
+    whole, records = trained(copy.deepcopy(tiny_clip_fp64), name, pairs)
+    saving, others = trained(tiny_clip_fp64, name, pairs, **changes)
+    for parameter, wanted in whole.items():
+        if not parameter.endswith("k_proj.bias"):  # rounding noise, see above
+            difference = (saving[parameter] - wanted).norm() / wanted.norm()
+            assert difference < 1e-10, parameter
+    for one, other in zip(records, others, strict=True):
+        assert one.losses == pytest.approx(other.losses, rel=1e-6)  # l2 sees that noise
+
+
+@pytest.fixture
+def half_precision():
+    """Training in bf16, for one test of this process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield accelerator("bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_training_in_bf16_stays_near_that_in_fp32(tiny_clip, pairs, request):
+    _, exact = trained(copy.deepcopy(tiny_clip), "gift", pairs)
+    request.getfixturevalue("half_precision")
+    parameters, records = trained(tiny_clip, "gift", pairs, precision="bf16")
+    assert {p.dtype for p in parameters.values()} == {torch.float32}
+    assert records[0].losses != exact[0].losses
+    for name in ("task", "anchor"):
+        for wanted, record in zip(exact, records, strict=True):
+            assert record.losses[name] == pytest.approx(wanted.losses[name], rel=0.1)
+
+
+def test_in_bf16_cosines_gradients_and_the_fisher_are_fp32(tiny_clip, pairs, half_precision):
+    model = tiny_clip.train()
+    images, tokens = torch.randn(4, 3, 32, 32), model.tokenize(CAPTIONS[:2])
+    with half_precision.autocast():
+        features = model.towers.get_image_features(pixel_values=images).pooler_output
+        assert features.dtype == torch.bfloat16
+        for unit in (model.encode_images(images), model.encode_texts(tokens)):
+            assert unit.dtype == torch.float32
+            torch.testing.assert_close(unit.norm(dim=-1), torch.ones(len(unit)))
+        index = torch.arange(4)
+        anchor = PairDistillation(model, pairs).loss(model, Batch(images, index, index))
+        context = TaskContext(LABELS, 0.2)
+        task = ClassificationTask(model, context).loss(model, Batch(images, index, index))
+    for loss in (anchor, task):
+        assert loss.value.dtype == torch.float32
+        assert all(part.dtype == torch.float32 for part in loss.parts.values())
+    parameters = model.trainable_parameters()
+    anchor.value.backward()
+    gradients = {name: p.grad for name, p in parameters.items()}
+    assert {g.dtype for g in gradients.values()} == {torch.float32}
+    fisher = adaptive_fisher(gradients, normalization_groups(parameters))
+    assert {f.dtype for f in fisher.values()} == {torch.float32}
+    assert all(torch.isfinite(f).all() for f in fisher.values())

@@ -48,6 +48,17 @@ class TrainingSettings(Settings):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16 autocasts the forward pass; weights stay fp32"
     )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="parts in which a batch is encoded and its gradients added up; more parts "
+        "take less memory and more time, and give the same update",
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="recompute each layer in the backward pass; less memory, more time, the same "
+        "update",
+    )
     workers: int = Field(0, ge=0, description="processes that decode training images; 0 = none")
     log_every: int = Field(10, ge=1, description="steps between two lines in events.jsonl")
 
@@ -187,6 +198,9 @@ class RunConfig(LearnerConfig):
     )
     draw: int = Field(
         0, ge=0, description="which draw of data sets that are made, as the tiny world's are"
+    )
+    hub_revisions: dict[str, str] = Field(
+        {}, description="commits of hub copies that may be used, by the data set's name"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
 

@@ -98,6 +98,7 @@ def train_task(
     context = accelerator(settings.precision)
     device = context.device
     model.to(device)
+    model.save_memory(parts=settings.accumulate, checkpoint_layers=settings.gradient_checkpointing)
     task = TaskContext(labels, settings.label_smoothing, sets, sentences, seed)
     method.begin_task(model, task)
     parameters = model.trainable_parameters()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import CLIPImageProcessorPil
+from transformers import CLIPImageProcessorPil, SiglipImageProcessorPil
 
 from gift.vlm.preprocess import Preprocess, random_crop_box
 
@@ -31,6 +32,25 @@ def test_the_test_transform_is_the_checkpoints_own(side: int, size: tuple[int, i
     assert pixels.dtype == torch.uint8
     assert ours.normalize(pixels).dtype == torch.float32
     assert torch.equal(ours.normalize(pixels), expected)
+
+
+@pytest.mark.parametrize("resample", list(Image.Resampling))
+@pytest.mark.parametrize("size", [(500, 375), (33, 90), (32, 32), (1, 1)])
+def test_both_sides_are_squashed_where_the_checkpoint_does_so(
+    size: tuple[int, int], resample: Image.Resampling
+) -> None:
+    square = {"height": 32, "width": 32}
+    theirs, image = SiglipImageProcessorPil(size=square, resample=resample), noise(*size)
+    ours = Preprocess.from_processor(theirs)
+    pixels = torch.from_numpy(ours.test_array(image))[None]
+    expected = theirs(image, return_tensors="pt").pixel_values
+    assert torch.equal(ours.normalize(pixels), expected)
+    assert ours == replace(
+        Preprocess.from_processor(processor(size=square)),
+        resample=resample,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+    )
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "CMYK", "P"])
@@ -104,15 +124,18 @@ def test_a_long_image_falls_back_to_its_central_crop(
 
 def test_the_key_tells_deterministic_transforms_apart() -> None:
     kinds = [processor(), processor(48), processor(resample=Image.Resampling.BILINEAR)]
-    assert len({Preprocess.from_processor(kind).key for kind in kinds}) == 3
+    kinds.append(processor(size={"height": 32, "width": 32}))
+    assert len({Preprocess.from_processor(kind).key for kind in kinds}) == 4
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"crop_size": {"height": 30, "width": 32}},
-        {"size": {"height": 32, "width": 32}},
+        {"size": {"height": 32, "width": 48}},
+        {"size": {"height": 48, "width": 48}},
         {"do_center_crop": False},
+        {"do_normalize": False},
         {"rescale_factor": 1 / 127.5},
     ],
 )

@@ -68,7 +68,8 @@ def random_sentences(
 ) -> Tensor:
     """Start token, tokens drawn uniformly from the whole vocabulary, end token, padding.
 
-    A sentence ends early where the end token itself is drawn.
+    Start and end are what the tokenizer puts around a text; some have no start token. A sentence
+    ends early where the end token itself is drawn.
 
     Args:
         model: whose vocabulary and context length count.
@@ -80,9 +81,12 @@ def random_sentences(
         int64 [T, context length] on the model's device.
     """
     text, tokenizer = model.towers.config.text_config, model.tokenizer
-    words = min(words, text.max_position_embeddings - 2)
-    tokens = torch.full((count, text.max_position_embeddings), tokenizer.pad_token_id)
-    tokens[:, 0] = tokenizer.bos_token_id
-    tokens[:, 1 : words + 1] = torch.from_numpy(rng.integers(text.vocab_size, size=(count, words)))
-    tokens[:, words + 1] = tokenizer.eos_token_id
+    *start, end = tokenizer("").input_ids
+    first, context = len(start), text.max_position_embeddings
+    words = min(words, context - first - 1)
+    tokens = torch.full((count, context), tokenizer.pad_token_id)
+    tokens[:, :first] = torch.tensor(start, dtype=torch.int64)
+    drawn = rng.integers(text.vocab_size, size=(count, words))
+    tokens[:, first : first + words] = torch.from_numpy(drawn)
+    tokens[:, first + words] = end
     return tokens.to(model.device)

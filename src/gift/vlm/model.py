@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -14,27 +16,50 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import (
+    AutoImageProcessor,
     AutoModel,
     AutoTokenizer,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    CLIPTokenizer,
     PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
-from gift.vlm.preprocess import Preprocess
+from gift.vlm.preprocess import ImageProcessor, Preprocess
 
-# Each supported two-tower family (its `model_type`), and whether its text tower is causal.
-_CAUSAL_TEXT_TOWER = {"clip": True}
+
+@dataclass(frozen=True)
+class _Family:
+    """What no file of a checkpoint says.
+
+    Attributes:
+        is_causal: the text tower is causal and read at a text's end token; otherwise it sees the
+            whole context, padding included, and is read at its last position.
+        lowers_case: it was trained on texts in lower case, which not all its tokenizers see to.
+    """
+
+    is_causal: bool
+    lowers_case: bool
+
+
+_FAMILIES = {
+    "clip": _Family(is_causal=True, lowers_case=False),  # its tokenizer lowers case by itself
+    "metaclip_2": _Family(is_causal=True, lowers_case=False),
+    "siglip": _Family(is_causal=False, lowers_case=True),
+}
+"""The supported two-tower families by their ``model_type``."""
+
+_LOGIT_SCALARS = ("logit_scale", "logit_bias")
+"""They turn cosines into logits, belong to no tower and are never trained."""
 
 
 class VisionLanguageModel(nn.Module):
-    """A CLIP model with its tokenizer and image transform.
+    """A two-tower model (CLIP, SigLIP and their kin) with its tokenizer and image transform.
 
-    Both towers can be trained; the temperature cannot. Shape letters: B images, T texts, L tokens,
-    S pixels, D embedding width.
+    Both towers can be trained; what turns their cosines into logits cannot. Shape letters: B
+    images, T texts, L tokens, S pixels, D embedding width.
 
     Attributes:
         towers: the transformers model.
@@ -43,16 +68,22 @@ class VisionLanguageModel(nn.Module):
     """
 
     def __init__(
-        self, towers: CLIPModel, tokenizer: CLIPTokenizer, image_processor: CLIPImageProcessorPil
+        self,
+        towers: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        image_processor: ImageProcessor,
     ) -> None:
         super().__init__()
         self.towers = towers
         self.tokenizer = tokenizer
         self.preprocess = Preprocess.from_processor(image_processor)
         self._image_processor = image_processor
+        self._family = _FAMILIES[towers.config.model_type]
         self._is_frozen = False
+        self._parts = 1
         _check_parts_match(towers, tokenizer, self.preprocess)
-        self.towers.logit_scale.requires_grad_(False)
+        for name, parameter in towers.named_parameters():
+            parameter.requires_grad_(name not in _LOGIT_SCALARS)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, *, dtype: torch.dtype = torch.float32) -> Self:
@@ -71,10 +102,12 @@ class VisionLanguageModel(nn.Module):
             with _quiet_transformers():
                 _check_family(source)
                 towers, loading = AutoModel.from_pretrained(
-                    source, dtype=dtype, output_loading_info=True
+                    source, dtype=dtype, output_loading_info=True, trust_remote_code=False
                 )
-                tokenizer = AutoTokenizer.from_pretrained(source)
-                image_processor = CLIPImageProcessorPil.from_pretrained(source)
+                tokenizer = _load_tokenizer(source)
+                image_processor = AutoImageProcessor.from_pretrained(
+                    source, backend="pil", trust_remote_code=False
+                )
         except (OSError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
             if Path(source).is_dir():
@@ -127,8 +160,12 @@ class VisionLanguageModel(nn.Module):
 
     @property
     def logit_scale(self) -> Tensor:
-        """The factor on cosines that gives logits, a positive scalar without gradient."""
-        scale: Tensor = self.towers.logit_scale.detach().exp()
+        """The factor on cosines that gives logits, a positive scalar without gradient.
+
+        Sigmoid models add a bias to all logits alike. Every loss and score here is a softmax or a
+        ranking, in which it cancels, so it is left out.
+        """
+        scale: Tensor = self.towers.logit_scale.detach().exp().squeeze()
         return scale
 
     @property
@@ -140,20 +177,22 @@ class VisionLanguageModel(nn.Module):
     @property
     def has_causal_text_tower(self) -> bool:
         """Whether a text's embedding is independent of the padding after its end."""
-        return _CAUSAL_TEXT_TOWER[self.towers.config.model_type]
+        return self._family.is_causal
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids, int64 [T, L], on the model's device.
 
-        L is the longest text's length: a causal text tower reads a text at its end token and never
-        sees what follows. Texts longer than the context are cut, and still end with that token.
+        L is the longest text's length where the text tower is causal: it reads a text at its end
+        token and never sees what follows. Other text towers see the padding, and L is the context
+        length they were trained with. Texts longer than the context are cut, and still end with
+        their end token.
 
         Args:
             texts: at least one.
         """
         assert texts, "tokenize needs at least one text"
         tokens: Tensor = self.tokenizer(
-            list(texts),
+            [text.lower() for text in texts] if self._family.lowers_case else list(texts),
             padding="longest" if self.has_causal_text_tower else "max_length",
             truncation=True,
             max_length=self.towers.config.text_config.max_position_embeddings,
@@ -163,20 +202,50 @@ class VisionLanguageModel(nn.Module):
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Unit embeddings [B, D] of normalised pixels [B, 3, S, S], differentiable."""
-        features = self.towers.get_image_features(pixel_values=pixels).pooler_output
-        return F.normalize(features, dim=-1)
+        return _unit(self._in_parts(self._image_features, pixels))
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """Unit embeddings [T, D] of token ids [T, L] (see :meth:`tokenize`), differentiable."""
-        # No attention mask: the tower is causal by itself, and without one the fused kernels run.
-        features = self.towers.get_text_features(input_ids=tokens).pooler_output
-        return F.normalize(features, dim=-1)
+        return _unit(self._in_parts(self._text_features, tokens))
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """Every parameter but the temperature, by its name in the checkpoint, in a fixed order."""
-        named = dict(self.towers.named_parameters())
-        del named["logit_scale"]
-        return named
+        """Every parameter of both towers, by its name in the checkpoint, in a fixed order."""
+        named = self.towers.named_parameters()
+        return {name: value for name, value in named if name not in _LOGIT_SCALARS}
+
+    def save_memory(self, *, parts: int = 1, checkpoint_layers: bool = False) -> None:
+        """What training keeps for the backward pass; the gradients stay the same.
+
+        Args:
+            parts: each batch is encoded in that many parts, and only its embeddings are kept; the
+                backward pass encodes one part after the other once more. Losses see whole batches.
+            checkpoint_layers: only the inputs of layers are kept, and each layer is computed once
+                more (gradient checkpointing).
+        """
+        self._parts = parts
+        with warnings.catch_warnings():
+            # The names of transformers 5.20; later versions warn that 6 will have others.
+            warnings.simplefilter("ignore", FutureWarning)
+            if checkpoint_layers:
+                self.towers.gradient_checkpointing_enable()
+            else:
+                self.towers.gradient_checkpointing_disable()
+
+    def _image_features(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.towers.get_image_features(pixel_values=pixels).pooler_output
+        return features
+
+    def _text_features(self, tokens: Tensor) -> Tensor:
+        # No attention mask. A causal tower is so by itself, and without one the fused kernels run;
+        # other towers were trained to see the padding.
+        features: Tensor = self.towers.get_text_features(input_ids=tokens).pooler_output
+        return features
+
+    def _in_parts(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        if self._parts == 1 or not self.training or not torch.is_grad_enabled():
+            return encode(inputs)
+        parts = inputs.chunk(self._parts)
+        return torch.cat([checkpoint(encode, part, use_reentrant=False) for part in parts])
 
     def frozen_copy(self) -> Self:
         """A teacher: a copy of the weights as they are now, without gradients or training mode."""
@@ -202,33 +271,74 @@ def _folder_or_hub_id(path_or_id: str | Path) -> str:
     )
 
 
+def _unit(features: Tensor) -> Tensor:
+    """Rows of length 1, in float32 or better: half precision would blur cosines once more."""
+    return F.normalize(features.float() if features.dtype.itemsize < 4 else features, dim=-1)
+
+
 def _check_family(source: str) -> None:
     config, _ = PreTrainedConfig.get_config_dict(source)
     if "model_type" not in config:
         raise ValueError(f"{source} is no model folder: it has no config.json with a model_type.")
-    if config["model_type"] not in _CAUSAL_TEXT_TOWER:
+    found = config["model_type"]
+    if found == "siglip2":
         raise ValueError(
-            f"{source} holds a model of type {config['model_type']!r}, but one with an image tower "
-            f"and a text tower is needed; allowed types: {', '.join(_CAUSAL_TEXT_TOWER)}."
+            f"{source} holds a SigLIP 2 of the NaFlex variant, whose images keep their shape; "
+            "take a variant of fixed resolution, such as google/siglip2-base-patch16-224."
+        )
+    if found not in _FAMILIES:
+        raise ValueError(
+            f"{source} holds a model of type {found!r}, but one with an image tower "
+            f"and a text tower is needed; allowed types: {', '.join(_FAMILIES)}."
         )
 
 
-def _check_parts_match(towers: CLIPModel, tokenizer: CLIPTokenizer, preprocess: Preprocess) -> None:
+def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except ImportError as error:
+        raise ValueError(
+            f"the tokenizer of {source} is in SentencePiece's format, which needs two more "
+            "packages: pip install sentencepiece protobuf."
+        ) from error
+
+
+def _check_parts_match(
+    towers: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, preprocess: Preprocess
+) -> None:
     """Refuses a tokenizer or an image transform that the towers would silently misread."""
-    text = towers.config.text_config
-    # transformers reads a text at its first `eos_token_id`, or, in configurations as old as
+    if _FAMILIES[towers.config.model_type].is_causal:
+        _check_end_token(towers.config, tokenizer)
+    else:
+        _check_vocabulary(towers.config, tokenizer)
+    if preprocess.size != towers.config.vision_config.image_size:
+        raise ValueError(
+            f"the image processor makes images of {preprocess.size} pixels, but the image tower "
+            f"takes {towers.config.vision_config.image_size}; correct preprocessor_config.json."
+        )
+
+
+def _check_end_token(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    text = config.text_config
+    # transformers reads a text at its first `eos_token_id`, or, in CLIP configurations as old as
     # OpenAI's own (which say 2, wrongly), at the first occurrence of its largest token id.
-    read_at = text.vocab_size - 1 if text.eos_token_id == 2 else text.eos_token_id
+    is_old = config.model_type == "clip" and text.eos_token_id == 2
+    read_at = text.vocab_size - 1 if is_old else text.eos_token_id
     if tokenizer.eos_token_id != read_at:
         raise ValueError(
             f"the text tower reads a text at token {read_at} (text_config.eos_token_id is "
             f"{text.eos_token_id}), but the tokenizer ends texts with {tokenizer.eos_token_id}; "
             "use the tokenizer of this very model."
         )
-    if preprocess.size != towers.config.vision_config.image_size:
+
+
+def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    known, rows = len(tokenizer), config.text_config.vocab_size
+    # Not to the token: some tables are padded, some vocabularies have ids that no text gets.
+    if abs(known - rows) > 0.01 * rows:
         raise ValueError(
-            f"the image processor makes images of {preprocess.size} pixels, but the image tower "
-            f"takes {towers.config.vision_config.image_size}; correct preprocessor_config.json."
+            f"the text tower knows {rows} tokens, but the tokenizer {known}; use the tokenizer of "
+            "this very model."
         )
 
 

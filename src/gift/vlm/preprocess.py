@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPImageProcessorPil
+from transformers import CLIPImageProcessorPil, SiglipImageProcessorPil
+from transformers.image_utils import SizeDict
 
 Pixels = npt.NDArray[np.uint8]
+ImageProcessor: TypeAlias = CLIPImageProcessorPil | SiglipImageProcessorPil
+"""The image processors whose steps are known here."""
+
+Resize = Literal["shorter-side", "squash"]
+"""Shorter side to S and the centre of the longer one; or both sides to S, whatever the shape."""
 
 _AREA = (0.9, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
@@ -28,37 +35,47 @@ class Preprocess:
 
     Attributes:
         size: side S of the square input, in pixels.
+        resize: how an image becomes a square.
         mean: mean of each RGB channel, for values in [0, 1].
         std: standard deviation of each RGB channel, for values in [0, 1].
         resample: the interpolation, as one of :class:`PIL.Image.Resampling`.
     """
 
     size: int
+    resize: Resize
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resample: int
 
     @classmethod
-    def from_processor(cls, processor: CLIPImageProcessorPil) -> Preprocess:
+    def from_processor(cls, processor: ImageProcessor) -> Preprocess:
         """The steps of a checkpoint's image processor.
 
         Raises:
-            ValueError: it does anything else than: shorter side to S, centre crop S x S, values
-                to [0, 1], normalise.
+            ValueError: it does anything else than: shorter side to S, centre crop S x S, or both
+                sides to S; then values to [0, 1], normalise.
         """
-        side = processor.size.shortest_edge
-        crop = (processor.crop_size.height, processor.crop_size.width)
-        steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
-        skipped = [step for step in steps if not getattr(processor, step)]
-        if skipped or crop != (side, side) or not math.isclose(processor.rescale_factor, 1 / 255):
+        if not isinstance(processor, ImageProcessor):
             raise ValueError(
-                f"the image processor has size {dict(processor.size)}, crop size {crop}, rescale "
-                f"factor {processor.rescale_factor} and skips {', '.join(skipped) or 'nothing'}; "
-                "supported is: shorter side to S, centre crop S x S, rescale by 1/255, normalise. "
-                "Correct preprocessor_config.json."
+                f"the image processor is a {type(processor).__name__}; supported are those of "
+                "CLIP and SigLIP. Set image_processor_type in preprocessor_config.json."
             )
+        steps = ("do_resize", "do_rescale", "do_normalize")
+        skipped = [step for step in steps if not getattr(processor, step)]
+        crop = processor.crop_size if processor.do_center_crop else None
+        square = _square(processor.size, crop)
+        if skipped or square is None or not math.isclose(processor.rescale_factor, 1 / 255):
+            raise ValueError(
+                f"the image processor has size {_sides(processor.size)}, crop size {_sides(crop)}, "
+                f"rescale factor {processor.rescale_factor} and skips "
+                f"{', '.join(skipped) or 'nothing'}; supported is: shorter side to S, centre crop "
+                "S x S, or both sides to S; then rescale by 1/255, normalise. Correct "
+                "preprocessor_config.json."
+            )
+        size, resize = square
         return cls(
-            size=side,
+            size=size,
+            resize=resize,
             mean=tuple(processor.image_mean),
             std=tuple(processor.image_std),
             resample=int(processor.resample),
@@ -67,10 +84,11 @@ class Preprocess:
     @property
     def key(self) -> str:
         """A file name for caches: the same key means the same :meth:`test_array` of an image."""
-        return f"shorter-side-{self.size}-{Image.Resampling(self.resample).name.lower()}-centre"
+        name = f"{self.resize}-{self.size}-{Image.Resampling(self.resample).name.lower()}"
+        return f"{name}-centre" if self.resize == "shorter-side" else name
 
     def test_array(self, image: Image.Image) -> Pixels:
-        """The deterministic transform: shorter side to S, centre crop.
+        """The deterministic transform: the checkpoint's own, see :data:`Resize`.
 
         Args:
             image: of mode RGB, any size.
@@ -79,6 +97,8 @@ class Preprocess:
             uint8 array of shape [S, S, 3], RGB.
         """
         assert image.mode == "RGB"
+        if self.resize == "squash":
+            return np.array(image.resize((self.size, self.size), self.resample))
         width, height = image.size
         shorter = min(width, height)
         new_width = int(self.size * width / shorter)
@@ -118,6 +138,22 @@ class Preprocess:
         values = pixels.permute(0, 3, 1, 2).contiguous().float()
         normalized: Tensor = (values / white - mean) / std
         return normalized
+
+
+def _square(size: SizeDict, crop: SizeDict | None) -> tuple[int, Resize] | None:
+    """The side S to which a size and a centre crop bring images, and how; None if to no square."""
+    side = size.shortest_edge or size.height
+    cropped = (crop.height, crop.width) if crop else None
+    if size.shortest_edge and cropped == (side, side):
+        return side, "shorter-side"
+    if size.width == size.height == side and cropped in {None, (side, side)}:
+        return side, "squash"
+    return None
+
+
+def _sides(size: SizeDict | None) -> dict[str, int]:
+    """The sides that are given."""
+    return {name: value for name, value in dict(size or {}).items() if value}
 
 
 def random_crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
