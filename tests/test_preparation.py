@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support import write_folder
 
+from gift import experiment
 from gift.config import EvaluationSettings
 from gift.data import Task, load_benchmark, load_dataset
-from gift.data.benchmark import Counts
+from gift.data.entries import Counts
 from gift.micro.images import COUNTS
-from gift.preparation import check_exclusions, chosen_tasks, measured_part, open_tasks
+from gift.preparation import (
+    check_exclusions,
+    chosen_tasks,
+    few_shot_parts,
+    measured_part,
+    open_tasks,
+)
+from gift.runs import RunFolder
 
 
 def test_another_draw_has_a_folder_of_its_own(tmp_path, monkeypatch):
@@ -76,3 +86,38 @@ def test_excluded_names_are_tasks_classes_or_general_names(tmp_path):
     for wrong, meant in (("micro-foot", "micro-food"), ("rad", "red"), ("foxx", "fox")):
         with pytest.raises(ValueError, match=rf"'{wrong}' is no task of micro-1.*mean '{meant}'"):
             check_exclusions(["red", wrong], benchmark, tasks, ["fox"])
+
+
+def test_a_few_images_are_drawn_and_kept_with_the_run(tmp_path):
+    tasks = []
+    for number, name in enumerate(("first", "second")):
+        write_folder(tmp_path / name / "train", count=6, seed=number)
+        write_folder(tmp_path / name / "test", count=2)
+        tasks.append(Task.from_folder(tmp_path / name))
+    folder = RunFolder(tmp_path / "run")
+    drawn = few_shot_parts(tasks, 2, 7, folder)
+    for number, (whole, few) in enumerate(zip(tasks, drawn, strict=True), start=1):
+        assert few.train.labels == (0, 0, 1, 1)
+        assert few.test == whole.test
+        path = tmp_path / "run" / "tasks" / f"{number:02d}-{whole.name}" / "train-indices.json"
+        kept = json.loads(path.read_text())
+        assert (kept["shots"], kept["seed"], kept["of"]) == (2, 7, 12)
+        assert whole.train.select(kept["indices"]) == few.train
+    with pytest.raises(ValueError, match="first: 9 images per class were asked for"):
+        few_shot_parts(tasks, 9, 7, folder)
+
+
+def test_a_run_learns_from_a_few_images(tmp_path, tiny_clip_folder):
+    for part in ("train", "test"):
+        write_folder(tmp_path / "colours" / part, count=5)
+    (tmp_path / "mine.yaml").write_text(
+        "{name: mine, shots: 2, shots_seed: 1, tasks: [{name: colours, source: {path: colours}}]}"
+    )
+    settings = {
+        "model": str(tiny_clip_folder),
+        "training": {"iterations": 2, "batch_size": 2, "warmup": 1},
+    }
+    config = experiment.resolve(str(tmp_path / "mine.yaml"), "finetune", settings)
+    experiment.run(config, tmp_path / "run", home=tmp_path / "home")
+    kept = tmp_path / "run" / "tasks" / "01-colours" / "train-indices.json"
+    assert len(json.loads(kept.read_text())["indices"]) == 4

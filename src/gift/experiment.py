@@ -23,10 +23,13 @@ from gift.measuring import Measuring, keep, measure, setting_of
 from gift.methods import create_method, method_class
 from gift.preparation import (
     check_exclusions,
+    check_same_benchmark,
     chosen_tasks,
+    few_shot_parts,
     make_reference,
     measured_part,
     open_tasks,
+    with_revisions,
 )
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences, peak_memory_mb, reset_peak_memory
@@ -193,24 +196,6 @@ def demo(
     return summaries
 
 
-def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
-    """Refuse a matrix that was measured on something else than a configuration asks for.
-
-    Raises:
-        ValueError: another benchmark, version, tasks or rule of evaluation.
-    """
-    benchmark = load_benchmark(config.benchmark)
-    tasks = [entry.name for entry in chosen_tasks(benchmark, config.tasks)]
-    rule = {key: matrix.setting.get(key) for key in ("label_space", "task_id")}
-    now = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
-    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
-    wanted = _described(benchmark.name, benchmark.version, tasks, now)
-    if found != wanted:
-        raise ValueError(
-            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
-        )
-
-
 def learn(
     folder: Path,
     task: Task,
@@ -285,8 +270,11 @@ def evaluate(
             f"the learner in {folder} has learned no task of {rule.name}, which is measured among "
             "the classes seen so far; run the benchmark first."
         )
-    draw = RunFolder(folder).read_config().get("draw", 0)
-    listed = open_tasks(entries, learner.data_root, draw, progress=progress)
+    config = RunFolder(folder).read_config()
+    known = {entry.whole_name for entry in entries}
+    revisions = {k: v for k, v in config.get("hub_revisions", {}).items() if k in known}
+    chosen = with_revisions(entries, revisions)
+    listed = open_tasks(chosen, learner.data_root, config.get("draw", 0), progress=progress)
     every = [*tasks, *listed]
     if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
@@ -356,12 +344,6 @@ def _open_learner(
     return learner
 
 
-def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:
-    """A benchmark in words, all that has to agree for a run to go on."""
-    parts = [f"{key} {value}" for key, value in rule.items()]
-    return f"{name} version {version} with the tasks {', '.join(tasks)} and {', '.join(parts)}"
-
-
 def _check_memory(
     learner: Learner,
     matrix: AccuracyMatrix | None,
@@ -389,10 +371,13 @@ def _prepare(
 ) -> list[Task]:
     """The tasks with the part to evaluate on, every image of them checked."""
     started = time.perf_counter()
-    opened = open_tasks(entries, learner.data_root, config.draw, progress=progress)
+    chosen = with_revisions(entries, config.hub_revisions)
+    opened = open_tasks(chosen, learner.data_root, config.draw, progress=progress)
     if excluded := config.synthesis.exclude:
         check_exclusions(excluded, benchmark, opened, learner.base_classnames)
     tasks = [measured_part(task, config.evaluation) for task in opened]
+    if benchmark.shots is not None:
+        tasks = few_shot_parts(tasks, benchmark.shots, benchmark.shots_seed, folder)
     used = [part for task in tasks for part in (task.train, task.test) if part is not None]
     check_images(*used, cache=learner.home / "checked", progress=progress)
     folder.log("prepare", seconds=time.perf_counter() - started)

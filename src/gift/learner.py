@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from gift.config import LearnerConfig, locate, merge, validate
 from gift.data import (
     ImageFiles,
+    ImageSet,
     Task,
     check_images,
     class_list,
@@ -435,7 +436,7 @@ class Learner:
     ) -> ImageTexts:
         """Images of the reference source, drawn without replacement, each with its class prompt."""
         images, prompts = self._reference.train, self._reference.labels.prompts
-        assert isinstance(images, ImageFiles)
+        assert isinstance(images, ImageSet)
         order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
         drawn = images.select(order[:count].tolist())
         check_images(drawn, cache=self.home / "checked", progress=progress)

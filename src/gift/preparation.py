@@ -6,19 +6,25 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from gift.config import EvaluationSettings, unknown
+from gift.config import EvaluationSettings, RunConfig, unknown
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
+    ImageSet,
     Task,
     dataset_names,
+    few_shot,
+    load_benchmark,
     load_dataset,
     open_entries,
 )
+from gift.files import write_json
 from gift.learner import Learner
 from gift.micro.images import make_dataset
-from gift.records import Progress, silent
+from gift.records import AccuracyMatrix, Progress, silent
+from gift.runs import RunFolder
 
 MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
 """Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
@@ -34,6 +40,29 @@ def chosen_tasks(benchmark: BenchmarkEntry, only: Sequence[str] | None) -> list[
         for name in set(only) - set(benchmark.tasks):
             raise ValueError(unknown("task", name, benchmark.tasks))
     return [entry for entry in benchmark.datasets() if only is None or entry.name in only]
+
+
+def with_revisions(
+    entries: Sequence[DatasetEntry], revisions: Mapping[str, str]
+) -> list[DatasetEntry]:
+    """Data sets with the chosen commits of their hub copies.
+
+    Args:
+        entries: the data sets.
+        revisions: commit by the data set's name.
+
+    Raises:
+        ValueError: a name that is none of theirs, or a data set without a hub copy.
+    """
+    copies = {entry.whole_name for entry in entries if entry.hub is not None}
+    for name in set(revisions) - copies:
+        raise ValueError(f"hub_revisions: {unknown('hub copy', name, copies)}")
+    return [
+        entry.model_copy(update={"hub": entry.hub.model_copy(update={"revision": revision})})
+        if entry.hub is not None and (revision := revisions.get(entry.whole_name))
+        else entry
+        for entry in entries
+    ]
 
 
 def open_tasks(
@@ -60,9 +89,11 @@ def open_tasks(
             )
         data_root = data_root / f"draw-{draw}"
     for entry in entries:
+        if entry.made_by is None or entry.source is None:
+            continue
         target = data_root / entry.source.path
-        if entry.made_by is not None and not target.exists():
-            MAKERS[entry.made_by](entry.made_name, target, progress=progress, draw=draw)
+        if not target.exists():
+            MAKERS[entry.made_by](entry.whole_name, target, progress=progress, draw=draw)
     return open_entries(entries, data_root)
 
 
@@ -103,6 +134,38 @@ def measured_part(task: Task, settings: EvaluationSettings) -> Task:
 _VALIDATION_SEED = 42
 
 
+def few_shot_parts(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:
+    """The tasks with a few training images per class.
+
+    Which ones is kept in the run folder: ``tasks/<number>-<name>/train-indices.json`` has their
+    positions among all training images of the task.
+
+    Args:
+        tasks: the tasks in the order of learning.
+        shots: training images per class.
+        seed: seed of their choice.
+        folder: the run folder.
+
+    Raises:
+        ValueError: a class with fewer training images.
+    """
+    return [
+        _few_shot_part(task, shots, seed, folder.task(number, task.name))
+        for number, task in enumerate(tasks, start=1)
+    ]
+
+
+def _few_shot_part(task: Task, shots: int, seed: int, folder: Path) -> Task:
+    assert isinstance(task.train, ImageSet), "images of a data set can be drawn"
+    try:
+        indices = few_shot(task.train, shots, seed)
+    except ValueError as error:
+        raise ValueError(f"{task.name}: {error}") from None
+    drawn = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
+    write_json(folder / "train-indices.json", drawn)
+    return replace(task, train=task.train.select(indices))
+
+
 def check_exclusions(
     excluded: Sequence[str],
     benchmark: BenchmarkEntry,
@@ -125,3 +188,27 @@ def check_exclusions(
                 f"synthesis.exclude: {name!r} is no task of {benchmark.name}, no class of its "
                 f"tasks and no general class name.{hint}"
             )
+
+
+def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
+    """Refuse a matrix that was measured on something else than a configuration asks for.
+
+    Raises:
+        ValueError: another benchmark, version, tasks or rule of evaluation.
+    """
+    benchmark = load_benchmark(config.benchmark)
+    tasks = [entry.name for entry in chosen_tasks(benchmark, config.tasks)]
+    rule = {key: matrix.setting.get(key) for key in ("label_space", "task_id")}
+    now = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
+    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
+    wanted = _described(benchmark.name, benchmark.version, tasks, now)
+    if found != wanted:
+        raise ValueError(
+            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
+        )
+
+
+def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:
+    """A benchmark in words, all that has to agree for a run to go on."""
+    parts = [f"{key} {value}" for key, value in rule.items()]
+    return f"{name} version {version} with the tasks {', '.join(tasks)} and {', '.join(parts)}"

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 from PIL import Image
 
@@ -11,7 +13,9 @@ from gift.data import (
     load_dataset,
     open_task,
 )
-from gift.data.benchmark import ClassIncremental, Counts, Source, Subset
+from gift.data.benchmark import ClassIncremental
+from gift.data.entries import Counts, HubSource, RandomSplit, Source, Subset
+from gift.data.readers import READERS
 
 
 def make(root, **parts):
@@ -41,7 +45,17 @@ def test_shipped_entries_are_whole():
 
 
 @pytest.mark.parametrize(
-    "model", [BenchmarkEntry, DatasetEntry, Source, Counts, Subset, ClassIncremental]
+    "model",
+    [
+        BenchmarkEntry,
+        DatasetEntry,
+        Source,
+        HubSource,
+        Counts,
+        RandomSplit,
+        Subset,
+        ClassIncremental,
+    ],
 )
 def test_every_field_is_described(model):
     assert all(field.description for field in model.model_fields.values())
@@ -161,3 +175,44 @@ def test_missing_folder_says_where_and_what(tmp_path):
         open_task(entry(), tmp_path)
     with pytest.raises(FileNotFoundError, match="a run of a benchmark makes it"):
         open_task(entry(made_by="micro"), tmp_path)
+
+
+def test_every_kind_of_source_has_a_reader():
+    assert set(get_args(Source.model_fields["kind"].annotation)) == set(READERS)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labels": ["n1"]}, "1 labels .* were given for 2 class names"),
+        ({"labels": ["n1", "n1"]}, r"2 labels \(1 of them distinct\) were given for 2"),
+        ({"labels": ["n1", "n2"], "classnames": {"a": "b"}}, "'labels' go with 'classnames'"),
+        ({"classnames": None, "source": {"kind": "mnist", "path": "x"}}, "give 'classnames'"),
+        ({"source": None}, "give 'source', or 'hub'"),
+        ({"source": {"kind": "zip", "path": "x"}}, "'folder', 'aircraft'"),
+    ],
+)
+def test_wrong_words_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        assert entry(**values).own_labels
+
+
+def test_classes_may_be_called_by_their_labels(tmp_path):
+    steps = ClassIncremental(dataset="shapes", initial=1, increment=1, called_by="labels")
+    named = steps.steps(entry(labels=["red_square", "disc_"]))
+    assert {step.classnames for step in named} == {("red_square", "disc_")}
+    with pytest.raises(ValueError, match="called_by = labels needs the 'labels' of shapes"):
+        steps.steps(entry())
+
+
+def test_label_lists_may_be_files_beside_a_benchmark(tmp_path, monkeypatch):
+    make(tmp_path / "shapes", train={"n2": 1, "n1": 2})
+    (tmp_path / "labels.txt").write_text("n2\nn1\n")
+    text = (
+        "tasks: [{name: shapes, source: {path: shapes}, classnames: [disc, bar], "
+        "labels: labels.txt}]"
+    )
+    monkeypatch.chdir("/")
+    (dataset,) = load_text(tmp_path, text).datasets()
+    task = open_task(dataset, tmp_path)
+    assert (task.labels.classnames, task.train.labels) == (("disc", "bar"), (1, 1, 0))

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from support import write_folder
 
 from gift.data import DatasetEntry, Task, load_benchmark, open_entries, open_task
-from gift.data.benchmark import ClassIncremental, Source
-from gift.data.folder import scan
+from gift.data.benchmark import ClassIncremental
+from gift.data.entries import Source
+from gift.data.readers import READERS, folder
+from gift.data.readers.reading import Reading
 
 LETTERS = ("a", "b", "c", "d", "e", "f")
 
@@ -97,11 +99,11 @@ def test_steps_are_ordinary_tasks(benchmark: Path, monkeypatch: pytest.MonkeyPat
     assert entry.tasks == ("letters-01", "letters-02", "letters-03")
     listed: list[Path] = []
 
-    def counted(path: Path) -> Any:
+    def counted(path: Path, wanted: tuple[str, ...]) -> Reading:
         listed.append(path)
-        return scan(path)
+        return folder.read(path, wanted)
 
-    monkeypatch.setattr("gift.data.opening.scan", counted)
+    monkeypatch.setitem(READERS, "folder", counted)
     tasks = open_entries(entry.datasets(), benchmark.parent)
     assert len(listed) == 1  # the steps share a folder
     assert [task.labels.classnames for task in tasks] == [("f", "a"), ("d", "b"), ("e", "c")]

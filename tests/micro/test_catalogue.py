@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pytest
 
-from gift.data.benchmark import class_list, load_benchmark, load_dataset
+from gift.data import class_list, load_benchmark, load_dataset
 from gift.data.names import without_overlap
 from gift.micro.catalogue import catalogue
 from gift.micro.images import DATASETS, dataset_name

@@ -266,7 +266,7 @@ def test_every_family_learns_and_is_saved_as_an_ordinary_folder(folder, model, n
         words("fruit"),
         NoiseImages(6, 3),
         TrainingSettings(iterations=2, batch_size=4, learning_rate=1e-3, warmup=0, log_every=1),
-        sets={stream: pairs for stream in method.streams},
+        sets=dict.fromkeys(method.streams, pairs),
         seed=0,
         record=records.append,
     )

@@ -23,6 +23,7 @@ from gift.comparison.entries import Experiment, Row
 from gift.config import RunConfig, absolute, merge, unknown, validate
 from gift.data import BenchmarkEntry, load_benchmark
 from gift.methods import create_method, method_class
+from gift.preparation import check_same_benchmark
 from gift.runs import RunFolder
 
 KeyPath = tuple[str, ...]
@@ -57,7 +58,7 @@ class PlannedRun:
             return False
         try:
             stored = validate(RunConfig, folder.read_config())
-            experiment.check_same_benchmark(matrix, self.config, self.folder)
+            check_same_benchmark(matrix, self.config, self.folder)
         except ValueError:  # another benchmark, or settings that this version does not know
             return False
         return settings_of(stored) == settings_of(self.config)

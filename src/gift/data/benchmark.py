@@ -10,6 +10,8 @@ A user's benchmark is one file that may describe its own data sets in place of t
         templates: ["a dermoscopic image of {}.", "a photo of {}."]
       - name: histology
         source: {path: data/histology}
+        random_split: {train: 0.8, seed: 42}         # where the folder has no test part
+    shots: 16                                        # images per class, all by default
 
 A class-incremental benchmark deals the classes of one data set out over steps, which then are
 ordinary tasks (``skin-01``, ``skin-02``, ...)::
@@ -22,69 +24,14 @@ ordinary tasks (``skin-01``, ``skin-02``, ...)::
 
 from __future__ import annotations
 
-import os
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gift.config import Settings, read_yaml, unknown, validate
-
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-_SHIPPED = Path(str(files("gift.data")))
-
-
-class Source(Settings):
-    """Where the images of a data set are."""
-
-    kind: Literal["folder"] = Field("folder", description="a folder with one folder per class")
-    path: str = Field(
-        description="relative to the data root, or to the file of a user's benchmark", min_length=1
-    )
-
-
-class Counts(Settings):
-    """How many images each part must hold; a part without a number is not checked."""
-
-    train: int | None = Field(None, ge=0, description="training images")
-    validation: int | None = Field(None, ge=0, description="validation images")
-    test: int | None = Field(None, ge=0, description="test images")
-
-
-class Subset(Settings):
-    """Which classes of a larger data set form this one."""
-
-    of: str = Field(description="name of the larger data set, whose folder and words are used")
-    labels: tuple[int, ...] = Field(
-        min_length=1, description="labels that its classes have there, in the order wanted here"
-    )
-
-
-class DatasetEntry(Settings):
-    """A data set: words, whereabouts and sizes."""
-
-    name: str = Field(pattern=_NAME, description="unique name; becomes the task's name")
-    version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
-    title: str = Field("", description="for people")
-    licence: str = Field("", description="licence of the images")
-    classnames: tuple[str, ...] | dict[str, str] | str | None = Field(
-        None,
-        description="class names in label order, each the name of a folder up to underscores; or "
-        "folder -> class name; or a class list; by default what the folders are called",
-    )
-    templates: tuple[str, ...] = Field(
-        ("a photo of a {}.",), description="prompt templates; the first serves training"
-    )
-    source: Source = Field(description="where the images are")
-    made_by: str | None = Field(None, description="what can make the folder, e.g. 'micro'")
-    counts: Counts = Field(Counts(), description="expected number of images per part of the folder")
-    subset: Subset | None = Field(None, description="take only some classes; all by default")
-
-    @property
-    def made_name(self) -> str:
-        """The name under which ``made_by`` knows the whole data set."""
-        return self.subset.of if self.subset else self.name
+from gift.config import Settings, read_yaml, validate
+from gift.data.entries import NAME, DatasetEntry, Subset
+from gift.data.lists import is_path, shipped, shipped_names
 
 
 class ClassIncremental(Settings):
@@ -98,6 +45,10 @@ class ClassIncremental(Settings):
     increment: int = Field(ge=1, description="classes of every further step")
     templates: tuple[str, ...] | None = Field(
         None, description="prompt templates; by default the data set's own"
+    )
+    called_by: Literal["classnames", "labels"] = Field(
+        "classnames",
+        description="what a class is called: its class name, or the data set's own label string",
     )
 
     def steps(self, entry: DatasetEntry) -> tuple[DatasetEntry, ...]:
@@ -118,23 +69,30 @@ class ClassIncremental(Settings):
         starts = [0, *range(self.initial, len(order), self.increment)]
         parts = [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
         digits = max(2, len(str(len(parts))))
+        changes: dict[str, Any] = {"templates": self.templates or entry.templates}
+        if self.called_by == "labels":
+            changes["classnames"] = self._labels(entry)
         return tuple(
             entry.model_copy(
                 update={
                     "name": f"{entry.name}-{number:0{digits}d}",
                     "subset": Subset(of=entry.name, labels=labels),
-                    "templates": self.templates or entry.templates,
+                    **changes,
                 }
             )
             for number, labels in enumerate(parts, start=1)
         )
 
+    def _labels(self, entry: DatasetEntry) -> tuple[str, ...]:
+        if (own := entry.own_labels) is None:
+            raise ValueError(
+                f"class_incremental: called_by = labels needs the 'labels' of {entry.name}; give "
+                "them, or set called_by = classnames."
+            )
+        return own
+
     def _order(self, entry: DatasetEntry) -> tuple[int, ...]:
-        names = (
-            class_list(entry.classnames)
-            if isinstance(entry.classnames, str)
-            else (entry.classnames)
-        )
+        names = entry.listed_names
         if names is None:
             raise ValueError(
                 f"class_incremental: give {entry.name} its 'classnames', so that its labels are "
@@ -160,7 +118,7 @@ class ClassIncremental(Settings):
 class BenchmarkEntry(Settings):
     """A sequence of tasks and the rule of their evaluation."""
 
-    name: str = Field(pattern=_NAME, description="unique name")
+    name: str = Field(pattern=NAME, description="unique name")
     version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
     title: str = Field("", description="for people")
     tasks: tuple[str, ...] = Field(
@@ -180,6 +138,10 @@ class BenchmarkEntry(Settings):
     )
     base_classnames: str = Field("imagenet", description="class list of general names")
     recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")
+    shots: int | None = Field(
+        None, ge=1, description="training images per class that are learned from; all by default"
+    )
+    shots_seed: int = Field(42, ge=0, description="seed of their choice")
     own_datasets: tuple[DatasetEntry, ...] = Field(
         (), description="data sets that the benchmark's own file describes"
     )
@@ -208,12 +170,12 @@ class BenchmarkEntry(Settings):
 
 def benchmark_names() -> list[str]:
     """The shipped benchmarks."""
-    return _names("benchmarks", ".yaml")
+    return shipped_names("benchmarks", ".yaml")
 
 
 def dataset_names() -> list[str]:
     """The shipped data sets."""
-    return _names("datasets", ".yaml")
+    return shipped_names("datasets", ".yaml")
 
 
 def load_benchmark(name_or_path: str) -> BenchmarkEntry:
@@ -222,15 +184,15 @@ def load_benchmark(name_or_path: str) -> BenchmarkEntry:
     Raises:
         ValueError: unknown name (with the nearest), no such file, or a wrong entry.
     """
-    if not _is_path(name_or_path, ".yaml", ".yml"):
-        path = _shipped("benchmark", name_or_path, benchmark_names(), "benchmarks", ".yaml")
+    if not is_path(name_or_path, ".yaml", ".yml"):
+        path = shipped("benchmark", name_or_path, "benchmarks", ".yaml")
         return _with_steps(validate(BenchmarkEntry, read_yaml(path), where=name_or_path))
     path = Path(name_or_path)
     values, own = _own_datasets(path, read_yaml(path))
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
     if repeated := sorted({name for name in benchmark.tasks if benchmark.tasks.count(name) > 1}):
         raise ValueError(f"{path}: a task may stand once only: {', '.join(repeated)}.")
-    if _is_path(benchmark.base_classnames, ".txt"):
+    if is_path(benchmark.base_classnames, ".txt"):
         base = str(path.parent / benchmark.base_classnames)
         benchmark = benchmark.model_copy(update={"base_classnames": base})
     return _with_steps(benchmark)
@@ -269,48 +231,17 @@ def load_dataset(name: str) -> DatasetEntry:
     Raises:
         ValueError: unknown name (with the nearest), or a wrong entry.
     """
-    path = _shipped("data set", name, dataset_names(), "datasets", ".yaml")
+    path = shipped("data set", name, "datasets", ".yaml")
     return validate(DatasetEntry, read_yaml(path), where=name)
-
-
-def class_list(name: str) -> tuple[str, ...]:
-    """A shipped list of class names, or those of a text file (``.txt``), one per line.
-
-    Names may repeat: the ImageNet list has 1000 entries, 998 of them distinct.
-
-    Raises:
-        ValueError: unknown name (with the nearest), no such file, or no names in it.
-    """
-    if _is_path(name, ".txt"):
-        path = Path(name)
-        if not path.is_file():
-            raise ValueError(f"{name} does not exist; give a text file with one name per line.")
-    else:
-        path = _shipped("class list", name, _names("classnames", ".txt"), "classnames", ".txt")
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    names = tuple(line for line in lines if line)
-    if not names:
-        raise ValueError(f"{path} holds no class names; write one per line.")
-    return names
 
 
 def _relative_to(folder: Path, entry: DatasetEntry) -> DatasetEntry:
     """The entry of a user's file with paths that hold from anywhere."""
-    changes: dict[str, Any] = {"source": Source(path=str((folder / entry.source.path).resolve()))}
-    if isinstance(entry.classnames, str) and _is_path(entry.classnames, ".txt"):
-        changes["classnames"] = str(folder / entry.classnames)
+    changes: dict[str, Any] = {}
+    if entry.source is not None:
+        path = str((folder / entry.source.path).resolve())
+        changes["source"] = entry.source.model_copy(update={"path": path})
+    for key, words in (("classnames", entry.classnames), ("labels", entry.labels)):
+        if isinstance(words, str) and is_path(words, ".txt"):
+            changes[key] = str(folder / words)
     return entry.model_copy(update=changes)
-
-
-def _names(folder: str, suffix: str) -> list[str]:
-    return sorted(path.stem for path in (_SHIPPED / folder).glob(f"*{suffix}"))
-
-
-def _shipped(kind: str, name: str, known: list[str], folder: str, suffix: str) -> Path:
-    if name not in known:
-        raise ValueError(unknown(kind, name, known))
-    return _SHIPPED / folder / f"{name}{suffix}"
-
-
-def _is_path(reference: str, *suffixes: str) -> bool:
-    return os.sep in reference or reference.endswith(suffixes)

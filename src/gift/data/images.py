@@ -1,15 +1,18 @@
-"""Image files on disk as a fixed, fingerprinted list of RGB images."""
+"""Fixed, fingerprinted lists of RGB images: files, and arrays of pixels."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -29,8 +32,42 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+class ImageSet(ABC):
+    """Labelled images some of which can be taken.
+
+    Attributes:
+        labels: one position in the task's class names per image.
+    """
+
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Image.Image:
+        """One image as RGB."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever an image may have changed."""
+
+    @abstractmethod
+    def select(self, indices: Sequence[int]) -> Self:
+        """The images at these positions, in this order."""
+
+    @abstractmethod
+    def relabelled(self, labels: Sequence[int]) -> Self:
+        """The same images with other labels."""
+
+    @abstractmethod
+    def origin(self, index: int) -> str:
+        """Where an image comes from, for messages."""
+
+
 @dataclass(frozen=True)
-class ImageFiles:
+class ImageFiles(ImageSet):
     """Labelled image files, decoded when asked for.
 
     Attributes:
@@ -43,9 +80,6 @@ class ImageFiles:
 
     def __post_init__(self) -> None:
         assert len(self.files) == len(self.labels), "one label per file"
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     def __getitem__(self, index: int) -> Image.Image:
         """Decode one image to RGB.
@@ -75,8 +109,72 @@ class ImageFiles:
             )
         return digest.hexdigest()
 
-    def select(self, indices: Sequence[int]) -> ImageFiles:
-        """The images at these positions, in this order."""
-        return ImageFiles(
-            tuple(self.files[i] for i in indices), tuple(self.labels[i] for i in indices)
-        )
+    def select(self, indices: Sequence[int]) -> Self:
+        files = tuple(self.files[i] for i in indices)
+        return replace(self, files=files, labels=tuple(self.labels[i] for i in indices))
+
+    def relabelled(self, labels: Sequence[int]) -> Self:
+        return replace(self, labels=tuple(labels))
+
+    def origin(self, index: int) -> str:
+        """The image's folder."""
+        return str(self.files[index].parent)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelFile:
+    """The decoded content of a file of images.
+
+    Attributes:
+        path: the file.
+        pixels: uint8 [N, H, W] or [N, H, W, 3].
+    """
+
+    path: Path
+    pixels: NDArray[np.uint8]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the shape and all values."""
+        digest = hashlib.sha256(repr(self.pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageArrays(ImageSet):
+    """Labelled images of a file that holds many.
+
+    Attributes:
+        source: the file.
+        positions: one position in the file per image.
+        labels: one position in the task's class names per image.
+    """
+
+    source: PixelFile
+    positions: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.positions) == len(self.labels), "one label per image"
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """One image as RGB."""
+        return Image.fromarray(self.source.pixels[self.positions[index]]).convert("RGB")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the file's pixels and the positions in it."""
+        text = f"{self.source.fingerprint}\0{','.join(map(str, self.positions))}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def select(self, indices: Sequence[int]) -> Self:
+        positions = tuple(self.positions[i] for i in indices)
+        return replace(self, positions=positions, labels=tuple(self.labels[i] for i in indices))
+
+    def relabelled(self, labels: Sequence[int]) -> Self:
+        return replace(self, labels=tuple(labels))
+
+    def origin(self, index: int) -> str:
+        """The file that holds the image."""
+        return str(self.source.path)

@@ -1,102 +1,149 @@
-"""Data sets on disk: the folder of an entry becomes a task."""
+"""Data sets on disk: what an entry's source holds becomes a task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from gift.data.benchmark import DatasetEntry, class_list
-from gift.data.folder import ScannedFolder, class_name, scan
-from gift.data.images import ImageFiles
+from gift.data import hub
+from gift.data.entries import DatasetEntry
+from gift.data.images import ImageFiles, ImageSet
+from gift.data.readers import READERS
+from gift.data.readers.reading import Reading
+from gift.data.splits import random_split
 from gift.data.task import Task
+from gift.data.words import expected_labels, fit
 from gift.records import LabelSpace
+
+Reader = Callable[[str, Path, tuple[str, ...]], Reading]
 
 
 def open_task(entry: DatasetEntry, data_root: Path) -> Task:
-    """Open a data set's images below ``data_root``.
+    """Open a data set's files below ``data_root``, or its hub copy where there are none.
 
     Raises:
-        FileNotFoundError: the folder is missing; tells where it was looked for and what to do.
-        ValueError: class folders, labels or numbers of images other than the entry says.
+        FileNotFoundError: files are missing; tells where they were looked for and what to do.
+        ValueError: labels or numbers of images other than the entry says, or damaged files.
     """
-    return _open_task(entry, data_root, scan)
+    return as_task(entry, read(entry, data_root))
 
 
 def open_entries(entries: Sequence[DatasetEntry], data_root: Path) -> list[Task]:
-    """Open several data sets; a folder that they share is listed once. Raises as open_task."""
-    scan_once = cache(scan)
-    return [_open_task(entry, data_root, scan_once) for entry in entries]
+    """Open several data sets; files that they share are read once. Raises as open_task."""
+    reader = cache(_read_files)
+    return [as_task(entry, read(entry, data_root, reader)) for entry in entries]
 
 
-def _open_task(
-    entry: DatasetEntry, data_root: Path, listed: Callable[[Path], ScannedFolder]
-) -> Task:
-    path = data_root / entry.source.path
-    if not path.is_dir():
-        cure = (
-            "a run of a benchmark makes it"
-            if entry.made_by
-            else "put the data set there, or name the folder that holds it as data root"
-        )
-        raise FileNotFoundError(f"{entry.name}: no folder {path}; {cure}.")
-    scanned = listed(path)
-    _check_counts(entry, scanned)
-    names, folders = _label_order(entry, scanned.folders, path)
-    chosen = _chosen_labels(entry, len(names))
-    label_of = {scanned.folders.index(folders[old]): new for new, old in enumerate(chosen)}
-    parts = {part: _relabelled(images, label_of) for part, images in scanned.parts.items()}
-    labels = LabelSpace(entry.name, tuple(names[label] for label in chosen), entry.templates)
+def read(entry: DatasetEntry, data_root: Path, reader: Reader | None = None) -> Reading:
+    """What the first of the entry's sources that is there holds, split into parts.
+
+    Args:
+        entry: the data set.
+        data_root: where the paths of sources begin.
+        reader: reads files of a kind; one that remembers saves time for entries that share files.
+
+    Raises:
+        FileNotFoundError: no source is there, or files of it are missing.
+        ValueError: damaged files.
+    """
+    source = entry.source
+    if source is not None and (data_root / source.path).is_dir():
+        wanted = expected_labels(entry) or ()
+        try:
+            found = (reader or _read_files)(source.kind, data_root / source.path, wanted)
+        except (FileNotFoundError, ValueError) as error:
+            if source.kind == "folder":  # says what to do by itself
+                raise
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f"{entry.name}: {error}. {entry.cure}") from error
+        _refuse_shared(entry, found)
+        return _split(entry, found)
+    if entry.hub is not None and hub.is_there(entry.hub):
+        return _split(entry, hub.read(entry.hub, entry))
+    raise FileNotFoundError(_nowhere(entry, data_root))
+
+
+def as_task(entry: DatasetEntry, reading: Reading) -> Task:
+    """A task of the classes that an entry names, made of what was read.
+
+    Raises:
+        ValueError: labels or numbers of images other than the entry says.
+    """
+    words = fit(entry, reading)
+    if problem := count_problem(entry, reading):
+        raise ValueError(problem)
+    parts = {part: _relabelled(images, words.label_of) for part, images in reading.parts.items()}
+    labels = LabelSpace(entry.name, words.classnames, entry.templates)
     return Task(labels, parts["train"], parts.get("test"), parts.get("validation"))
 
 
-def _check_counts(entry: DatasetEntry, scanned: ScannedFolder) -> None:
-    for part, expected in entry.counts:
-        found = len(scanned.parts[part]) if part in scanned.parts else 0
-        if expected is not None and found != expected:
-            raise ValueError(
-                f"{entry.name}: {expected} {part} images expected in {scanned.path}, but {found} "
-                "found; complete the data set, or correct 'counts' in its entry."
-            )
+def count_problem(entry: DatasetEntry, reading: Reading) -> str:
+    """The message about parts with another number of images than expected; empty if all fit."""
+    found = {part: len(images) for part, images in reading.parts.items()}
+    wrong = [
+        f"{expected} {part} images expected in {reading.place}, but {found.get(part, 0)} found"
+        for part, expected in entry.counts
+        if expected is not None and found.get(part, 0) != expected
+    ]
+    cure = entry.obtain or "Complete the data set, or correct 'counts' in its entry."
+    return f"{entry.name}: {'; '.join(wrong)}. {cure}" if wrong else ""
 
 
-def _chosen_labels(entry: DatasetEntry, count: int) -> tuple[int, ...]:
-    if entry.subset is None:
-        return tuple(range(count))
-    if wrong := [label for label in entry.subset.labels if not 0 <= label < count]:
+def _read_files(kind: str, path: Path, wanted: tuple[str, ...]) -> Reading:
+    return READERS[kind](path, wanted)
+
+
+def _refuse_shared(entry: DatasetEntry, reading: Reading) -> None:
+    """Refuse an image that is in two parts."""
+    part_of: dict[Path, str] = {}
+    for part, images in reading.parts.items():
+        for path in images.files if isinstance(images, ImageFiles) else ():
+            if (other := part_of.setdefault(path, part)) != part:
+                raise ValueError(
+                    f"{entry.name}: {path} is listed as {other} and as {part} image. {entry.cure}"
+                )
+
+
+def _split(entry: DatasetEntry, reading: Reading) -> Reading:
+    """What was read, split at random where the entry says so."""
+    if (rule := entry.random_split) is None:
+        return reading
+    if extra := sorted(set(reading.parts) - {"train"}):
         raise ValueError(
-            f"{entry.name}: subset has the label {wrong[0]}, but the data set has the labels 0 to "
-            f"{count - 1}; correct 'subset' in its entry."
+            f"{entry.name}: {reading.place} has a {extra[0]} part already; leave 'random_split' "
+            "out of its entry."
         )
-    return entry.subset.labels
+    images = reading.parts["train"]
+    train, test = random_split(len(images), rule.train, rule.seed)
+    return replace(reading, parts={"train": images.select(train), "test": images.select(test)})
 
 
-def _relabelled(images: ImageFiles, label_of: dict[int, int]) -> ImageFiles:
+def _relabelled(images: ImageSet, label_of: dict[int, int]) -> ImageSet:
     """The images whose label is a key of the mapping, with the label that it has there."""
     kept = images.select([i for i, label in enumerate(images.labels) if label in label_of])
-    return ImageFiles(kept.files, tuple(label_of[label] for label in kept.labels))
+    return kept.relabelled([label_of[label] for label in kept.labels])
 
 
-def _label_order(
-    entry: DatasetEntry, found: tuple[str, ...], path: Path
-) -> tuple[tuple[str, ...], list[str]]:
-    """Class names and their folders, in label order."""
-    given = entry.classnames
-    if isinstance(given, dict):
-        wanted = given
+def _nowhere(entry: DatasetEntry, data_root: Path) -> str:
+    """Where the images were looked for, and how to get them there."""
+    cures = []
+    if entry.source is None:
+        message = f"{entry.name}: its images are on the hub only."
+    elif entry.obtain:
+        message = f"{entry.name}: no folder {data_root / entry.source.path}."
+        cures.append(f"{entry.obtain} The data root is {data_root}.")
     else:
-        by_name = {class_name(folder): folder for folder in found}
-        if given is None:
-            return tuple(by_name), list(found)
-        names = class_list(given) if isinstance(given, str) else given
-        LabelSpace(entry.name, names, entry.templates)  # refuses repeated names
-        wanted = {by_name.get(class_name(name), name): name for name in names}
-    if set(wanted) != set(found):
-        missing = ", ".join(sorted(set(wanted) - set(found))) or "none"
-        extra = ", ".join(sorted(set(found) - set(wanted))) or "none"
-        raise ValueError(
-            f"{entry.name}: the class folders in {path} do not fit the class names: missing "
-            f"{missing}; unexpected {extra}. Rename the folders, or give 'classnames' as a mapping "
-            "folder: class name."
+        message = f"{entry.name}: no folder {data_root / entry.source.path};"
+        cures.append(
+            "a run of a benchmark makes it."
+            if entry.made_by
+            else "put the data set there, or name the folder that holds it as data root."
         )
-    return tuple(wanted.values()), list(wanted)
+    if entry.hub is not None:
+        cures.append(
+            f"To use the copy {entry.hub.id} of the Hugging Face hub, choose a commit of it: "
+            f"hub_revisions.{entry.name}=<commit>."
+        )
+    return " ".join([message, *cures])

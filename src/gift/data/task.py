@@ -6,13 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from gift.config import unknown
 from gift.data.folder import ScannedFolder, scan
-from gift.data.images import ImageFiles
+from gift.data.images import ImageSet
 from gift.records import LabeledImages, LabelSpace
+
+S = TypeVar("S", bound=ImageSet)
 
 
 @dataclass(frozen=True)
@@ -72,19 +75,15 @@ class Task:
             train, test = split(train, test_fraction, seed)
         return cls(labels, train, test, scanned.parts.get("validation"))
 
-    def split_train(
-        self, fraction: float, seed: int, setting: str
-    ) -> tuple[ImageFiles, ImageFiles]:
+    def split_train(self, fraction: float, seed: int, setting: str) -> tuple[ImageSet, ImageSet]:
         """The training images in two parts, see :func:`split`."""
         if self.train is None:
             raise ValueError(f"task {self.name!r} has no training images to split.")
-        assert isinstance(self.train, ImageFiles), "only image files can be split"
+        assert isinstance(self.train, ImageSet), "images of a data set can be split"
         return split(self.train, fraction, seed, setting)
 
 
-def split(
-    images: ImageFiles, fraction: float, seed: int, setting: str = "test_fraction"
-) -> tuple[ImageFiles, ImageFiles]:
+def split(images: S, fraction: float, seed: int, setting: str = "test_fraction") -> tuple[S, S]:
     """Split every class at random into (rest, fraction), at least one image on each side.
 
     Each class has its own generator: images added to one class leave the others as they were.
@@ -100,7 +99,7 @@ def split(
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise ValueError(
-                f"{images.files[members[0]].parent} has one image, but {setting} needs two or "
+                f"{images.origin(members[0])} has one image, but {setting} needs two or "
                 f"more per class; add images or leave {setting} out."
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)

@@ -1,0 +1,171 @@
+"""What is known of a data set: its words, its whereabouts, its sizes."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from gift.config import Settings
+from gift.data.lists import class_list, label_list
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Part = Literal["train", "validation", "test"]
+
+
+class Source(Settings):
+    """Files of a data set on this machine."""
+
+    kind: Literal[
+        "folder",
+        "aircraft",
+        "caltech101",
+        "cifar100",
+        "dtd",
+        "eurosat",
+        "flowers",
+        "food",
+        "imagenet",
+        "mnist",
+        "oxfordpet",
+        "stanfordcars",
+        "sun397",
+        "tinyimagenet",
+    ] = Field(
+        "folder",
+        description="'folder' is a folder with one folder per class; the others are the layouts in "
+        "which the data sets of that name are published",
+    )
+    path: str = Field(
+        description="relative to the data root, or to the file of a user's benchmark", min_length=1
+    )
+
+
+class HubSource(Settings):
+    """A copy of a data set on the Hugging Face hub, mapped by the names of its labels."""
+
+    id: str = Field(description="hub id, or the path of a folder of parquet files", min_length=1)
+    revision: str | None = Field(
+        None, description="commit of the hub repository; without one the copy is not used"
+    )
+    parts: dict[Part, tuple[str, ...]] = Field(
+        {"train": ("train",), "test": ("test",)},
+        description="the copy's splits that form each part, joined in this order",
+    )
+    image: str = Field("image", description="column of the images")
+    label: str = Field("label", description="column of the labels")
+    order_by: str | None = Field(
+        None, description="column of file names that fixes the order of the images"
+    )
+    names: dict[str, str] = Field(
+        {}, description="label names that the copy spells otherwise -> the data set's own"
+    )
+
+
+class Counts(Settings):
+    """How many images each part must hold; a part without a number is not checked."""
+
+    train: int | None = Field(None, ge=0, description="training images")
+    validation: int | None = Field(None, ge=0, description="validation images")
+    test: int | None = Field(None, ge=0, description="test images")
+
+
+class RandomSplit(Settings):
+    """How a data set without parts of its own is split."""
+
+    train: float = Field(0.8, gt=0, lt=1, description="share of the images that is for training")
+    seed: int = Field(42, ge=0, description="seed of the split")
+
+
+class Subset(Settings):
+    """Which classes of a larger data set form this one."""
+
+    of: str = Field(description="name of the larger data set, whose folder and words are used")
+    labels: tuple[int, ...] = Field(
+        min_length=1, description="labels that its classes have there, in the order wanted here"
+    )
+
+
+class DatasetEntry(Settings):
+    """A data set: words, whereabouts and sizes."""
+
+    name: str = Field(pattern=NAME, description="unique name; becomes the task's name")
+    version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
+    title: str = Field("", description="for people")
+    licence: str = Field("", description="licence of the images")
+    obtain: str = Field("", description="how to get the files, as an instruction")
+    classnames: tuple[str, ...] | dict[str, str] | str | None = Field(
+        None,
+        description="class names in label order, each the name of a folder up to underscores; or "
+        "folder -> class name; or a class list; by default what the folders are called",
+    )
+    labels: tuple[str, ...] | str | None = Field(
+        None,
+        description="the data set's own label strings (folders, or names in its files) in label "
+        "order, or a label list; by default the class names",
+    )
+    shared_names: bool = Field(
+        False, description="whether labels with the same class name form one class; else refused"
+    )
+    templates: tuple[str, ...] = Field(
+        ("a photo of a {}.",), description="prompt templates; the first serves training"
+    )
+    source: Source | None = Field(None, description="files of the data set")
+    hub: HubSource | None = Field(None, description="a copy to use where the files are missing")
+    made_by: str | None = Field(None, description="what can make the folder, e.g. 'micro'")
+    random_split: RandomSplit | None = Field(
+        None, description="how to split a data set without parts; by default it has its own"
+    )
+    counts: Counts = Field(Counts(), description="expected number of images per part of the folder")
+    subset: Subset | None = Field(None, description="take only some classes; all by default")
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.source is None and (self.hub is None or self.made_by is not None):
+            raise ValueError("say where the images are: give 'source', or 'hub'")
+        if self.classnames is None and (self.source is None or self.source.kind != "folder"):
+            raise ValueError("only folders give class names by themselves: give 'classnames'")
+        if self.labels is not None and not isinstance(self.classnames, (str, tuple)):
+            raise ValueError("'labels' go with 'classnames' as a list, one each")
+        return self
+
+    @property
+    def whole_name(self) -> str:
+        """The name of the whole data set, of which this may be a subset."""
+        return self.subset.of if self.subset else self.name
+
+    @property
+    def cure(self) -> str:
+        """What to do when the files are missing or wrong."""
+        return self.obtain or "Complete the data set, or correct its entry."
+
+    @property
+    def listed_names(self) -> tuple[str, ...] | None:
+        """The class names by label, repeated ones included; None where the folders give them."""
+        if isinstance(self.classnames, str):
+            return class_list(self.classnames)
+        return None if self.classnames is None else tuple(_values(self.classnames))
+
+    @property
+    def own_labels(self) -> tuple[str, ...] | None:
+        """The data set's own label strings in label order; None where nothing gives them.
+
+        Raises:
+            ValueError: not one label for every class name, or a label twice.
+        """
+        if isinstance(self.classnames, dict):
+            return tuple(self.classnames)
+        if self.labels is None:
+            return None
+        own = label_list(self.labels) if isinstance(self.labels, str) else self.labels
+        names = self.listed_names or ()
+        if len(own) != len(names) or len(set(own)) != len(own):
+            raise ValueError(
+                f"{self.name}: {len(own)} labels ({len(set(own))} of them distinct) were given for "
+                f"{len(names)} class names; give every class one label of its own."
+            )
+        return own
+
+
+def _values(names: tuple[str, ...] | dict[str, str]) -> tuple[str, ...]:
+    return tuple(names.values()) if isinstance(names, dict) else names

@@ -1,0 +1,171 @@
+"""Copies of data sets on the Hugging Face hub, or folders of parquet files like them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from PIL import Image
+
+from gift.data.entries import DatasetEntry, HubSource
+from gift.data.folder import class_name
+from gift.data.images import ImageSet, to_rgb
+from gift.data.readers.reading import Reading
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def is_there(source: HubSource) -> bool:
+    """Whether the copy may be used: it is a local folder, or one commit of it was chosen."""
+    return source.revision is not None or Path(source.id).is_dir()
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of encoded images.
+
+    Attributes:
+        place: where they are, for messages.
+        rows: a data set whose column ``image`` holds encoded images.
+        image: that column.
+    """
+
+    place: str
+    rows: Dataset
+    image: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over path, size and time of change of the files that hold the rows."""
+        digest = hashlib.sha256(f"{self.place}\0{self.image}".encode())
+        for file in self.rows.cache_files:
+            stat = Path(file["filename"]).stat()
+            digest.update(f"{file['filename']}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageRows(ImageSet):
+    """Labelled images that are rows of a table, decoded when asked for.
+
+    Attributes:
+        table: the table.
+        positions: one row per image.
+        labels: one position in the task's class names per image.
+    """
+
+    table: Table
+    positions: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Decode one image to RGB.
+
+        Raises:
+            OSError: it cannot be decoded; the message names copy and row.
+        """
+        row = self.positions[index]
+        try:
+            content = self.table.rows[row][self.table.image]
+            data = BytesIO(content["bytes"]) if content["bytes"] else content["path"]
+            with Image.open(data) as image:
+                return to_rgb(image)
+        except Exception as error:  # PIL's decoders raise nearly every type on damaged files
+            raise OSError(
+                f"row {row} of {self.table.place} cannot be read as an image ({error}); choose "
+                "another commit of the copy."
+            ) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the table's files and the rows."""
+        text = f"{self.table.fingerprint}\0{','.join(map(str, self.positions))}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def select(self, indices: Sequence[int]) -> Self:
+        positions = tuple(self.positions[i] for i in indices)
+        return replace(self, positions=positions, labels=tuple(self.labels[i] for i in indices))
+
+    def relabelled(self, labels: Sequence[int]) -> Self:
+        return replace(self, labels=tuple(labels))
+
+    def origin(self, index: int) -> str:
+        """The copy that holds the image."""
+        return self.table.place
+
+
+def read(source: HubSource, entry: DatasetEntry) -> Reading:
+    """Download the chosen commit where it is not in the cache of ``datasets``, and read it.
+
+    Labels are mapped by name, never by number.
+
+    Raises:
+        ValueError: the copy has no such split or column, or its labels have no names.
+        OSError: it cannot be downloaded.
+    """
+    place = source.id if source.revision is None else f"{source.id} at {source.revision}"
+    translate = _translation(source, entry)
+    names: dict[str, int] = {}
+    parts: dict[str, ImageSet] = {}
+    for part, splits in source.parts.items():
+        rows = _rows(source, splits, f"{entry.name}: {place}")
+        spelled = [
+            translate.get(class_name(name).casefold(), name) for name in _labels(rows, source)
+        ]
+        labels = tuple(names.setdefault(name, len(names)) for name in spelled)
+        images = ImageRows(
+            Table(f"{place}, {'+'.join(splits)}", rows, source.image),
+            tuple(range(len(rows))),
+            labels,
+        )
+        parts[part] = images.select(_order(rows, source))
+    return Reading(place, tuple(names), parts, ordered=False)
+
+
+def _translation(source: HubSource, entry: DatasetEntry) -> dict[str, str]:
+    """Label names as copies spell them (case and underscores aside) -> the data set's own."""
+    names = entry.listed_names or ()
+    own = entry.own_labels or names
+    pairs = [*zip(names, own, strict=True), *zip(own, own, strict=True), *source.names.items()]
+    return {class_name(spelled).casefold(): label for spelled, label in pairs}
+
+
+def _rows(source: HubSource, splits: Sequence[str], place: str) -> Dataset:
+    from datasets import Image as ImageColumn
+    from datasets import concatenate_datasets, load_dataset
+
+    try:
+        rows = concatenate_datasets(
+            [load_dataset(source.id, revision=source.revision, split=split) for split in splits]
+        )
+    except Exception as error:  # offline, unknown id, commit or split: a type for each
+        raise OSError(
+            f"{place} cannot be loaded ({error}); check its id, commit and splits, and the network."
+        ) from error
+    wanted = [source.image, source.label, *([source.order_by] if source.order_by else [])]
+    if missing := [column for column in wanted if column not in rows.column_names]:
+        raise ValueError(
+            f"{place} has no column {missing[0]!r}, but {', '.join(rows.column_names)}; correct "
+            "'hub' in the entry."
+        )
+    return rows.select_columns(wanted).cast_column(source.image, ImageColumn(decode=False))
+
+
+def _labels(rows: Dataset, source: HubSource) -> list[str]:
+    """The label name of every row."""
+    values: list[Any] = rows[source.label][:]
+    names = getattr(rows.features[source.label], "names", None)
+    return [str(value) if names is None else names[value] for value in values]
+
+
+def _order(rows: Dataset, source: HubSource) -> list[int]:
+    if source.order_by is None:
+        return list(range(len(rows)))
+    keys = [str(name).encode() for name in rows[source.order_by][:]]
+    return sorted(range(len(rows)), key=keys.__getitem__)

@@ -1,0 +1,14 @@
+"""A folder with one folder per class, alone or below ``train``, ``test`` and ``validation``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gift.data.folder import scan
+from gift.data.readers.reading import Reading
+
+
+def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+    """Read an image folder; the names of its folders may stand in any order."""
+    scanned = scan(root)
+    return Reading(str(root), scanned.folders, scanned.parts, ordered=False)

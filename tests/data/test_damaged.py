@@ -1,0 +1,377 @@
+"""Public data sets that are incomplete, damaged or another version are refused with the cure."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from official import BUILDERS, miniature, write_idx
+from scipy.io import loadmat, savemat
+
+from gift.data import open_task
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+
+
+def swap_first_lines(path: Path) -> None:
+    first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([second, first, *rest]))
+
+
+def repickle(path: Path, key: bytes, change) -> None:
+    content = pickle.loads(path.read_bytes())
+    content[key] = change(content[key])
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def resave(path: Path, key: str, change) -> None:
+    savemat(path, {key: change(loadmat(path)[key])})
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def refusal(name: str, data_root: Path, damage) -> str:
+    """The message about a damaged miniature; it always names the data set and the cure."""
+    entry, made = miniature(name, data_root)
+    damage(made.root)
+    with pytest.raises((FileNotFoundError, ValueError)) as error:
+        open_task(entry, data_root)
+    message = str(error.value)
+    assert message.startswith(f"{name}: ")
+    assert str(made.root) in message
+    assert message.endswith(entry.obtain)
+    assert "\n" not in message
+    return message
+
+
+MISSING = [
+    ("aircraft", "variants.txt"),
+    ("aircraft", "images_variant_test.txt"),
+    ("aircraft", "images/0000001.jpg"),
+    ("cifar100", "meta"),
+    ("cifar100", "test"),
+    ("dtd", "labels/train1.txt"),
+    ("dtd", "images/banded/banded_0000.jpg"),
+    ("flowers", "setid.mat"),
+    ("flowers", "imagelabels.mat"),
+    ("flowers", "jpg/image_00001.jpg"),
+    ("food", "meta/test.json"),
+    ("food", "images/apple_pie/0.jpg"),
+    ("mnist", "t10k-labels-idx1-ubyte"),
+    ("oxfordpet", "annotations/trainval.txt"),
+    ("oxfordpet", "images/Abyssinian_1.jpg"),
+    ("stanfordcars", "devkit/cars_meta.mat"),
+    ("stanfordcars", "cars_test_annos_withlabels.mat"),
+    ("stanfordcars", "cars_train/00001.jpg"),
+    ("sun397", "ClassName.txt"),
+    ("tinyimagenet", "wnids.txt"),
+    ("tinyimagenet", "val/val_annotations.txt"),
+    ("tinyimagenet", "val/images/val_0.JPEG"),
+]
+
+
+@pytest.mark.parametrize(("name", "file"), MISSING)
+def test_a_missing_file_is_named(name, file, tmp_path):
+    message = refusal(name, tmp_path, lambda root: (root / file).unlink())
+    assert file in message
+    assert "missing" in message
+
+
+FEWER = [
+    ("caltech101", "accordion/image_0003.jpg"),
+    ("eurosat", "Forest/Forest_3.jpg"),
+    ("imagenet100", "train/n01440764/n01440764_1.JPEG"),
+    ("sun397", "a/abbey/sun_01.jpg"),
+    ("tinyimagenet", "train/n02124075/images/n02124075_0.JPEG"),
+]
+
+
+@pytest.mark.parametrize(("name", "file"), FEWER)
+def test_a_wrong_count_is_refused(name, file, tmp_path):
+    message = refusal(name, tmp_path, lambda root: (root / file).unlink())
+    assert re.search(r"\d+ train images expected in .*, but \d+ found", message)
+
+
+ORDER = [
+    ("aircraft", "variants.txt", "label 0 is '727-200' there and should be '707-320'"),
+    ("sun397", "ClassName.txt", "label 0 is '/a/airplane_cabin' there"),
+    ("tinyimagenet", "wnids.txt", "label 0 is 'n04067472' there"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "message"), ORDER)
+def test_another_order_of_labels_is_refused(name, file, message, tmp_path):
+    assert message in refusal(name, tmp_path, lambda root: swap_first_lines(root / file))
+
+
+def _drop_line(path: Path) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[1:]))
+
+
+def _rename(root: Path, old: str, new: str) -> None:
+    (root / old).rename(root / new)
+
+
+DAMAGES = {
+    "aircraft: fewer lines": (
+        "aircraft",
+        lambda root: _drop_line(root / "images_variant_test.txt"),
+        "100 test images expected .* 99 found",
+    ),
+    "aircraft: manufacturer in front": (
+        "aircraft",
+        lambda root: edit(root / "variants.txt", ("727-200", "Boeing 727-200")),
+        "has the class '727-200', which .*variants.txt does not have",
+    ),
+    "aircraft: a class twice": (
+        "aircraft",
+        lambda root: edit(root / "variants.txt", ("727-200", "707-320")),
+        "names a class twice",
+    ),
+    "aircraft: an image twice": (
+        "aircraft",
+        lambda root: edit(root / "images_variant_train.txt", ("0000002", "0000001")),
+        "lists images/0000001.jpg twice",
+    ),
+    "aircraft: one image in two parts": (
+        "aircraft",
+        lambda root: edit(root / "images_variant_test.txt", ("0000201", "0000001")),
+        "0000001.jpg is listed as train and as test image",
+    ),
+    "caltech101: a category missing": (
+        "caltech101",
+        lambda root: _rename(root, "accordion", ".accordion"),
+        "missing accordion; unexpected none",
+    ),
+    "caltech101: a category more": (
+        "caltech101",
+        lambda root: (root / "zebra").mkdir(),
+        "missing none; unexpected zebra",
+    ),
+    "cifar100: misspelt": (
+        "cifar100",
+        lambda root: repickle(
+            root / "meta",
+            b"fine_label_names",
+            lambda names: [b"cra" if name == b"crab" else name for name in names],
+        ),
+        "missing crab; unexpected cra",
+    ),
+    "cifar100: swapped names": (
+        "cifar100",
+        lambda root: repickle(root / "meta", b"fine_label_names", lambda n: [n[1], n[0], *n[2:]]),
+        "another order: label 0 is 'aquarium_fish' there",
+    ),
+    "cifar100: label too high": (
+        "cifar100",
+        lambda root: repickle(root / "test", b"fine_labels", lambda n: [100, *n[1:]]),
+        "test has the label 100, not 0 to 99",
+    ),
+    "cifar100: fewer labels": (
+        "cifar100",
+        lambda root: repickle(root / "train", b"fine_labels", lambda n: n[1:]),
+        "train has not one of 'fine_labels' for each of its 200 images",
+    ),
+    "cifar100: other shape": (
+        "cifar100",
+        lambda root: repickle(root / "train", b"data", lambda data: data[:, :100]),
+        "no 'data' of 3072 bytes",
+    ),
+    "cifar100: cut off": ("cifar100", lambda root: cut(root / "train"), "train cannot be read"),
+    "dtd: unknown texture": (
+        "dtd",
+        lambda root: edit(root / "labels/test1.txt", ("banded/", "plaid/")),
+        "test1.txt has the class 'plaid'",
+    ),
+    "dtd: outside": (
+        "dtd",
+        lambda root: edit(root / "labels/test1.txt", ("banded/", "banded/../../")),
+        "lists images outside",
+    ),
+    "eurosat: other names": (
+        "eurosat",
+        lambda root: _rename(root, "SeaLake", "Sea"),
+        "missing SeaLake; unexpected Sea",
+    ),
+    "flowers: labels from 0": (
+        "flowers",
+        lambda root: resave(root / "imagelabels.mat", "labels", lambda labels: labels - 1),
+        "imagelabels.mat must number the classes from 1",
+    ),
+    "flowers: labels to 103": (
+        "flowers",
+        lambda root: resave(
+            root / "imagelabels.mat", "labels", lambda labels: labels + (labels == 102)
+        ),
+        "labels up to 102, but 102 class names go up to label 101",
+    ),
+    "flowers: unlabelled": (
+        "flowers",
+        lambda root: resave(root / "imagelabels.mat", "labels", lambda labels: labels[:, :-9]),
+        "images that .*imagelabels.mat does not label",
+    ),
+    "flowers: not a mat file": (
+        "flowers",
+        lambda root: (root / "setid.mat").write_text("<html>"),
+        "setid.mat cannot be read",
+    ),
+    "flowers: other variables": (
+        "flowers",
+        lambda root: savemat(root / "imagelabels.mat", {"x": 1}),
+        "imagelabels.mat has no variable 'labels'",
+    ),
+    "food: no JSON": ("food", lambda root: cut(root / "meta/train.json"), "cannot be read"),
+    "food: not by dish": (
+        "food",
+        lambda root: (root / "meta/train.json").write_text(json.dumps(["a"])),
+        "a list of images for every dish",
+    ),
+    "food: another dish": (
+        "food",
+        lambda root: edit(root / "meta/test.json", ('"apple_pie"', '"pie"')),
+        "test.json has the class 'pie'",
+    ),
+    "imagenet100: class folder missing": (
+        "imagenet100",
+        lambda root: _rename(root, "val/n01440764", "val/.n01440764"),
+        "1 of 100 class folders are missing in .*val, the first is n01440764",
+    ),
+    "mnist: packed": (
+        "mnist",
+        lambda root: (root / "train-images-idx3-ubyte").write_bytes(gzip.compress(b"")),
+        "train-images-idx3-ubyte is no unpacked idx file of 3 dimensions",
+    ),
+    "mnist: cut off": (
+        "mnist",
+        lambda root: cut(root / "train-images-idx3-ubyte"),
+        r"has \d+ bytes, but \d+ belong in it",
+    ),
+    "mnist: fewer labels": (
+        "mnist",
+        lambda root: write_idx(root / "train-labels-idx1-ubyte", np.zeros(7)),
+        "has 30 images, .* 7 labels",
+    ),
+    "mnist: a digit too high": (
+        "mnist",
+        lambda root: write_idx(root / "t10k-labels-idx1-ubyte", np.full(20, 11)),
+        "labels up to 11, but 10 class names",
+    ),
+    "mnist: a digit without images": (
+        "mnist",
+        lambda root: write_idx(root / "train-labels-idx1-ubyte", np.arange(30) % 9),
+        "no training images for 1 of 10 classes in .*, the first is '9 - nine'",
+    ),
+    "oxfordpet: two breeds, one number": (
+        "oxfordpet",
+        lambda root: edit(root / "annotations/test.txt", ("bulldog_2 2", "bulldog_2 3")),
+        "test.txt numbers american_bulldog_2 3, which is 'american_pit_bull_terrier'",
+    ),
+    "oxfordpet: swapped numbers": (
+        "oxfordpet",
+        lambda root: [
+            edit(
+                root / f"annotations/{part}.txt",
+                (f"Abyssinian_{n} 1", f"Abyssinian_{n} 2"),
+                (f"american_bulldog_{n} 2", f"american_bulldog_{n} 1"),
+            )
+            for n, part in enumerate(("trainval", "test"), start=1)
+        ],
+        "label 0 is 'american_bulldog' there and should be 'Abyssinian'",
+    ),
+    "oxfordpet: numbers from 0": (
+        "oxfordpet",
+        lambda root: [
+            (root / f"annotations/{part}.txt").write_text("Abyssinian_1 0 1 1\n")
+            for part in ("trainval", "test")
+        ],
+        "number the breeds from 1",
+    ),
+    "oxfordpet: no number": (
+        "oxfordpet",
+        lambda root: edit(root / "annotations/test.txt", ("Abyssinian_2 1 1 1", "Abyssinian_2")),
+        "'Abyssinian_2' is not an image with the number of its breed",
+    ),
+    "stanfordcars: swapped names": (
+        "stanfordcars",
+        lambda root: resave(
+            root / "devkit/cars_meta.mat", "class_names", lambda n: n[:, [1, 0, *range(2, 196)]]
+        ),
+        "label 0 is 'Acura RL Sedan 2012' there",
+    ),
+    "stanfordcars: without labels": (
+        "stanfordcars",
+        lambda root: savemat(
+            root / "cars_test_annos_withlabels.mat",
+            {"annotations": np.array([[("a.jpg",)] * 2], dtype=[("fname", "O")])},
+        ),
+        "cars_test_annos_withlabels.mat has no 'class' and 'fname'",
+    ),
+    "sun397: unknown scene": (
+        "sun397",
+        lambda root: edit(root / "ClassName.txt", ("/a/abbey", "/a/abbot")),
+        "missing /a/abbey; unexpected /a/abbot",
+    ),
+    "tinyimagenet: unknown class": (
+        "tinyimagenet",
+        lambda root: edit(root / "val/val_annotations.txt", ("n02124075", "n99999999")),
+        "val_annotations.txt has the class 'n99999999'",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_explained(damage, tmp_path):
+    name, function, message = DAMAGES[damage]
+    assert re.search(message, refusal(name, tmp_path, function))
+
+
+def test_every_data_set_is_damaged_here():
+    tried = {name for name, *_ in (*MISSING, *FEWER, *ORDER, *DAMAGES.values())}
+    assert tried == set(BUILDERS)
+
+
+class _Command:
+    def __reduce__(self):
+        return os.system, ("touch harmed",)
+
+
+@pytest.mark.parametrize("file", ["meta", "train", "test"])
+def test_a_pickle_runs_nothing(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(
+        "cifar100",
+        tmp_path,
+        lambda root: (root / file).write_bytes(pickle.dumps({b"data": _Command()}, protocol=2)),
+    )
+    assert re.search(r"it asks for \w+\.system, the official file does not", message)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_pickle_encodes_nothing_but_latin1(tmp_path):
+    code = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R."
+    message = refusal("cifar100", tmp_path, lambda root: (root / "meta").write_bytes(code))
+    assert "encodes text as 'rot13'" in message
+
+
+def test_stray_files_shift_nothing(tmp_path):
+    """An extra file in a category would change every later position of the random split."""
+    entry, made = miniature("caltech101", tmp_path)
+    before = open_task(entry, tmp_path)
+    for stray in ("Thumbs.db", ".DS_Store", "image_0001.jpg.part", "notes.txt"):
+        (made.root / "Faces" / stray).touch()
+    (made.root / "Faces" / ".cache").mkdir()
+    assert open_task(entry, tmp_path) == before

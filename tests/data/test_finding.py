@@ -1,0 +1,56 @@
+"""Checking data sets without opening them."""
+
+from __future__ import annotations
+
+import json
+
+from official import miniature
+from support import write_folder
+
+from gift.data import DatasetEntry, check_dataset, load_dataset
+
+
+def test_all_is_well(tmp_path):
+    entry, made = miniature("dtd", tmp_path)
+    finding = check_dataset(entry, tmp_path, decode_cache=tmp_path / "checked")
+    assert finding.ok
+    assert finding.problems == ()
+    assert finding.found_in == str(made.root)
+    assert finding.classes == 47
+    assert finding.images == finding.expected == {"train": 47, "validation": 47, "test": 47}
+    assert finding.looked_in == (
+        str(made.root),
+        "mcimpoi/dtd_split_1 on the Hugging Face hub (no commit chosen)",
+    )
+    assert json.loads(json.dumps(finding.to_json()))["ok"] is True
+
+
+def test_what_is_missing_is_told(tmp_path):
+    finding = check_dataset(load_dataset("sun397"), tmp_path)
+    assert not finding.ok
+    assert finding.found_in is None
+    assert finding.expected == {"train": 87003, "test": 21751}
+    assert "SUN397.tar.gz" in finding.problems[0]
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    _, made = miniature("aircraft", tmp_path)
+    variants = made.root / "variants.txt"
+    variants.write_text("\n".join(reversed(variants.read_text().splitlines())))
+    path = made.root / "images" / "0000007.jpg"
+    path.write_bytes(b"?")
+    finding = check_dataset(load_dataset("aircraft"), tmp_path, decode_cache=tmp_path / "checked")
+    order, counts, unreadable = finding.problems
+    assert "label 0 is 'Yak-42' there and should be '707-320'" in order
+    assert "3334 train images expected" in counts
+    assert "3333 test images expected" in counts
+    assert str(path) in unreadable
+    assert finding.classes is None
+    assert finding.images == {"train": 100, "validation": 100, "test": 100}
+
+
+def test_folders_are_checked_too(tmp_path):
+    write_folder(tmp_path / "mine" / "train")
+    entry = DatasetEntry.model_validate({"name": "mine", "source": {"path": "mine"}})
+    finding = check_dataset(entry, tmp_path)
+    assert (finding.ok, finding.classes, finding.images) == (True, 2, {"train": 8})
