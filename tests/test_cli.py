@@ -29,6 +29,8 @@ OPTIONS = {
     "seeds set table-only",
     "search": "data-root home jobs method out set space trials",
     "methods": "",
+    "data list": "",
+    "data check": "data-root decode home no-decode",
     "micro build": "seed",
 }
 
@@ -299,6 +301,49 @@ def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
     assert call(*arguments, "--images", 5) == 0
     second = json.loads(capsys.readouterr().out)
     assert second == {"folder": first["folder"], "images": 5}
+
+
+def test_data_sets_and_benchmarks_are_listed(capsys):
+    assert call("data", "list") == 0
+    shown = capsys.readouterr().out
+    assert "stanfordcars" in shown
+    assert "mtil-1-fewshot" in shown
+    assert call("data", "list", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["datasets"]["dtd"]["counts"]["test"] == 1880
+
+
+def test_a_check_says_what_is_missing_and_what_to_do(tmp_path, capsys):
+    arguments = ("data", "check", "mtil-1", "--data-root", tmp_path, "--home", tmp_path / "home")
+    assert call(*arguments) == 1
+    shown = capsys.readouterr().out
+    assert "11 of 11 data sets are missing or wrong" in shown
+    assert "Unpack dtd-r1.0.1.tar.gz" in shown
+    assert call(*arguments, "--json") == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["ok"] is False
+    assert len(result["data_sets"]) == 11
+
+
+def test_a_check_passes_where_a_run_can_start(tmp_path, capsys):
+    write_folder(tmp_path / "data" / "mine" / "train")
+    write_folder(tmp_path / "data" / "mine" / "test", seed=1)
+    (tmp_path / "b.yaml").write_text(
+        f"name: b\ntasks:\n- name: mine\n  source: {{path: {tmp_path}/data/mine}}\n"
+    )
+    home = ("--home", tmp_path / "home")
+    assert call("data", "check", tmp_path / "b.yaml", "micro-dtd", *home) == 0
+    shown = capsys.readouterr().out
+    assert "made by the first run" in shown
+    assert "A run can start" in shown
+    (tmp_path / "data" / "mine" / "train" / "red" / "0.png").write_bytes(b"nothing")
+    assert call("data", "check", tmp_path / "b.yaml", *home) == 1
+    assert "0.png" in capsys.readouterr().out
+
+
+def test_a_class_incremental_benchmark_is_checked_as_one_data_set(tmp_path, capsys):
+    assert call("data", "check", "cifar100-50", "--data-root", tmp_path, "--json") == 1
+    (finding,) = json.loads(capsys.readouterr().out)["data_sets"]
+    assert finding["name"] == "cifar100"
 
 
 def test_methods_explains_the_settings_of_one(capsys):

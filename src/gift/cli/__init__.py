@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gift.cli import experiments, learners, runs, tools
+from gift.cli import data, experiments, learners, runs, tools
 from gift.cli.show import fail
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+data_app = typer.Typer(help="Data sets and benchmarks.", no_args_is_help=True)
 micro_app = typer.Typer(help="The tiny world inside the package.", no_args_is_help=True)
 
 
@@ -39,6 +40,9 @@ app.command("report")(runs.report_command)
 app.command("experiment")(experiments.experiment_command)
 app.command("search")(experiments.search_command)
 app.command("methods")(tools.methods_command)
+app.add_typer(data_app, name="data")
+data_app.command("list")(data.list_command)
+data_app.command("check")(data.check_command)
 app.add_typer(micro_app, name="micro")
 micro_app.command("build")(tools.build_command)
 
