@@ -7,7 +7,7 @@ keys are refused with the nearest valid one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
@@ -246,10 +246,19 @@ def parse_override(text: str) -> dict[str, Any]:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ValueError(f"{text!r}: the value is not valid YAML.") from None
-    for key in reversed(path.split(".")):
-        nested = {key: nested}
-    assert isinstance(nested, dict)
-    return nested
+    return nest(path.split("."), nested)
+
+
+def nest(path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A value below the keys of a path.
+
+    >>> nest(["training", "warmup"], 3)
+    {'training': {'warmup': 3}}
+    """
+    for key in reversed(path):
+        value = {key: value}
+    assert isinstance(value, dict)
+    return value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

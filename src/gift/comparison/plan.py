@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from gift import experiment
 from gift.comparison.entries import Experiment, Row
-from gift.config import RunConfig, absolute, merge, unknown, validate
+from gift.config import RunConfig, absolute, merge, nest, unknown, validate
 from gift.data import BenchmarkEntry, load_benchmark
 from gift.methods import create_method, method_class
 from gift.preparation import check_same_benchmark
@@ -223,7 +223,8 @@ def _reduced(
 ) -> tuple[RunConfig, dict[KeyPath, Any]]:
     """A row's configuration, made of no more than what changes the benchmark's recipe; and that."""
     changes = changes_of(experiment.resolve(benchmark, method, layer))
-    return experiment.resolve(benchmark, method, _nested(changes)), changes
+    layers = (nest(path, value) for path, value in changes.items())
+    return experiment.resolve(benchmark, method, *layers), changes
 
 
 def _planned_run(
@@ -261,16 +262,6 @@ def _label(name: str, config: RunConfig) -> str:
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     return re.sub(r"\{([\w.]+)\}", fill, name)
-
-
-def _nested(settings: Mapping[KeyPath, Any]) -> dict[str, Any]:
-    layers = []
-    for path, value in settings.items():
-        nested = value
-        for key in reversed(path):
-            nested = {key: nested}
-        layers.append(nested)
-    return merge(*layers)
 
 
 def _endings(method: str) -> Counter[str]:

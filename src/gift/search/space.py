@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gift import experiment
-from gift.config import RunConfig, merge
+from gift.config import RunConfig, merge, nest
 from gift.data import load_benchmark
 from gift.preparation import chosen_tasks
 
@@ -94,7 +94,7 @@ class Plan:
         Raises:
             ValueError: an unknown setting or a value that is not allowed.
         """
-        layers = [_nested(path, value) for path, value in values.items()]
+        layers = [nest(path.split("."), value) for path, value in values.items()]
         return experiment.resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
 
     @property
@@ -225,14 +225,6 @@ def _choice(value: str, text: str) -> Choice:
     if not value.strip():
         raise ValueError(f"{text!r}: a value is missing between two commas; write null for none.")
     return choice
-
-
-def _nested(path: str, value: Choice) -> dict[str, Any]:
-    nested: Any = value
-    for key in reversed(path.split(".")):
-        nested = {key: nested}
-    assert isinstance(nested, dict)
-    return nested
 
 
 def short(value: Choice) -> str:
