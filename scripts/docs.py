@@ -2,7 +2,8 @@
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. NAME is one of those below, or
 ``experiment NAME BENCHMARK [SEEDS] [redraw]`` for an experiment's table over that many seeds from 0
-on (3 by default), with ``redraw`` each on its own draw of the data. With ``--check`` nothing is
+on (3 by default), with ``redraw`` each on its own draw of the data, or ``method NAME`` for a
+method's rows in the comparison on the tiny world. With ``--check`` nothing is
 written and the exit status says whether all tables are up to date.
 """
 
@@ -15,13 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gift.comparison import experiment_table
+from gift.comparison import experiment_table, load_experiment, plan
+from gift.comparison.table import build_table, read_rows
 from gift.micro import models_folder
 from gift.report import metrics_markdown
+from gift.report.table import Cell, Table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-PAGES = ("README.md", "docs/results.md", "docs/tiny-world.md")
+METHOD_PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs" / "methods").glob("*.md"))
+PAGES = (Path("README.md"), Path("docs/results.md"), Path("docs/tiny-world.md"), *METHOD_PAGES)
+ORDERS = {"micro-1": "order I", "micro-2": "order II"}
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONSOLIDATIONS = {"gift-l2": "l2", "ewc_v": "static (EWC-V)", "gift": "AWC (GIFT)"}
 
@@ -94,6 +99,19 @@ def build() -> str:
     return "\n".join(lines) + "\n"
 
 
+def method(name: str) -> str:
+    """The rows of a method in the comparison of all methods, one per order."""
+    entry = load_experiment("comparison")
+    lines = []
+    for benchmark in ORDERS:
+        planned = plan(entry, benchmark, seeds=range(3), runs=RESULTS, redraw=True)
+        chosen = [row for row in planned if row.entry.method == name]
+        whole = build_table(entry, benchmark, read_rows(entry, benchmark, chosen))
+        (row,) = whole.rows
+        lines.append((Cell(ORDERS[benchmark]), *row[1:4]))
+    return Table(name, name, ("", *whole.header[1:4]), tuple(lines)).markdown()
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: metrics_markdown(runs("demo")),
     "search": search,
@@ -106,7 +124,10 @@ def table(name: str) -> str:
     """The table of a marker."""
     if name in TABLES:
         return TABLES[name]()
-    _, experiment, benchmark, *options = name.split()
+    kind, experiment, *rest = name.split()
+    if kind == "method":
+        return method(experiment)
+    benchmark, *options = rest
     counts = [int(option) for option in options if option.isdigit()]
     return experiment_table(
         experiment, benchmark, RESULTS, range(*(counts or [3])), redraw="redraw" in options
@@ -121,12 +142,12 @@ def filled(text: str) -> str:
 def main() -> int:
     """Write or check all pages; returns the exit status."""
     stale = []
-    for name in PAGES:
-        path = ROOT / name
+    for page in PAGES:
+        path = ROOT / page
         text = path.read_text(encoding="utf-8")
         new = filled(text)
         if new != text:
-            stale.append(name)
+            stale.append(str(page))
             if "--check" not in sys.argv:
                 path.write_text(new, encoding="utf-8")
     print(f"tables that changed: {', '.join(stale) or 'none'}")
