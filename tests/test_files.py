@@ -5,7 +5,16 @@ import threading
 
 import pytest
 
-from gift.files import read_json, replacing_file, write_json, write_text, writing_to
+from gift.files import (
+    damage,
+    read_json,
+    recover,
+    replacing,
+    replacing_file,
+    write_json,
+    write_text,
+    writing_to,
+)
 
 
 def test_text_and_json_come_back(tmp_path):
@@ -107,3 +116,76 @@ def test_writing_to_says_what_to_do(tmp_path):
         writing_to(tmp_path / "file", "the box", "buy another"),
     ):
         pass
+
+
+class Stop(Exception):
+    """What ends the process in a test."""
+
+
+def write_folder(folder, text, previous=None, stop=False):
+    with replacing(folder, previous) as new:
+        write_text(new / "part" / "state", text)
+        if stop:
+            raise Stop
+
+
+def state(folder):
+    return (folder / "part" / "state").read_text()
+
+
+def test_replacing_swaps_a_whole_folder(tmp_path):
+    folder = tmp_path / "learner"
+    for text in ("one", "two"):
+        write_folder(folder, text)
+    assert state(folder) == "two"
+    assert damage(folder) is None
+    assert os.listdir(tmp_path) == ["learner"]
+
+
+def test_replacing_keeps_the_folder_before_where_it_is_asked_to(tmp_path):
+    folder, previous = tmp_path / "learner", tmp_path / "learner.previous"
+    for text in ("one", "two", "three"):
+        write_folder(folder, text, previous)
+    assert (state(folder), state(previous)) == ("three", "two")
+    assert damage(previous) is None
+    assert sorted(os.listdir(tmp_path)) == ["learner", "learner.previous"]
+
+
+def test_a_failure_while_replacing_keeps_the_old_folder(tmp_path):
+    folder = tmp_path / "learner"
+    write_folder(folder, "one")
+    with pytest.raises(Stop):
+        write_folder(folder, "half", stop=True)
+    recover(folder)
+    assert state(folder) == "one"
+    assert os.listdir(tmp_path) == ["learner"]
+
+
+@pytest.mark.parametrize("killed", ["before", "between", "after"])
+def test_recover_finishes_an_interrupted_swap(tmp_path, killed):
+    """Killed when the new folder is whole: before, between or after the two renames."""
+    folder, new, old = (tmp_path / f"learner{suffix}" for suffix in ("", ".new", ".old"))
+    for place in (folder, new, old):  # making a folder clears what is beside it
+        match killed, place.suffix:
+            case ("before", "") | ("between" | "after", ".old"):
+                write_folder(place, "one")
+            case ("after", "") | ("before" | "between", ".new"):
+                write_folder(place, "two")
+    recover(folder, tmp_path / "learner.previous")
+    assert state(folder) == "two"
+    assert state(tmp_path / "learner.previous") == "one"
+    assert sorted(os.listdir(tmp_path)) == ["learner", "learner.previous"]
+
+
+def test_damage_names_the_file(tmp_path):
+    folder = tmp_path / "learner"
+    assert damage(folder) == "the folder is missing"
+    write_folder(folder, "one")
+    (folder / "more").write_text("a file that somebody put beside")
+    assert damage(folder) is None
+    (folder / "part" / "state").write_text("two")
+    assert "part/state not as written" in damage(folder)
+    (folder / "part" / "state").unlink()
+    assert damage(folder) == "part/state is missing"
+    (folder / "checksums.json").write_text("[")
+    assert "checksums.json cannot be read" in damage(folder)

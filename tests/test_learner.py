@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
+from PIL import Image
 from support import write_folder
 from transformers import CLIPModel
 
 from gift import Learner, Task
 from gift.methods import method_names
 from gift.runs import RunFolder
+from gift.synthesis import DiffusersGenerator
 
 QUICK = {
     "training": {"iterations": 3, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1},
@@ -27,9 +31,12 @@ def new_learner(tiny_clip_folder, tiny_pipeline_folder, tmp_path):
         return Learner.from_pretrained(
             tiny_clip_folder,
             method=method,
-            generator=tiny_pipeline_folder,
-            home=tmp_path / "home",
-            **{**QUICK, **settings},
+            **{
+                "generator": tiny_pipeline_folder,
+                "home": tmp_path / "home",
+                **QUICK,
+                **settings,
+            },
         )
 
     return make
@@ -217,6 +224,106 @@ def test_learners_that_ask_for_the_same_images_share_them(new_learner, colours):
     again = new_learner(training={"iterations": 9, "warmup": 1}).paint()
     assert first.files == again.files
     assert new_learner(seed=1).paint().files != first.files
+
+
+@pytest.fixture
+def away(tiny_pipeline_folder, new_learner, tmp_path):
+    """A cache folder on another machine, with a copy of the first set that was painted here.
+
+    The generator is not there: only the checksum of its folder is known.
+    """
+    painted = new_learner().paint()
+    folder = painted.files[0].parent
+    shutil.copytree(folder, tmp_path / "away" / "images" / folder.name)
+    checksum = json.loads((folder / "set.json").read_text())["generator"]["model"]
+
+    def make(**synthesis):
+        return new_learner(
+            home=tmp_path / "away",
+            generator=checksum,
+            synthesis={**QUICK["synthesis"], **synthesis},
+        )
+
+    return make
+
+
+def test_a_copied_set_is_used_where_the_generator_is_absent(away, new_learner, colours, shapes):
+    here, there = new_learner(), away()
+    assert there.paint().captions == here.paint().captions
+    for learner in (here, there):
+        learner.learn(colours)
+    assert torch.equal(weights(here), weights(there))
+    before = weights(there)
+    with pytest.raises(ValueError, match=r"5 of 5 synthetic images for task 2 are not in"):
+        there.learn(shapes)  # the set of the second task was not copied
+    assert torch.equal(weights(there), before)
+
+
+def test_what_a_copied_set_lacks_is_named_before_any_work(away):
+    with pytest.raises(ValueError, match=r"2 of 7 synthetic images.*Copy the whole set"):
+        away(images=7)
+    with pytest.raises(ValueError, match=r"generator\.steps is 2 there and 3 here"):
+        away(steps=3)
+    with pytest.raises(ValueError, match=r"generator\.dtype is 'float32' there and 'float16'"):
+        away(dtype="float16")
+
+
+def test_a_copied_set_of_a_hub_generator_needs_no_network(
+    new_learner, colours, tmp_path, monkeypatch
+):
+    """Of a hub id nothing is looked up before an image is missing."""
+    monkeypatch.setattr(DiffusersGenerator, "paint", flat_images)
+    monkeypatch.setattr(DiffusersGenerator, "load", lambda self: None)
+    settings = {"generator": "someone/painter", "home": tmp_path / "hub"}
+    new_learner(**settings).paint()
+    monkeypatch.undo()
+    monkeypatch.setattr(diffusers.AutoPipelineForText2Image, "from_pretrained", no_network)
+    learner = new_learner(**settings)
+    learner.learn(colours)
+    with pytest.raises(ValueError, match=r"someone/painter cannot be loaded .*asked the network"):
+        learner.paint()  # the second task's, of which nothing is there
+
+
+def flat_images(generator, prompts, seeds):
+    return [Image.new("RGB", (16, 16), (seed % 250 + 1, 9, 9)) for seed in seeds]
+
+
+def no_network(*arguments, **values):
+    raise AssertionError("asked the network")
+
+
+def test_settings_of_painting_reach_the_pipeline(new_learner, tmp_path):
+    changed = {"size": 24, "dtype": "bfloat16", "safety_checker": False}
+    learner = new_learner(synthesis={**QUICK["synthesis"], **changed})
+    painted = learner.paint(2)
+    assert painted[0].size == (24, 24)
+    identity = json.loads((painted.files[0].parent / "set.json").read_text())["generator"]
+    assert {name: identity[name] for name in changed} == changed
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "message"),
+    [
+        ({"size": 20}, r"synthesis\.size = 20"),
+        ({"dtype": "half"}, r"synthesis\.dtype = 'half'"),
+        ({"safety_checker": True}, r"synthesis\.safety_checker = True"),
+        ({"revision": "main"}, "revision = 'main' belongs to a hub id"),
+    ],
+)
+def test_wrong_settings_of_painting_are_refused(new_learner, synthesis, message):
+    with pytest.raises(ValueError, match=message):
+        new_learner(synthesis={**QUICK["synthesis"], **synthesis})
+
+
+def test_the_identity_of_a_learners_images_never_changes(tiny_clip_folder, tmp_path):
+    """Recorded: sets that were painted with the small model in the package are found again."""
+    learner = Learner.from_pretrained(
+        tiny_clip_folder,
+        generator="builtin:micro/diffusion",
+        home=tmp_path,
+        synthesis={"images": 1, "steps": 1, "base_classnames": BASE},
+    )
+    assert learner.paint().files[0].parent.name == "8fd463b96c0ffda6"
 
 
 def test_prediction_among_seen_given_and_both(new_learner, colours, tmp_path):

@@ -1,58 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+import yaml
 
-from gift.files import read_json, write_text
+from gift.config import LearnerConfig
+from gift.files import read_json, replacing, write_text
 from gift.records import AccuracyMatrix
-from gift.runs import RunFolder, recover, replacing
-
-
-def test_replacing_swaps_a_whole_folder(tmp_path):
-    folder = tmp_path / "learner"
-    for text in ("one", "two"):
-        with replacing(folder) as new:
-            write_text(new / "state", text)
-    assert (folder / "state").read_text() == "two"
-    assert [p.name for p in tmp_path.iterdir()] == ["learner"]
-    assert [p.name for p in folder.iterdir()] == ["state"]
-
-
-def test_a_failure_while_replacing_keeps_the_old_folder(tmp_path):
-    folder = tmp_path / "learner"
-    with replacing(folder) as new:
-        write_text(new / "state", "one")
-
-    class Stop(Exception):
-        pass
-
-    def fail():
-        with replacing(folder) as new:
-            write_text(new / "state", "half")
-            raise Stop
-
-    with pytest.raises(Stop):
-        fail()
-    recover(folder)
-    assert (folder / "state").read_text() == "one"
-    assert [p.name for p in tmp_path.iterdir()] == ["learner"]
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_recover_finishes_an_interrupted_swap(tmp_path, swapped):
-    """Killed between the two renames, or after the second."""
-    folder, new, old = (tmp_path / f"learner{suffix}" for suffix in ("", ".new", ".old"))
-    write_text(old / "state", "one")
-    whole = folder if swapped else new
-    write_text(whole / "state", "two")
-    (whole / ".whole").touch()
-    recover(folder)
-    assert (folder / "state").read_text() == "two"
-    assert [p.name for p in tmp_path.iterdir()] == ["learner"]
-    assert [p.name for p in folder.iterdir()] == ["state"]
+from gift.runs import RunFolder
 
 
 def test_a_line_that_was_cut_off_is_mended_before_more_is_written(tmp_path):
@@ -76,23 +35,60 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         other = subprocess.run(
             [sys.executable, "-c", code, tmp_path], capture_output=True, text=True
         )
-    assert "another process works in" in other.stderr
+    assert f"another process works in {tmp_path} (process {os.getpid()} on " in other.stderr
+
+
+def configured(**training):
+    return LearnerConfig(training={"warmup": 1, **training})
 
 
 def test_settings_may_change_while_nothing_was_learned(tmp_path):
     run = RunFolder(tmp_path)
-    run.write_config({"seed": 0})
-    run.write_config({"seed": 1})
-    assert run.read_config() == {"seed": 1}
+    run.write_config(configured(iterations=3))
+    run.write_config(configured(iterations=4))
+    assert run.read_config()["training"]["iterations"] == 4
 
 
 def test_another_configuration_is_refused_with_what_differs(tmp_path):
     run = RunFolder(tmp_path)
-    run.write_config({"seed": 0, "training": {"iterations": 3}})
+    run.write_config(configured(iterations=3))
     write_text(run.learner / "memory.json", "[]")
-    run.write_config({"seed": 0, "training": {"iterations": 3}})
+    run.write_config(configured(iterations=3))
     with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
-        run.write_config({"seed": 0, "training": {"iterations": 4}})
+        run.write_config(configured(iterations=4))
+    assert run.read_config()["training"]["iterations"] == 3
+
+
+def test_what_does_not_bear_on_results_may_change(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_config(configured(iterations=3))
+    write_text(run.learner / "memory.json", "[]")
+    run.write_config(configured(iterations=3, workers=4, checkpoint_minutes=1.0))
+    assert run.read_config()["training"]["workers"] == 4
+
+
+def test_a_folder_of_an_older_version_lacks_newer_settings(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_config(configured(iterations=3))
+    write_text(run.learner / "memory.json", "[]")
+    values = run.read_config()
+    del values["training"]["on_nonfinite"]
+    write_text(tmp_path / "config.yaml", yaml.safe_dump(values))
+    run.write_config(configured(iterations=3))
+
+
+def test_a_damaged_learner_is_named_and_the_one_before_is_used(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    for text in ("[1]", "[1, 2]"):
+        with replacing(run.learner, run.previous_learner) as new:
+            write_text(new / "memory.json", text)
+    assert run.whole_learner() == run.learner
+    (run.learner / "memory.json").write_text("[1, 3]")
+    assert run.whole_learner() == run.previous_learner
+    assert "memory.json not as written" in caplog.text
+    (run.previous_learner / "memory.json").unlink()
+    with pytest.raises(ValueError, match="no whole learner"):
+        run.whole_learner()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

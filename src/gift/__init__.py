@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gift.data import Task
-    from gift.learner import Learner, Prediction
+    from gift.learner import Learner
+    from gift.prediction import Prediction
     from gift.records import AccuracyMatrix, LabelSpace
 
 __version__ = "0.1.0"
@@ -18,7 +19,7 @@ _HOMES = {
     "AccuracyMatrix": "gift.records",
     "LabelSpace": "gift.records",
     "Learner": "gift.learner",
-    "Prediction": "gift.learner",
+    "Prediction": "gift.prediction",
     "Task": "gift.data",
 }
 

@@ -33,6 +33,23 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def Free(default: Any, **options: Any) -> Any:
+    """A field that does not bear on results: a run may go on with another value."""
+    return Field(default, json_schema_extra={"free": True}, **options)
+
+
+def deciding(settings: Settings) -> dict[str, Any]:
+    """The values that bear on results, nested as JSON; those of :func:`Free` are left out."""
+    found: dict[str, Any] = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value, extra = getattr(settings, name), field.json_schema_extra
+        if isinstance(value, Settings):
+            found[name] = deciding(value)
+        elif isinstance(extra, dict) and extra.get("free"):
+            del found[name]
+    return found
+
+
 class TrainingSettings(Settings):
     """How one task is trained (AdamW, linear warm-up, cosine decay)."""
 
@@ -59,8 +76,17 @@ class TrainingSettings(Settings):
         description="recompute each layer in the backward pass; less memory, more time, the same "
         "update",
     )
-    workers: int = Field(0, ge=0, description="processes that decode training images; 0 = none")
-    log_every: int = Field(10, ge=1, description="steps between two lines in events.jsonl")
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        "stop", description="a step whose losses are not finite ends the training or is left out"
+    )
+    workers: int = Free(0, ge=0, description="processes that decode training images; 0 = none")
+    log_every: int = Free(10, ge=1, description="steps between two lines in events.jsonl")
+    checkpoint_minutes: float = Free(
+        10.0, ge=0, description="minutes between two checkpoints inside a task; 0 = not by time"
+    )
+    checkpoint_steps: int = Free(
+        0, ge=0, description="steps between two checkpoints inside a task; 0 = not by steps"
+    )
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
@@ -79,12 +105,33 @@ class TrainingSettings(Settings):
 class SynthesisSettings(Settings):
     """Which synthetic images are painted before each task."""
 
-    generator: str = Field(STABLE_DIFFUSION, description="diffusers pipeline: folder or hub id")
+    generator: str = Field(
+        STABLE_DIFFUSION,
+        description="diffusers pipeline: folder or hub id; or the checksum (sha256:...) of a "
+        "folder that is elsewhere, where all its images are here",
+    )
+    revision: str | None = Field(
+        None, description="branch, tag or commit of the generator's hub id; by default main"
+    )
     images: int = Field(1000, ge=1, description="image-text pairs per task")
     steps: int = Field(50, ge=1, description="denoising steps")
     guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
     scheduler: str = Field("default", description="sampler; 'default' is the pipeline's own")
-    batch_size: int = Field(8, ge=1, description="images painted at once; does not change them")
+    size: int | None = Field(
+        None,
+        ge=8,
+        multiple_of=8,
+        description="height and width in pixels; by default the pipeline's own",
+    )
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="precision; by default float16 on a GPU and float32 on a CPU"
+    )
+    safety_checker: Literal[False] | None = Field(
+        None,
+        description="false takes the pipeline's safety checker away; by default it stays, and "
+        "images that it blackens are left out",
+    )
+    batch_size: int = Free(8, ge=1, description="images painted at once; does not change them")
     seed: int | None = Field(
         None, description="seed of prompts and images; by default 42 + the run's seed"
     )
@@ -164,7 +211,7 @@ class EvaluationSettings(Settings):
         description="share of the training images that serves for validation, and not for "
         "training, where split is 'validation' and a data set has no validation part",
     )
-    batch_size: int = Field(256, ge=1, description="images per forward pass")
+    batch_size: int = Free(256, ge=1, description="images per forward pass")
 
 
 class LearnerConfig(Settings):

@@ -213,17 +213,17 @@ def add_adaptive_gradient(
     """
     reached = [name for name, p in parameters.items() if p.grad is not None]
     gradients = [_gradient(parameters[name]) for name in reached]
-    distance = torch._foreach_sub(
+    factors = _reciprocal_means(reached, gradients, groups)
+    pull = torch._foreach_sub(
         [parameters[name] for name in reached], [anchor[name] for name in reached]
     )
-    pull = torch._foreach_mul(distance, gradients)
-    torch._foreach_mul_(pull, gradients)
-    torch._foreach_mul_(pull, _reciprocal_means(reached, gradients, groups))
-    torch._foreach_add_(gradients, pull, alpha=2 * weight)
+    torch._foreach_mul_(pull, gradients)  # in place: memory is what this costs
     value = sum(
-        (torch.dot(a.flatten(), b.flatten()) for a, b in zip(pull, distance, strict=True)),
+        (f * norm.square() for f, norm in zip(factors, torch._foreach_norm(pull), strict=True)),
         start=next(iter(parameters.values())).new_zeros(()),
     )
+    torch._foreach_mul_(pull, [2 * weight * factor for factor in factors])
+    torch._foreach_addcmul_(gradients, pull, gradients)
     for name in parameters.keys() - set(reached):
         parameter = parameters[name]
         away = parameter - anchor[name]
@@ -254,6 +254,16 @@ class RunningMean:
     def value(self) -> dict[str, Tensor]:
         """The mean by name."""
         return self._mean
+
+    @property
+    def count(self) -> int:
+        """How many moments are in the mean."""
+        return self._count
+
+    def restore(self, mean: Mapping[str, Tensor], count: int) -> None:
+        """Go on from an earlier mean of ``count`` moments."""
+        put(self._mean, mean)
+        self._count = count
 
 
 @torch.no_grad()

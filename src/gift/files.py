@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ def replacing_file(path: Path) -> Iterator[IO[bytes]]:
     try:
         with temporary.open("wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,6 +49,89 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def replacing(folder: Path, previous: Path | None = None) -> Iterator[Path]:
+    """Build a folder beside its place and swap it in, sealed, when the block ends well.
+
+    A crash leaves either the old folder or, between the two renames, the new one under its
+    temporary name, which :func:`recover` puts in place. :func:`damage` tells later whether its
+    files are still what was written.
+
+    Args:
+        folder: the place.
+        previous: where the folder that was there is kept; by default it is removed.
+    """
+    new, old = _beside(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    yield new
+    files = [path for path in sorted(new.rglob("*")) if path.is_file()]
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    write_json(new / _SEAL, {str(path.relative_to(new)): checksum(path) for path in files})
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    new.rename(folder)
+    _put_away(old, previous)
+
+
+def recover(folder: Path, previous: Path | None = None) -> None:
+    """Finish a swap that a crash interrupted; drop what was never whole.
+
+    Only for who writes the folder: a swap that is going on would be disturbed.
+    """
+    new, old = _beside(folder)
+    if (new / _SEAL).exists():
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+    if folder.exists():
+        _put_away(old, previous)
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a folder made by :func:`replacing`, in words; None when it is whole.
+
+    A folder without a seal (made before there were any) counts as whole.
+    """
+    if not folder.is_dir():
+        return "the folder is missing"
+    if not (folder / _SEAL).exists():
+        return None
+    try:
+        sums = read_json(folder / _SEAL)
+        wrong = [name for name, known in sums.items() if checksum(folder / name) != known]
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).relative_to(folder)} is missing"
+    except (OSError, ValueError, AttributeError) as error:
+        return f"{_SEAL} cannot be read ({error})"
+    return f"{', '.join(wrong)} not as written (wrong checksum)" if wrong else None
+
+
+_SEAL = "checksums.json"
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+
+
+def _put_away(old: Path, previous: Path | None) -> None:
+    if previous is not None and old.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        old.rename(previous)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

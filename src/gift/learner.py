@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,10 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from gift.config import LearnerConfig, locate, merge, validate
-from gift.data import (
-    ImageFiles,
-    ImageSet,
-    Task,
-    check_images,
-    class_list,
-    default_home,
-    load_dataset,
-    open_task,
-    pixels,
-    to_rgb,
-)
+from gift import parallel
+from gift.checkpoint import Checkpoints
+from gift.config import LearnerConfig, deciding, locate, merge, validate
+from gift.data import Task, check_images, default_home
 from gift.evaluate import (
     EvaluationSet,
     TaskId,
@@ -35,24 +27,15 @@ from gift.evaluate import (
     growing_accuracy,
     score_batches,
 )
-from gift.files import read_json, write_json, write_text
+from gift.files import read_json, replacing, write_json
+from gift.image_sets import ImageSets
 from gift.methods import ImageTexts, create_method
-from gift.records import Images, LabelSpace, Progress, fill, silent
-from gift.runs import RunFolder, differences, replacing
-from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
+from gift.prediction import Prediction, best_names, opened
+from gift.records import LabelSpace, Progress, silent
+from gift.runs import RunFolder, differences
+from gift.synthesis import SyntheticSet
 from gift.train import Recorder, StepRecord, accelerator, train_task
-from gift.vlm import PreprocessedImages, VisionLanguageModel
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The best class name of an image with its probability, and the runners-up.
-
-    ``names`` and ``probabilities`` are in falling order.
-    """
-
-    names: tuple[str, ...]
-    probabilities: tuple[float, ...]
+from gift.vlm import VisionLanguageModel
 
 
 class Learner:
@@ -75,13 +58,18 @@ class Learner:
         data_root: Path | None = None,
         _model: Path | None = None,
     ) -> None:
-        self.config = config
+        own = {name: getattr(config, name) for name in LearnerConfig.model_fields}
+        self.config = LearnerConfig(**own)
         self.home = home or default_home()
         self.data_root = data_root or self.home / "data"
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
         self.model.to(accelerator(config.training.precision).device)
+        self._wanted = (*self.method.streams, *self.method.sets)
+        self._sets = ImageSets(
+            config, self.model, home=self.home, data_root=self.data_root, wanted=self._wanted
+        )
 
     @classmethod
     def from_pretrained(
@@ -119,30 +107,20 @@ class Learner:
 
         Raises:
             ValueError: the generator is no pipeline folder, a class list or the reference data set
-                is unknown.
+                is unknown, or images are missing that the generator cannot paint.
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
-        if self._paints:
-            _ = self.generator, self.base_classnames
-        if self.needs_reference:
-            _ = self._reference
+        self._sets.check(self.memory)
 
     @property
     def needs_reference(self) -> bool:
         """Whether images of ``config.reference.source`` will be used."""
-        wanted = self._wanted_sets
-        real = self.config.synthesis.source == "real" and "synthetic" in wanted
-        return real or ("reference" in wanted and self.config.reference.source != "synthetic")
+        return self._sets.needs_reference
 
     @property
-    def _paints(self) -> bool:
-        wanted = self._wanted_sets
-        painted = "synthetic" in wanted and self.config.synthesis.source != "real"
-        return painted or ("reference" in wanted and self.config.reference.source == "synthetic")
-
-    @property
-    def _wanted_sets(self) -> tuple[str, ...]:
-        return (*self.method.streams, *self.method.sets)
+    def base_classnames(self) -> tuple[str, ...]:
+        """The generic class names that images are painted of from the first task on."""
+        return self._sets.base_classnames
 
     def refuse_twice(self, task: Task) -> None:
         """Refuse a task whose name was learned before.
@@ -154,11 +132,6 @@ class Learner:
             raise ValueError(
                 f"a task named {task.name!r} was already learned; give this one another name."
             )
-
-    @cached_property
-    def base_classnames(self) -> tuple[str, ...]:
-        """The generic class names that images are painted of from the first task on."""
-        return class_list(self.config.synthesis.base_classnames)
 
     def learn(
         self, task: Task, *, folder: RunFolder | None = None, progress: Progress = silent
@@ -184,60 +157,57 @@ class Learner:
             check_images(task.train, cache=self.home / "checked", progress=progress)
             sets = {
                 name: images
-                for name in self._wanted_sets
+                for name in self._wanted
                 if (images := self._image_set(name, task, folder, progress)) is not None
             }
-            started = time.perf_counter()
-            train_task(
-                self.model,
-                self.method,
-                task.labels,
-                task.train,
-                self.config.training,
-                sets=sets,
-                seed=self.config.seed,
-                sentences=self._sentences(sets),
-                record=None if folder is None else _recorder(folder, task.name),
-                progress=progress,
-            )
-            _log(folder, "train", task=task.name, seconds=time.perf_counter() - started)
+            with _timed(folder, task.name):
+                train_task(
+                    self.model,
+                    self.method,
+                    task.labels,
+                    task.train,
+                    self.config.training,
+                    sets=sets,
+                    seed=self.config.seed,
+                    sentences=self._sets.sentences(sets.get("reference")),
+                    record=None if folder is None else _recorder(folder, task.name),
+                    checkpoints=None if folder is None else self._checkpoints(folder, task),
+                    progress=progress,
+                )
         self.memory = (*self.memory, task.labels)
 
-    @cached_property
-    def generator(self) -> DiffusersGenerator:
-        """What paints; it is loaded when the first image is missing."""
-        settings = self.config.synthesis
-        return DiffusersGenerator.from_pretrained(
-            locate(settings.generator),
-            steps=settings.steps,
-            guidance=settings.guidance,
-            scheduler=settings.scheduler,
-            device=self.model.device,
-            batch_size=settings.batch_size,
+    def _checkpoints(self, folder: RunFolder, task: Task) -> Checkpoints:
+        """Where the training of a task is kept while it is unfinished."""
+        assert task.train is not None
+        decisive = [
+            deciding(self.config),
+            [asdict(labels) for labels in (*self.memory, task.labels)],
+            task.train.fingerprint,
+        ]
+        training = self.config.training
+        return Checkpoints(
+            folder.task(len(self.memory) + 1, task.name) / "checkpoint",
+            hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+            every_steps=training.checkpoint_steps,
+            every_minutes=training.checkpoint_minutes,
         )
+
+    def _image_set(
+        self, name: str, task: Task, folder: RunFolder | None, progress: Progress
+    ) -> ImageTexts | None:
+        """A set that the method asks for; None for exemplars while it has none."""
+        if name == "exemplar":
+            return self.method.exemplars()
+        return self._sets.make(name, task, self.memory, folder=folder, progress=progress)
 
     def paint(self, count: int | None = None, *, progress: Progress = silent) -> SyntheticSet:
         """The synthetic images for the next task, painted unless they are in the store.
 
         Args:
             count: how many prompts to draw; the configuration's number by default.
+            progress: called while images are painted.
         """
-        settings = self.config.synthesis
-        pool = build_pool(
-            self.base_classnames,
-            () if settings.source == "synthetic_base_only" else self.memory,
-            base_template=settings.base_template,
-            plain_template=settings.plain_template,
-            exclude=settings.exclude,
-        )
-        return ImageStore(self.home / "images").fetch(
-            pool,
-            generator=self.generator,
-            task_index=len(self.memory) + 1,
-            count=count or settings.images,
-            seed=self.config.image_seed,
-            progress=progress,
-        )
+        return self._sets.paint(self.memory, count, progress=progress)
 
     def evaluate(
         self,
@@ -315,10 +285,10 @@ class Learner:
             raise ValueError("nothing was learned yet: give the class names to choose from.")
         names = [name for labels in candidates for name in labels.classnames]
         predictor = self.method.predictor(self.model)
-        arrays = np.stack([self.model.preprocess.test_array(i) for i in _opened(images)])
+        arrays = np.stack([self.model.preprocess.test_array(i) for i in opened(images)])
         found: list[Prediction] = []
         for scores in score_batches(predictor, self.model, arrays, candidates):
-            found += [_best(names, row, top) for row in scores.float().softmax(dim=1).tolist()]
+            found += [best_names(names, row, top) for row in scores.float().softmax(dim=1).tolist()]
         return found
 
     def save(self, folder: str | Path) -> None:
@@ -331,15 +301,19 @@ class Learner:
         """
         run = RunFolder(Path(folder))
         run.path.mkdir(parents=True, exist_ok=True)
-        own = self.config.model_dump(mode="json", include=set(LearnerConfig.model_fields))
         if not run.has_config:
-            run.write_config(own)
-        elif different := differences(_learner_part(run.read_config()), own):
+            run.write_config(self.config)
+        elif different := differences(deciding(_stored_config(run)), deciding(self.config)):
             raise ValueError(
                 f"{folder} holds a learner with other settings: {'; '.join(different)}. Save this "
                 "one in another folder."
             )
-        with replacing(run.learner) as new:
+        if parallel.is_main():
+            self._write(run)
+        parallel.wait()
+
+    def _write(self, run: RunFolder) -> None:
+        with replacing(run.learner, run.previous_learner) as new:
             self.model.save_pretrained(new / "model")
             save_file(
                 {key: value.contiguous().cpu() for key, value in self.method.state_dict().items()},
@@ -353,6 +327,8 @@ class Learner:
                 },
             )
             write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
+        for finished in run.path.glob("tasks/*/checkpoint"):
+            shutil.rmtree(finished)
 
     @classmethod
     def load(
@@ -361,7 +337,7 @@ class Learner:
         """Read what :meth:`save` (or a run) wrote.
 
         Raises:
-            ValueError: the folder holds no learner.
+            ValueError: the folder holds no learner, or none that is whole.
         """
         run = RunFolder(Path(folder))
         if not (run.has_config and run.has_learner):
@@ -369,119 +345,42 @@ class Learner:
                 f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
                 "'gift learn DIR --task FOLDER --model MODEL'."
             )
-        config = validate(LearnerConfig, _learner_part(run.read_config()))
-        learner = cls(config, home=home, data_root=data_root, _model=run.learner / "model")
+        config = _stored_config(run)
+        whole = run.whole_learner()
+        learner = cls(config, home=home, data_root=data_root, _model=whole / "model")
         learner.method.load_state_dict(
             {
                 key: value.to(learner.model.device)
-                for key, value in load_file(run.learner / "method.safetensors").items()
+                for key, value in load_file(whole / "method.safetensors").items()
             }
         )
-        learner.memory = tuple(
-            LabelSpace(**task) for task in read_json(run.learner / "memory.json")
-        )
+        learner.memory = tuple(LabelSpace(**task) for task in read_json(whole / "memory.json"))
         return learner
-
-    def _image_set(
-        self, name: str, task: Task, folder: RunFolder | None, progress: Progress
-    ) -> ImageTexts | None:
-        """One of the sets that a method can ask for, see :class:`~gift.methods.Method`."""
-        settings = self.config
-        match name:
-            case "synthetic" if settings.synthesis.source == "real":
-                return self._reference_images(
-                    settings.synthesis.images,
-                    (settings.image_seed, len(self.memory) + 1),
-                    progress,
-                )
-            case "synthetic":
-                return self._painted(task, folder, progress)
-            case "reference" if settings.reference.source == "synthetic":
-                return self._painted(task, folder, progress)
-            case "reference":
-                return self._reference_images(
-                    settings.reference.images, (settings.reference.seed,), progress
-                )
-            case "current":
-                assert task.train is not None
-                prompts = task.labels.prompts
-                return ImageTexts(
-                    PreprocessedImages(task.train, self.model.preprocess),
-                    tuple(prompts[label] for label in task.train.labels),
-                )
-            case "exemplar":
-                return self.method.exemplars()
-        raise AssertionError(f"{self.method.name()} asks for an unknown image set {name!r}")
-
-    def _painted(self, task: Task, folder: RunFolder | None, progress: Progress) -> ImageTexts:
-        started = time.perf_counter()
-        painted = self.paint(progress=progress)
-        arrays = self._pixels(painted, progress)
-        seconds = time.perf_counter() - started
-        _log(folder, "paint", task=task.name, images=len(painted), seconds=seconds)
-        if folder is not None:
-            _keep_sample(painted, folder.task(len(self.memory) + 1, task.name) / "synthetic")
-        return ImageTexts(arrays, painted.captions)
-
-    @cached_property
-    def _reference(self) -> Task:
-        """The data set or image folder that real images of no task come from."""
-        source = self.config.reference.source
-        if Path(source).is_absolute():
-            return Task.from_folder(source, templates=(self.config.synthesis.base_template,))
-        return open_task(load_dataset(source), self.data_root)
-
-    def _reference_images(
-        self, count: int, seed: tuple[int, ...], progress: Progress
-    ) -> ImageTexts:
-        """Images of the reference source, drawn without replacement, each with its class prompt."""
-        images, prompts = self._reference.train, self._reference.labels.prompts
-        assert isinstance(images, ImageSet)
-        order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
-        drawn = images.select(order[:count].tolist())
-        check_images(drawn, cache=self.home / "checked", progress=progress)
-        return ImageTexts(
-            PreprocessedImages(drawn, self.model.preprocess),
-            tuple(prompts[label] for label in drawn.labels),
-        )
-
-    def _sentences(self, sets: Mapping[str, ImageTexts]) -> tuple[str, ...]:
-        """The texts that go with the reference set, each once."""
-        if "reference" not in sets:
-            return ()
-        texts = self.config.reference.texts
-        if texts == "captions":
-            lines: Iterable[str] = sets["reference"].texts
-        elif texts.endswith(".txt"):
-            lines = class_list(texts)
-        else:
-            lines = (fill(self.config.synthesis.base_template, name) for name in class_list(texts))
-        return tuple(dict.fromkeys(lines))
 
     def _evaluation_set(self, task: Task, progress: Progress) -> EvaluationSet:
         images = task.evaluation
         if images is None:
             raise ValueError(f"task {task.name!r} has no images to evaluate on.")
-        return EvaluationSet(task.labels, self._pixels(images, progress), tuple(images.labels))
-
-    def _pixels(self, images: Images, progress: Progress) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Preprocessed images from the cache, each decoded once for all checkpoints and runs."""
-        preprocess = self.model.preprocess
-        return pixels(
-            images,
-            preprocess.test_array,
-            key=preprocess.key,
-            cache=self.home / "pixels",
-            progress=progress,
-        )
+        pixels = self._sets.pixels(images, progress)
+        return EvaluationSet(task.labels, pixels, tuple(images.labels), task.metric)
 
 
-_GALLERY = 24
+def _stored_config(run: RunFolder) -> LearnerConfig:
+    """What of a folder's configuration decides its learner."""
+    stored, known = run.read_config(), LearnerConfig.model_fields
+    own = {key: value for key, value in stored.items() if key in known}
+    return validate(LearnerConfig, own, where=str(run.path / "config.yaml"))
 
 
-def _learner_part(config: dict[str, Any]) -> dict[str, Any]:
-    """What of a run's configuration decides the learner."""
-    return {key: value for key, value in config.items() if key in LearnerConfig.model_fields}
+@contextmanager
+def _timed(folder: RunFolder | None, task: str) -> Iterator[None]:
+    """Log the seconds that a training took, also of one that is stopped."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        if folder is not None:
+            folder.log("train", task=task, seconds=time.perf_counter() - started)
 
 
 def _recorder(folder: RunFolder, task: str) -> Recorder:
@@ -489,44 +388,3 @@ def _recorder(folder: RunFolder, task: str) -> Recorder:
         folder.log("train", task=task, **asdict(step))
 
     return record
-
-
-def _log(folder: RunFolder | None, stage: str, **values: Any) -> None:
-    if folder is not None:
-        folder.log(stage, **values)
-
-
-def _opened(images: Sequence[Path | Image.Image]) -> list[Image.Image]:
-    """The images as RGB; all unreadable files are named in one error."""
-    opened: list[Image.Image] = []
-    problems: list[str] = []
-    for image in images:
-        if isinstance(image, Image.Image):
-            opened.append(to_rgb(image))
-            continue
-        try:
-            opened.append(ImageFiles((Path(image),), (0,))[0])
-        except OSError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("\n".join(problems))
-    return opened
-
-
-def _keep_sample(painted: SyntheticSet, folder: Path) -> None:
-    """The first images of a set with a manifest, for the report; the store keeps the rest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for file, caption in zip(painted.files[:_GALLERY], painted.captions, strict=False):
-        shutil.copyfile(file, folder / file.name)
-        lines.append(json.dumps({"file": file.name, "prompt": caption}) + "\n")
-    write_text(folder / "manifest.jsonl", "".join(lines))
-
-
-def _best(names: Sequence[str], probabilities: Sequence[float], top: int) -> Prediction:
-    """The most probable names; a name in several tasks counts with its best task."""
-    best: dict[str, float] = {}
-    for name, probability in zip(names, probabilities, strict=True):
-        best[name] = max(probability, best.get(name, 0.0))
-    ranked = sorted(best.items(), key=lambda item: -item[1])[:top]
-    return Prediction(tuple(n for n, _ in ranked), tuple(p for _, p in ranked))

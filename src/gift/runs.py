@@ -8,11 +8,11 @@ Everything goes to a temporary name first and is renamed; ``DONE`` comes last. A
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -25,49 +25,14 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from gift.files import read_json, write_json, write_text, writing_to
+from gift import parallel
+from gift.config import Settings, deciding, validate
+from gift.files import damage, read_json, recover, write_json, write_text, writing_to
 from gift.records import AccuracyMatrix
 
+log = logging.getLogger(__name__)
+
 _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Build a folder beside its place and swap it in when the block ends well.
-
-    A crash leaves either the old folder or, between the two renames, the new one under its
-    temporary name, which :func:`recover` puts in place.
-    """
-    new = folder.with_name(f"{folder.name}.new")
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    yield new
-    (new / _WHOLE).touch()
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
-    (folder / _WHOLE).unlink()
-    shutil.rmtree(old, ignore_errors=True)
-
-
-_WHOLE = ".whole"
-
-
-def recover(folder: Path) -> None:
-    """Finish a swap that a crash interrupted; drop what was never whole.
-
-    Only for who writes the folder: a swap that is going on would be disturbed.
-    """
-    new = folder.with_name(f"{folder.name}.new")
-    old = folder.with_name(f"{folder.name}.old")
-    if (new / _WHOLE).exists() and not folder.exists():
-        new.rename(folder)
-    (folder / _WHOLE).unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(new, ignore_errors=True)
 
 
 class RunFolder:
@@ -84,9 +49,32 @@ class RunFolder:
         return self.path / "learner"
 
     @property
+    def previous_learner(self) -> Path:
+        """The learner of one task before, should the last one be damaged."""
+        return self.path / "learner.previous"
+
+    @property
     def has_learner(self) -> bool:
         """Whether a task was finished here."""
-        return (self.learner / "memory.json").exists()
+        kept = (self.learner, self.previous_learner)
+        return any((folder / "memory.json").exists() for folder in kept)
+
+    def whole_learner(self) -> Path:
+        """The learner's folder, or where that is damaged, the one before.
+
+        Raises:
+            ValueError: no learner is whole; says what is wrong with the last one.
+        """
+        problem = damage(self.learner)
+        if problem is None:
+            return self.learner
+        if damage(self.previous_learner) is None:
+            log.warning("%s: %s. The learner before is used.", self.learner, problem)
+            return self.previous_learner
+        raise ValueError(
+            f"{self.learner}: {problem}, and there is no whole learner of the task before. Put "
+            "back a copy of the folder, or start again in another one."
+        )
 
     @property
     def done(self) -> bool:
@@ -101,60 +89,78 @@ class RunFolder:
     def writing(self) -> Iterator[None]:
         """Make the folder and keep other processes out of it while the block runs.
 
+        The system frees the lock of a process that is gone. Of processes that work together the
+        main one holds it for all.
+
         Raises:
             OSError: it cannot be made or written, with the reason.
-            ValueError: another process works in it.
+            ValueError: another process works in it; says which.
         """
+        lock = FileLock(self.path / ".lock")
+        parallel.from_main(lambda: self._enter(lock))
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _enter(self, lock: FileLock) -> None:
+        owner = self.path / ".owner.json"
         with writing_to(self.path, "the folder", "choose another one, or free some space"):
             (self.path / "tasks").mkdir(exist_ok=True)
-            lock = FileLock(self.path / ".lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 raise ValueError(
-                    f"another process works in {self.path}; wait for it, or use another folder."
+                    f"another process works in {self.path} ({_described(owner)}); wait for it, or "
+                    "use another folder."
                 ) from None
-        with lock:
-            recover(self.learner)
-            self.mend_events()
-            yield
+            write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": _now()})
+        recover(self.learner, self.previous_learner)
+        self.mend_events()
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Store the resolved configuration, or check that it is the one of the folder.
+    def write_config(self, config: Settings) -> None:
+        """Store the resolved configuration, or check that it agrees with the folder's.
+
+        What does not bear on results may change.
 
         Raises:
             ValueError: something was already learned with another configuration; names what
                 differs.
         """
         if self.has_config and (self.has_learner or self.read_matrix() is not None):
-            different = differences(self.read_config(), dict(config))
-            if different:
+            stored = validate(type(config), self.read_config(), where=str(self._config))
+            if different := differences(deciding(stored), deciding(config)):
                 raise ValueError(
                     f"{self.path} was made with other settings: {'; '.join(different)}. Use "
                     "another folder, or the same settings to continue."
                 )
-            return
-        write_text(
-            self.path / "config.yaml",
-            yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        )
+        if parallel.is_main():
+            values = config.model_dump(mode="json")
+            write_text(self._config, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.yaml"
 
     @property
     def has_config(self) -> bool:
-        return (self.path / "config.yaml").exists()
+        return self._config.exists()
 
     def read_config(self) -> dict[str, Any]:
         """The resolved configuration."""
-        value = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        value = yaml.safe_load(self._config.read_text(encoding="utf-8"))
         assert isinstance(value, dict)
         return value
 
     def write_environment(self, device: str) -> None:
         """Store versions, machine, device and the state of the source tree."""
-        write_json(self.path / "env.json", environment(device))
+        if parallel.is_main():
+            write_json(self.path / "env.json", environment(device))
 
     def log(self, stage: str, **values: Any) -> None:
         """Append one line to events.jsonl."""
+        if not parallel.is_main():
+            return
         line = json.dumps({"time": round(time.time(), 3), "stage": stage, **values})
         with (self.path / "events.jsonl").open("ab") as file:
             file.write(f"{line}\n".encode())
@@ -190,10 +196,12 @@ class RunFolder:
         return AccuracyMatrix.from_json(read_json(path)) if path.exists() else None
 
     def write_matrix(self, matrix: AccuracyMatrix) -> None:
-        write_json(self.path / "matrix.json", matrix.to_json())
+        if parallel.is_main():
+            write_json(self.path / "matrix.json", matrix.to_json())
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write_json(self.path / "summary.json", summary)
+        if parallel.is_main():
+            write_json(self.path / "summary.json", summary)
 
     def read_summary(self) -> dict[str, Any]:
         value = read_json(self.path / "summary.json")
@@ -202,7 +210,21 @@ class RunFolder:
 
     def finish(self) -> None:
         """Write the completion marker."""
-        write_text(self.path / "DONE", "")
+        if parallel.is_main():
+            write_text(self.path / "DONE", "")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _described(owner: Path) -> str:
+    """Who holds a folder, in words."""
+    try:
+        found = read_json(owner)
+        return f"process {found['pid']} on {found['host']} since {found['since']}"
+    except (OSError, ValueError, KeyError):
+        return "it has not said which"
 
 
 def environment(device: str) -> dict[str, Any]:

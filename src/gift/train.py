@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from gift import consolidation, parallel
+from gift.batches import set_batches, task_batches
+from gift.checkpoint import Checkpoints
 from gift.config import TrainingSettings
+from gift.interruption import deferred
 from gift.methods import Batch, ImageTexts, Loss, Method, TaskContext
+from gift.methods.base import Parameters
 from gift.records import LabeledImages, LabelSpace, Progress, silent
-from gift.vlm import Preprocess, VisionLanguageModel
+from gift.vlm import VisionLanguageModel
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,13 @@ def train_task(
     seed: int,
     sentences: tuple[str, ...] = (),
     record: Recorder | None = None,
+    checkpoints: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> None:
     """Teach a model one task.
 
     Args:
-        model: changed in place.
+        model: changed in place; also where the training is resumed, it comes as it was before.
         method: its hooks are called; it must not have begun the task.
         labels: the task's class names and templates.
         images: its training images.
@@ -90,10 +95,12 @@ def train_task(
         seed: of batch order and augmentation; every step's batch depends on (seed, step) alone.
         sentences: texts of no task, see :class:`~gift.methods.TaskContext`.
         record: called every ``settings.log_every`` steps and at the last one.
+        checkpoints: where unfinished trainings are kept; what is there is gone on with.
         progress: called after every step.
 
     Raises:
         FloatingPointError: a loss is not finite; the weights are those before that step.
+        KeyboardInterrupt: the process was asked to stop; a checkpoint was kept before.
     """
     context = accelerator(settings.precision)
     device = context.device
@@ -110,11 +117,13 @@ def train_task(
         weight_decay=settings.weight_decay,
         fused=True,
     )
+    first = _resume(checkpoints, parameters, optimizer, method)
+    place = {"seed": seed, "device": device, "first": first}
     batches = {
-        "task": task_batches(images, model.preprocess, settings, seed=seed, name=labels.name),
+        "task": task_batches(images, model.preprocess, settings, name=labels.name, **place),
         **{
             name: set_batches(
-                sets[name], model.preprocess, settings, seed=seed, name=f"{name} for {labels.name}"
+                sets[name], model.preprocess, settings, name=f"{name} for {labels.name}", **place
             )
             for name in method.streams
             if name in sets
@@ -122,34 +131,78 @@ def train_task(
     }
     model.train()
     started, seen = time.perf_counter(), 0
-    for step in range(settings.iterations):
-        rate = learning_rate(
-            step,
-            peak=settings.rate_of(labels.name),
-            warmup=settings.warmup,
-            iterations=settings.iterations,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        batch = {name: _to(next(stream), device) for name, stream in batches.items()}
-        values: dict[str, Tensor] = {}
-        for loss in _autocast(context, method.losses(model, batch)):
-            logged = {loss.name: loss.value, **loss.parts}
-            values |= {name: value.detach() for name, value in logged.items()}
-            values |= method.backward(loss, parameters)
-        _refuse_non_finite(values, step, batch)
-        optimizer.step()
-        method.after_step(model, step)
+    with deferred() as is_asked_to_stop:
+        for step in range(first, settings.iterations):
+            rate = learning_rate(
+                step,
+                peak=settings.rate_of(labels.name),
+                warmup=settings.warmup,
+                iterations=settings.iterations,
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            batch = {name: next(stream) for name, stream in batches.items()}
+            values: dict[str, Tensor] = {}
+            for loss in _autocast(context, method.losses(model, batch)):
+                logged = {loss.name: loss.value, **loss.parts}
+                values |= {name: value.detach() for name, value in logged.items()}
+                values |= method.backward(loss, parameters)
+            if _is_finite(values, settings.on_nonfinite, labels.name, step, batch):
+                optimizer.step()
+            method.after_step(model, step)
 
-        seen += sum(len(part.index) for part in batch.values())
-        progress(f"learning {labels.name}", step + 1, settings.iterations)
-        if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
-            numbers = {name: float(value) for name, value in values.items()}
-            record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
+            seen += sum(len(part.index) for part in batch.values())
+            progress(f"learning {labels.name}", step + 1, settings.iterations)
+            if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
+                numbers = {name: float(value) for name, value in values.items()}
+                record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
+            stop = parallel.agree(is_asked_to_stop())
+            if checkpoints and (stop or checkpoints.is_due(step + 1)):
+                checkpoints.keep(step + 1, _state(parameters, optimizer, method))
+            if stop:
+                raise KeyboardInterrupt
     optimizer.zero_grad(set_to_none=True)
     model.eval()
     method.end_task(model, task)
+
+
+def _state(
+    parameters: Parameters, optimizer: torch.optim.Optimizer, method: Method
+) -> dict[str, Tensor]:
+    """All that the further steps depend on, by name."""
+    return {
+        **{f"weights/{name}": parameter for name, parameter in parameters.items()},
+        **{
+            f"optimizer/{key}/{name}": value
+            for name, parameter in parameters.items()
+            for key, value in optimizer.state[parameter].items()
+        },
+        **{f"method/{name}": value for name, value in method.training_state().items()},
+    }
+
+
+def _resume(
+    checkpoints: Checkpoints | None,
+    parameters: Parameters,
+    optimizer: torch.optim.Optimizer,
+    method: Method,
+) -> int:
+    """Take back the newest :func:`_state`; returns the step to go on with."""
+    moment = checkpoints.newest() if checkpoints else None
+    if moment is None:
+        return 0
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "method": {}}
+    for path, tensor in moment.tensors.items():
+        part, _, name = path.partition("/")
+        parts[part][name] = tensor
+    consolidation.put(parameters, parts["weights"])
+    for path, value in parts["optimizer"].items():
+        key, _, name = path.partition("/")
+        parameter = parameters[name]
+        optimizer.state[parameter][key] = value.to(parameter.device)
+    method.load_training_state(parts["method"])
+    return moment.step
 
 
 def _autocast(context: Accelerator, losses: Iterator[Loss]) -> Iterator[Loss]:
@@ -162,101 +215,19 @@ def _autocast(context: Accelerator, losses: Iterator[Loss]) -> Iterator[Loss]:
         yield loss
 
 
-def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator[list[int]]:
-    """Positions of endless shuffled passes over a set; a pass's last batch may be smaller.
-
-    Each pass has its own generator, so the order of any step can be had without the steps before.
-    """
-    epoch = 0
-    while True:
-        order = _generator(seed, f"order of {name}", epoch).permutation(size)
-        for start in range(0, size, batch_size):
-            yield order[start : start + batch_size].tolist()
-        epoch += 1
-
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-class _Augmented(Dataset[tuple[Pixels, int, int]]):
-    """Training images under the random crop; asked by (step, position)."""
-
-    def __init__(self, images: LabeledImages, preprocess: Preprocess, seed: int) -> None:
-        self._images = images
-        self._preprocess = preprocess
-        self._seed = seed
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Pixels, int, int]:
-        step, position = key
-        rng = _generator(self._seed, "augmentation", step, position)
-        pixels = self._preprocess.train_array(self._images[position], rng)
-        return pixels, position, self._images.labels[position]
-
-
-def task_batches(
-    images: LabeledImages,
-    preprocess: Preprocess,
-    settings: TrainingSettings,
-    *,
-    seed: int,
-    name: str,
-) -> Iterator[Batch]:
-    """Batches of augmented training images, one per step."""
-    order = batch_order(len(images), settings.batch_size, seed=seed, name=name)
-    keys = ([(step, position) for position in next(order)] for step in range(settings.iterations))
-    loader = DataLoader(
-        _Augmented(images, preprocess, seed),
-        batch_sampler=keys,
-        num_workers=settings.workers,
-    )
-    for pixels, index, labels in loader:
-        yield Batch(preprocess.normalize(pixels), index, labels)
-
-
-class _Fixed(Dataset[tuple[Pixels, int]]):
-    """The images of a set as they are."""
-
-    def __init__(self, images: ImageTexts) -> None:
-        self._pixels = images.pixels
-
-    def __getitem__(self, position: int) -> tuple[Pixels, int]:
-        return np.array(self._pixels[position]), position
-
-
-def set_batches(
-    images: ImageTexts, preprocess: Preprocess, settings: TrainingSettings, *, seed: int, name: str
-) -> Iterator[Batch]:
-    """Batches of a fixed set, one per step."""
-    order = batch_order(len(images), settings.batch_size, seed=seed, name=name)
-    loader = DataLoader(
-        _Fixed(images),
-        batch_sampler=islice(order, settings.iterations),
-        num_workers=settings.workers,
-    )
-    for pixels, index in loader:
-        yield Batch(preprocess.normalize(pixels), index, index)
-
-
-def _generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A generator of its own for every purpose."""
-    words = [w if isinstance(w, int) else int.from_bytes(w.encode(), "big") for w in purpose]
-    return np.random.default_rng([seed, *words])
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(
-        batch.pixels.to(device, non_blocking=True),
-        batch.index.to(device, non_blocking=True),
-        batch.labels.to(device, non_blocking=True),
-    )
-
-
-def _refuse_non_finite(values: Mapping[str, Tensor], step: int, batch: Mapping[str, Batch]) -> None:
+def _is_finite(
+    values: Mapping[str, Tensor], otherwise: str, task: str, step: int, batch: Mapping[str, Batch]
+) -> bool:
+    """Whether all values are finite; raises for one that is not unless it may be skipped."""
     if bool(torch.isfinite(torch.stack([v.double() for v in values.values()])).all()):
-        return
+        return True
     bad = ", ".join(name for name, value in values.items() if not torch.isfinite(value))
     where = "; ".join(f"{name} batch: images {b.index.tolist()}" for name, b in batch.items())
+    problem = f"task {task}, step {step}: {bad} is not finite ({where})."
+    if otherwise == "skip":
+        log.warning("%s The step is left out.", problem)
+        return False
     raise FloatingPointError(
-        f"step {step}: {bad} is not finite ({where}). The weights before this task are kept; "
-        "try a smaller learning rate or penalty weight."
+        f"{problem} The weights before this task are kept; try a smaller learning rate or penalty "
+        "weight, or leave such steps out with training.on_nonfinite = skip."
     )

@@ -11,6 +11,7 @@ import torch
 from support import NoiseImages, words
 
 import gift.methods
+from gift.checkpoint import Checkpoints
 from gift.config import TrainingSettings
 from gift.methods import (
     ImageTexts,
@@ -49,7 +50,7 @@ def image_sets(model, method, task: int, images) -> dict[str, ImageTexts]:
     return {name: every[name] for name in wanted if every[name] is not None}
 
 
-def learn(model, method, task: int, records=None):
+def learn(model, method, task: int, records=None, **options):
     images = NoiseImages(9, len(TASKS[task].classnames), seed=task)
     train_task(
         model,
@@ -61,6 +62,7 @@ def learn(model, method, task: int, records=None):
         seed=0,
         sentences=("a photo of a dog.", "a photo of a car.", "a photo of a tree."),
         record=None if records is None else records.append,
+        **options,
     )
 
 
@@ -127,6 +129,39 @@ def test_a_method_restored_between_tasks_goes_on_as_if_nothing_had_happened(tiny
         learn(tiny_clip, method, 1)
         learn(twin, restored, 1)
     assert torch.equal(scores(tiny_clip, method), scores(twin, restored))
+
+
+class Killed(Exception):
+    """What ends the process in a test."""
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("task", [0, 1])
+def test_a_method_killed_in_the_middle_of_a_task_goes_on_as_if_nothing_had_happened(
+    tiny_clip, name, task, tmp_path
+):
+    method = create_method(name)
+    if task:
+        learn(tiny_clip, method, 0)
+    twin, restored = copy.deepcopy(tiny_clip), create_method(name)
+    restored.load_state_dict({k: v.clone() for k, v in method.state_dict().items()})
+    halfway, killed = copy.deepcopy(twin), create_method(name)
+    killed.load_state_dict({k: v.clone() for k, v in method.state_dict().items()})
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done == 4:
+            raise Killed
+
+    kept = Checkpoints(tmp_path, every_steps=1)
+    with pytest.raises(Killed):
+        learn(halfway, killed, task, checkpoints=kept, progress=kill)
+    learn(tiny_clip, method, task)
+    records = []
+    learn(twin, restored, task, records, checkpoints=Checkpoints(tmp_path))
+    assert [record.step for record in records] == [3]
+    assert torch.equal(scores(tiny_clip, method), scores(twin, restored))
+    for key, wanted in weights(tiny_clip).items():
+        assert torch.equal(weights(twin)[key], wanted), key
 
 
 def held(value, path=""):

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from support import NoiseImages, words
 
+from gift.batches import set_batches
 from gift.config import TrainingSettings
 from gift.methods import ImageTexts, TaskContext, create_method
-from gift.train import set_batches, train_task
+from gift.train import train_task
 from gift.vlm import PreprocessedImages
 
 SETTINGS = TrainingSettings(iterations=3, batch_size=4, learning_rate=1e-3, warmup=1)

@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from gift import parallel
 from gift.config import Settings
 from gift.losses import similarity
 from gift.records import LabelSpace
@@ -171,8 +172,11 @@ class Method(ABC):
         """
 
     def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        """Accumulate the gradients of one loss; returns further values to log."""
-        loss.value.backward()
+        """Accumulate the gradients of one loss; returns further values to log.
+
+        What ``.grad`` holds afterwards is whole, also where several processes share the work.
+        """
+        parallel.backward(loss.value, parameters.values())
         return {}
 
     def after_step(self, model: VisionLanguageModel, step: int) -> None:
@@ -195,4 +199,15 @@ class Method(ABC):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
+        assert not state
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What the method remembers in the middle of a task beside :meth:`state_dict`.
+
+        Only what :meth:`begin_task` cannot make again.
+        """
+        return {}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`training_state` gave; called after :meth:`begin_task`."""
         assert not state

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import consolidation
+from gift import consolidation, parallel
 from gift.consolidation import Normalization
 from gift.losses import classification, similarity
 from gift.methods.base import (
@@ -124,4 +124,5 @@ def image_gradients(
         loss = classification(similarity(image, texts, model.logit_scale), label)
         # The graph below the texts serves every image.
         gradients = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
+        parallel.add_up(gradients)
         yield dict(zip(parameters, gradients, strict=True))

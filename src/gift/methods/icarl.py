@@ -97,6 +97,14 @@ class Icarl(Method):
             )
         yield self._task.loss(model, batches["task"])
 
+    def training_state(self) -> dict[str, Tensor]:
+        """What the teacher said of exemplars so far; nothing in the first task."""
+        return self._distillation.training_state() if self._counts else {}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        if state:
+            self._distillation.load_training_state(state)
+
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Shorten every task's exemplars to the new share, and choose this task's."""
         quota = self.settings.memory // (len(self._counts) + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pydantic import Field
+from torch import Tensor
 
 from gift.methods.base import Batch, Loss, Method, MethodSettings, TaskContext
 from gift.methods.terms import ClassificationTask, ReferenceDistillation
@@ -54,3 +55,10 @@ class Lwf(Method):
             column_weight=self.settings.column_weight,
         )
         yield self._task.loss(model, batches["task"])
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What the teacher said of images so far."""
+        return self._distillation.training_state()
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        self._distillation.load_training_state(state)

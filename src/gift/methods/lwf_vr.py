@@ -62,6 +62,13 @@ class LwfVr(Method):
         )
         yield self._task.loss(model, batches["task"])
 
+    def training_state(self) -> dict[str, Tensor]:
+        """What the teacher said of images so far."""
+        return self._distillation.training_state()
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        self._distillation.load_training_state(state)
+
 
 def random_sentences(
     model: VisionLanguageModel, count: int, words: int, rng: np.random.Generator

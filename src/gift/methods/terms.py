@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gift import parallel
 from gift.consolidation import Groups, mean_fisher
 from gift.losses import (
     Divergence,
@@ -127,6 +128,7 @@ class PairDistillation:
         loss = self.loss(model, batch)
         value = loss.value if self._beta else loss.value + loss.parts["image_text_alignment"]
         found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+        parallel.add_up(found)
         return dict(zip(parameters, found, strict=True))
 
     def _encode(self, model: VisionLanguageModel, captions: Tensor) -> Tensor:
@@ -196,6 +198,18 @@ class ReferenceDistillation:
             row_weight * rows + column_weight * columns,
             {"distillation_rows": rows, "distillation_columns": columns},
         )
+
+    def training_state(self) -> dict[str, Tensor]:
+        """The teacher's features so far, [N, D], and of which images they are, bool [N].
+
+        They are kept because a teacher asked in other batches rounds differently.
+        """
+        return {"features": self._features, "known": self._known}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`training_state` gave."""
+        self._features.copy_(state["features"])
+        self._known.copy_(state["known"])
 
     @torch.no_grad()
     def _teacher_images(self, batch: Batch) -> Tensor:

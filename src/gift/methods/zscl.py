@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -100,6 +101,21 @@ class Zscl(Method):
         if not self._is_averaged:
             self._average.add(parameters)
         consolidation.put(parameters, self._average.value)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What the teacher said of images so far, and the mean of the weights so far."""
+        return {
+            **self._distillation.training_state(),
+            **{f"mean/{name}": tensor for name, tensor in self._average.value.items()},
+            "count": torch.tensor(self._average.count),
+            "is_averaged": torch.tensor(self._is_averaged),
+        }
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        self._distillation.load_training_state(state)
+        mean = {name: state[f"mean/{name}"] for name in self._average.value}
+        self._average.restore(mean, int(state["count"]))
+        self._is_averaged = bool(state["is_averaged"])
 
     def state_dict(self) -> dict[str, Tensor]:
         """The pre-trained weights by parameter name."""

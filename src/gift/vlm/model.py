@@ -27,6 +27,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from gift import parallel
 from gift.vlm.preprocess import ImageProcessor, Preprocess
 
 
@@ -123,6 +124,12 @@ class VisionLanguageModel(nn.Module):
                 f"{source} holds no complete two-tower model: {len(missing)} of its weights are "
                 f"missing, {missing[0]} among them. Give a model with both towers and projections."
             )
+        if unread := sorted(loading["unexpected_keys"]):
+            raise ValueError(
+                f"{source} holds weights that a model of type {towers.config.model_type!r} has no "
+                f"place for and that would be left out: {len(unread)}, {unread[0]} among them. "
+                "Correct the model_type in its config.json, or give another model."
+            )
         for parameter in towers.parameters():
             # Out of the memory-mapped file, whose alignment is arbitrary: CPU kernels round
             # differently by alignment, and a resumed run must give the same bits.
@@ -202,11 +209,11 @@ class VisionLanguageModel(nn.Module):
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Unit embeddings [B, D] of normalised pixels [B, 3, S, S], differentiable."""
-        return _unit(self._in_parts(self._image_features, pixels))
+        return _unit(self._encode(self._image_features, pixels))
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """Unit embeddings [T, D] of token ids [T, L] (see :meth:`tokenize`), differentiable."""
-        return _unit(self._in_parts(self._text_features, tokens))
+        return _unit(self._encode(self._text_features, tokens))
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Every parameter of both towers, by its name in the checkpoint, in a fixed order."""
@@ -240,6 +247,10 @@ class VisionLanguageModel(nn.Module):
         # other towers were trained to see the padding.
         features: Tensor = self.towers.get_text_features(input_ids=tokens).pooler_output
         return features
+
+    def _encode(self, tower: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """Features of all inputs; several processes share the work, one may take it in parts."""
+        return parallel.in_shares(lambda share: self._in_parts(tower, share), inputs)
 
     def _in_parts(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         if self._parts == 1 or not self.training or not torch.is_grad_enabled():
@@ -299,7 +310,7 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     except ImportError as error:
         raise ValueError(
             f"the tokenizer of {source} is in SentencePiece's format, which needs two more "
-            "packages: pip install sentencepiece protobuf."
+            "packages: pip install 'gift-cl[sentencepiece]'."
         ) from error
 
 

@@ -1,0 +1,38 @@
+"""Signals that ask a process to stop, noticed between two steps and not in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a cluster sends before it takes a machine away."""
+
+
+@contextmanager
+def deferred() -> Iterator[Callable[[], bool]]:
+    """Take note of a signal instead of acting on it while the block runs.
+
+    A second one acts at once. In a thread other than the main one nothing is deferred.
+
+    Yields:
+        A function that tells whether one has come.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, note) for number in ASKING_TO_STOP}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,160 @@
+"""One computation on several processes, each of which sees the whole.
+
+All processes hold the same weights and run the same code. What is costly is dealt out by rows:
+images to decode, images and texts to encode. The rows that other processes encoded come back
+without their graph, so every process has the loss of the whole batch, and its gradient is the part
+that flows through its own rows; the parts add up to the gradient. In a single process nothing here
+changes anything.
+
+The processes are those of ``accelerate launch`` or ``torchrun``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+T = TypeVar("T")
+
+
+def processes() -> int:
+    """How many processes work together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes and speaks."""
+    return rank() == 0
+
+
+def share(count: int, process: int | None = None) -> range:
+    """The rows of a process out of ``count``: neighbours, and as many as the others' or one more.
+
+    Args:
+        count: rows to deal out.
+        process: its number; this process by default.
+    """
+    process = rank() if process is None else process
+    least, more = divmod(count, processes())
+    start = process * least + min(process, more)
+    return range(start, start + least + (process < more))
+
+
+def gathered(own: Tensor, count: int) -> Tensor:
+    """All ``count`` rows, of which each process has its :func:`share`.
+
+    Args:
+        own: [len(share(count)), ...], the same shape but for the first axis and the same type on
+            every process.
+        count: rows of all processes together.
+
+    Returns:
+        [count, ...]; the own rows keep their graph, the others have none.
+    """
+    if processes() == 1:
+        return own
+    shares = [share(count, process) for process in range(processes())]
+    sent = own.new_zeros((len(shares[0]), *own.shape[1:]))
+    sent[: len(own)] = own.detach()
+    received = [torch.empty_like(sent) for _ in shares]
+    distributed.all_gather(received, sent)
+    parts = [rows[: len(share)] for rows, share in zip(received, shares, strict=True)]
+    parts[rank()] = own
+    return torch.cat(parts)
+
+
+def in_shares(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """``function(inputs)`` row by row, each process computing its share.
+
+    Args:
+        function: maps rows to as many rows, each by itself.
+        inputs: the same on every process, at least one row.
+    """
+    if processes() == 1:
+        return function(inputs)
+    rows = share(len(inputs))
+    own = inputs[rows.start : rows.stop]
+    # A process without rows still needs their shape, and a graph to run backward on.
+    made = function(own) if len(own) else function(inputs[:1])[:0]
+    return gathered(made, len(inputs))
+
+
+def backward(loss: Tensor, parameters: Iterable[Tensor]) -> None:
+    """``loss.backward()`` for the gradient through the rows of all processes.
+
+    Args:
+        loss: the same on every process, made of rows from :func:`in_shares`.
+        parameters: whose ``.grad`` grows by the gradient; what it holds already is whole.
+    """
+    if processes() == 1:
+        loss.backward()
+        return
+    tensors = list(parameters)
+    before = [tensor.grad for tensor in tensors]
+    for tensor in tensors:
+        tensor.grad = None
+    loss.backward()
+    add_up(tensor.grad for tensor in tensors)
+    for tensor, earlier in zip(tensors, before, strict=True):
+        if earlier is not None:
+            tensor.grad = earlier if tensor.grad is None else earlier.add_(tensor.grad)
+
+
+def add_up(gradients: Iterable[Tensor | None]) -> None:
+    """Replace each gradient by the sum over the processes, in place; None stays None."""
+    if processes() == 1:
+        return
+    found = [gradient for gradient in gradients if gradient is not None]
+    for work in [distributed.all_reduce(gradient, async_op=True) for gradient in found]:
+        work.wait()
+
+
+def agree(flag: bool) -> bool:
+    """Whether the flag is set on any process."""
+    if processes() == 1:
+        return flag
+    flags: list[Any] = [None] * processes()
+    distributed.all_gather_object(flags, flag)
+    return any(flags)
+
+
+def from_main(make: Callable[[], T]) -> T:
+    """What the main process makes, on all of them; an error there is raised everywhere."""
+    if processes() == 1:
+        return make()
+    outcome: list[Any] = [None, None]
+    if is_main():
+        try:
+            outcome[0] = make()
+        except Exception as error:
+            outcome[1] = error
+    distributed.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    value: T = outcome[0]
+    return value
+
+
+def wait() -> None:
+    """Until all processes have come here."""
+    if processes() > 1:
+        distributed.barrier()
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Run a block on the main process, then on the others."""
+    if not is_main():
+        wait()
+    yield
+    if is_main():
+        wait()
