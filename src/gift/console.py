@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -34,18 +35,35 @@ class TimeLeftColumn(ProgressColumn):
         return Text(str(timedelta(seconds=int(left))), style="progress.remaining")
 
 
+class _Lines(logging.Handler):
+    """Prints what the library logs, above the bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 class Reporter:
     """A progress callback: an overall bar with the time left and one for the current stage.
 
     Where standard error is no terminal, a line is printed when a stage ends and every half minute.
+    What the library logs is shown too.
 
     Args:
         title: what the overall bar is called.
         overall: the stage that it counts; all others are steps on the way.
+        quiet: show nothing.
     """
 
-    def __init__(self, title: str, overall: str = "tasks") -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, title: str, overall: str = "tasks", *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._log = logging.getLogger("gift")
+        self._level = self._log.level
+        self._lines = _Lines(self._console)
         self._bars = Progress(
             TextColumn("{task.description:<28.28}", markup=False),
             BarColumn(),
@@ -64,6 +82,8 @@ class Reporter:
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> Reporter:
+        self._log.addHandler(self._lines)
+        self._log.setLevel(logging.INFO)
         self._bars.start()
         return self
 
@@ -74,6 +94,8 @@ class Reporter:
         traceback: TracebackType | None,
     ) -> None:
         self._bars.stop()
+        self._log.setLevel(self._level)
+        self._log.removeHandler(self._lines)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if not self._console.is_terminal:

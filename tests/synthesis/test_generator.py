@@ -10,6 +10,7 @@ from diffusers import EulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from gift.synthesis import DiffusersGenerator, ImageStore, build_pool
+from gift.synthesis.store import describe
 
 PROMPTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a cat.", "the sea"]
 SEEDS = [11, 12, 13, 14]
@@ -90,9 +91,25 @@ def test_schedulers(folder, scheduler, recwarn):
     )
 
 
-def test_dtype(folder):
-    generator = DiffusersGenerator.from_pretrained(folder, steps=1, dtype=torch.bfloat16)
-    assert generator.run(["x"], [1], output_type="latent").dtype == torch.bfloat16
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_dtype(folder, dtype):
+    generator = DiffusersGenerator.from_pretrained(folder, steps=1, dtype=dtype)
+    assert generator.run(["x"], [1], output_type="latent").dtype == getattr(torch, dtype)
+
+
+def test_the_revision_is_asked_for(monkeypatch):
+    asked = {}
+
+    def refuse(source, **values):
+        asked.update(values, source=source)
+        raise OSError("offline")
+
+    monkeypatch.setattr("diffusers.AutoPipelineForText2Image.from_pretrained", refuse)
+    generator = DiffusersGenerator.from_pretrained("a/b", revision="abc", safety_checker=False)
+    with pytest.raises(ValueError, match="offline"):
+        generator.load()
+    assert (asked["source"], asked["revision"]) == ("a/b", "abc")
+    assert asked["safety_checker"] is None  # its weights are not even fetched
 
 
 def test_identity_needs_no_loading_and_no_place(folder, tmp_path):
@@ -104,9 +121,48 @@ def test_identity_needs_no_loading_and_no_place(folder, tmp_path):
 
     (tmp_path / "moved").symlink_to(folder)
     assert identity() == identity(tmp_path / "moved") == identity(batch_size=3)
-    others = [{"steps": 4}, {"guidance": 2.0}, {"scheduler": "ddim"}, {"dtype": torch.float16}]
-    assert len({identity(), *(identity(**values) for values in others)}) == 5
+    others = [
+        *({"steps": 4}, {"guidance": 2.0}, {"scheduler": "ddim"}, {"dtype": "float16"}),
+        *({"size": 24}, {"safety_checker": False}),
+    ]
+    assert len({identity(), *(identity(**values) for values in others)}) == 7
     assert "hub/name" in identity("hub/name")
+    assert identity("hub/name") != identity("hub/name", revision="abc")
+
+
+RECORDED = {
+    "cpu": ("6c051bda5c7da461", "float32"),
+    "cuda": ("51f8419a431d6e5d", "float16"),
+}
+
+
+@pytest.mark.parametrize("device", RECORDED)
+def test_stored_sets_are_found_again(tmp_path, device):
+    """Recorded: the name of a set made with the defaults must never change."""
+    key, dtype = RECORDED[device]
+    generator = DiffusersGenerator.from_pretrained(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5", device=device
+    )
+    assert generator.identity == {
+        "model": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "steps": 50,
+        "guidance": 7.5,
+        "scheduler": "default",
+        "dtype": dtype,
+    }
+    pool = build_pool(["cat", "dog"], [])
+    description = describe(pool, generator=generator, task_index=2, seed=42)
+    assert ImageStore(tmp_path).folder_of(description).name == key
+
+
+def test_a_checksum_names_what_a_folder_painted(folder):
+    here = DiffusersGenerator.from_pretrained(folder, steps=3)
+    elsewhere = DiffusersGenerator.from_pretrained(here.identity["model"], steps=3)
+    assert elsewhere.identity == here.identity
+    assert here.can_paint
+    assert not elsewhere.can_paint
+    with pytest.raises(ValueError, match="known by its checksum alone and cannot paint"):
+        elsewhere.load()
 
 
 def test_identity_follows_the_files(folder, tmp_path):
@@ -119,8 +175,8 @@ def test_identity_follows_the_files(folder, tmp_path):
 
 
 def test_half_precision_on_a_gpu_by_default():
-    assert DiffusersGenerator.from_pretrained("a/b", device="cuda").dtype == torch.float16
-    assert DiffusersGenerator.from_pretrained("a/b").dtype == torch.float32
+    assert DiffusersGenerator.from_pretrained("a/b", device="cuda").dtype == "float16"
+    assert DiffusersGenerator.from_pretrained("a/b").dtype == "float32"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +185,10 @@ def test_half_precision_on_a_gpu_by_default():
         ({"steps": 0}, "steps = 0"),
         ({"batch_size": 0}, "batch_size = 0"),
         ({"scheduler": "eular"}, "Did you mean 'euler'"),
+        ({"size": 20}, "size = 20 must be a multiple of 8"),
+        ({"size": 0}, "size = 0 must be"),
+        ({"dtype": "float61"}, "Did you mean 'float16'"),
+        ({"revision": "main"}, "belongs to a hub id"),
     ],
 )
 def test_refused(folder, values, message):

@@ -20,6 +20,9 @@ class Painter:
         self.fail = fail
         self.painted = []
 
+    def load(self):
+        pass
+
     def paint(self, prompts, seeds):
         if self.fail is not None and len(self.painted) + len(seeds) > self.fail:
             raise RuntimeError("out of paint")
@@ -168,3 +171,41 @@ def test_unwritable_store_says_what_to_do(tmp_path):
     (tmp_path / "store").touch()
     with pytest.raises(OSError, match=r"cannot be written .* another folder"):
         fetch(tmp_path / "store", Painter(), 2)
+
+
+def test_the_time_is_told_after_the_first_batch(tmp_path, monkeypatch, caplog):
+    now = iter(range(0, 1000, 60))  # a minute per look at the clock
+    monkeypatch.setattr("gift.synthesis.store.time.perf_counter", lambda: next(now))
+    caplog.set_level("INFO")
+    fetch(tmp_path, Painter(), 10)
+    assert [record.message for record in caplog.records] == [
+        "8 images left to paint, 30.00 s each: 4 minutes"
+    ]
+    caplog.clear()
+    fetch(tmp_path, Painter(), 12)  # one batch: nothing left to tell of
+    assert not caplog.records
+
+
+def test_the_model_is_loaded_once_and_only_where_images_are_missing(tmp_path):
+    class Loading(Painter):
+        loaded = 0
+
+        def load(self):
+            assert not self.painted
+            self.loaded += 1
+
+    painter = Loading()
+    fetch(tmp_path, painter, 6)
+    fetch(tmp_path, painter, 3)
+    assert painter.loaded == 1
+
+
+def test_missing_images_are_counted_without_touching_the_store(tmp_path):
+    store = ImageStore(tmp_path / "store")
+    request = {"generator": Painter(), "task_index": 2, "seed": 0}
+    assert store.missing(POOL, count=5, **request) == 5
+    assert not store.root.exists()
+    fetch(store.root, Painter(black={2}), 3)
+    assert store.missing(POOL, count=5, **request) == 2
+    assert store.missing(POOL, count=3, **request) == 0
+    assert [found["task_index"] for found in store.descriptions()] == [2]

@@ -24,8 +24,21 @@ SCHEDULERS = {
     "ddim": "DDIMScheduler",
     "dpmpp": "DPMSolverMultistepScheduler",
     "euler": "EulerDiscreteScheduler",
+    "lcm": "LCMScheduler",
 }
+DTYPES = ("float32", "float16", "bfloat16")
 _HASHED = {".json", ".txt", ".model", ".safetensors"}
+_CHECKSUM = "sha256:"
+_EMBEDDINGS = {
+    "StableDiffusionPipeline": ("prompt_embeds", "negative_prompt_embeds"),
+    "StableDiffusionXLPipeline": (
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "pooled_prompt_embeds",
+        "negative_pooled_prompt_embeds",
+    ),
+}
+"""What ``encode_prompt`` returns, by the names that a call of the pipeline takes it under."""
 
 
 class TextToImage(Protocol):
@@ -38,6 +51,10 @@ class TextToImage(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    def load(self) -> None:
+        """Get ready, so that the first batch takes no longer than the others."""
+        ...
 
     def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         """One RGB image per prompt and seed; an all-black one means that it was withheld."""
@@ -55,10 +72,13 @@ class DiffusersGenerator:
     steps: int
     guidance: float
     scheduler: str
-    dtype: torch.dtype
+    dtype: str
     device: torch.device
     batch_size: int
-    _embeddings: dict[str, torch.Tensor] = field(
+    size: int | None
+    safety_checker: bool
+    revision: str | None
+    _embeddings: dict[str, dict[str, torch.Tensor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -70,20 +90,28 @@ class DiffusersGenerator:
         steps: int = 50,
         guidance: float = 7.5,
         scheduler: str = "default",
-        dtype: torch.dtype | None = None,
+        size: int | None = None,
+        dtype: str | None = None,
         device: torch.device | str = "cpu",
         batch_size: int = 8,
+        safety_checker: bool = True,
+        revision: str | None = None,
     ) -> DiffusersGenerator:
-        """Describe a pipeline; nothing is loaded yet.
+        """Describe a pipeline; nothing is loaded or fetched yet.
 
         Args:
-            path_or_id: A pipeline folder or an id on the Hugging Face hub.
+            path_or_id: A pipeline folder or an id on the Hugging Face hub; or the checksum of a
+                folder that is not here (``sha256:...``), which finds what it painted but cannot
+                paint.
             steps: Denoising steps.
             guidance: Classifier-free guidance scale; 1 or less switches guidance off.
-            scheduler: "default" (as saved), "pndm", "ddim", "dpmpp" or "euler".
-            dtype: By default float16 on a GPU and float32 on a CPU.
+            scheduler: "default" (as saved) or one of :data:`SCHEDULERS`.
+            size: Height and width in pixels; the pipeline's own by default.
+            dtype: One of :data:`DTYPES`; by default float16 on a GPU and float32 on a CPU.
             device: Where to paint.
             batch_size: Images per call of the pipeline; does not change them.
+            safety_checker: Whether the pipeline keeps its safety checker, if it has one.
+            revision: Branch, tag or commit of a hub id; the main branch by default.
 
         Raises:
             FileNotFoundError: a path to nowhere.
@@ -93,26 +121,64 @@ class DiffusersGenerator:
         if path.is_dir():
             _check_parts(path)
         elif path.is_absolute() or str(path_or_id)[:1] in {".", "~"} or len(path.parts) > 2:
-            raise FileNotFoundError(f"{path} is not a folder; give a pipeline folder or a hub id.")
+            raise FileNotFoundError(
+                f"{path} is not a folder; give a pipeline folder, a hub id or, where all images "
+                "are there, the folder's checksum (generator.model in their set.json)."
+            )
+        if revision and (path.is_dir() or str(path_or_id).startswith(_CHECKSUM)):
+            raise ValueError(
+                f"revision = {revision!r} belongs to a hub id, but {path_or_id} is none; leave it "
+                "out."
+            )
         if steps < 1 or batch_size < 1:
             raise ValueError(f"steps = {steps} and batch_size = {batch_size} must be 1 or more.")
+        if size is not None and (size < 8 or size % 8):
+            raise ValueError(f"size = {size} must be a multiple of 8 pixels, for instance 512.")
         if scheduler not in {"default", *SCHEDULERS}:
             raise ValueError(unknown("scheduler", scheduler, ["default", *SCHEDULERS]))
+        if dtype is not None and dtype not in DTYPES:
+            raise ValueError(unknown("dtype", dtype, DTYPES))
         device = torch.device(device)
-        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
-        return cls(str(path_or_id), steps, guidance, scheduler, dtype, device, batch_size)
+        return cls(
+            str(path_or_id),
+            steps,
+            guidance,
+            scheduler,
+            dtype or ("float32" if device.type == "cpu" else "float16"),
+            device,
+            batch_size,
+            size,
+            safety_checker,
+            revision,
+        )
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Model and settings. A folder is known by the content of its files, not by its place."""
+        """Model and settings. A folder is known by the content of its files, not by its place.
+
+        Settings that came later are named only where they are used, so older sets keep their
+        identity.
+        """
         folder = Path(self.source)
         return {
-            "model": f"sha256:{_hash_folder(folder)}" if folder.is_dir() else self.source,
+            "model": f"{_CHECKSUM}{_hash_folder(folder)}" if folder.is_dir() else self.source,
             "steps": self.steps,
             "guidance": self.guidance,
             "scheduler": self.scheduler,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.dtype,
+            **({} if self.size is None else {"size": self.size}),
+            **({} if self.safety_checker else {"safety_checker": False}),
+            **({} if self.revision is None else {"revision": self.revision}),
         }
+
+    @property
+    def can_paint(self) -> bool:
+        """False for a folder of which only the checksum is known."""
+        return not self.source.startswith(_CHECKSUM)
+
+    def load(self) -> None:
+        """Load the pipeline, see :attr:`pipeline`."""
+        _ = self.pipeline
 
     @cached_property
     def pipeline(self) -> Any:
@@ -122,6 +188,11 @@ class DiffusersGenerator:
             ValueError: the hub id cannot be fetched, a file is missing or damaged, there are no
                 safetensors weights, or the pipeline does not paint from text.
         """
+        if not self.can_paint:
+            raise ValueError(
+                f"the generator {self.source} is known by its checksum alone and cannot paint; "
+                "copy the whole image set here, or give the folder of the generator."
+            )
         try:
             with _quiet():
                 pipeline = self._load()
@@ -137,15 +208,25 @@ class DiffusersGenerator:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
+    def release(self) -> None:
+        """Give back the pipeline's memory; it is loaded again when it is needed again."""
+        self.__dict__.pop("pipeline", None)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _load(self) -> Any:
         # The dtype is set afterwards: the argument's name differs between diffusers versions.
+        without = {} if self.safety_checker else {"safety_checker": None}
         pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-            self.source, use_safetensors=True
+            self.source, use_safetensors=True, revision=self.revision, **without
         )
         if self.scheduler != "default":
             scheduler = getattr(diffusers, SCHEDULERS[self.scheduler])
             pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-        return pipeline.to(device=self.device, dtype=self.dtype)
+        if isinstance(pipeline, diffusers.StableDiffusionXLPipeline):
+            # It is on where the package invisible-watermark happens to be installed.
+            pipeline.watermark = None
+        return pipeline.to(device=self.device, dtype=getattr(torch, self.dtype))
 
     def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         """One image per prompt, its noise drawn from the seed beside it."""
@@ -155,8 +236,10 @@ class DiffusersGenerator:
     def run(self, prompts: Sequence[str], seeds: Sequence[int], *, output_type: str) -> Any:
         """The pipeline's output of one batch: "pil" images, "np" arrays or "latent" tensors."""
         assert len(prompts) == len(seeds) > 0
+        sides = {} if self.size is None else {"height": self.size, "width": self.size}
         return self.pipeline(
             **self._text_arguments(prompts),
+            **sides,
             num_inference_steps=self.steps,
             guidance_scale=self.guidance,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
@@ -164,26 +247,40 @@ class DiffusersGenerator:
         ).images
 
     def _text_arguments(self, prompts: Sequence[str]) -> dict[str, Any]:
-        # Other classes need more than the two embeddings (pooled ones, masks): they get the text.
-        if type(self.pipeline) is not diffusers.StableDiffusionPipeline:
+        if type(self.pipeline).__name__ not in _EMBEDDINGS:
             return {"prompt": list(prompts)}
-        arguments = {"prompt_embeds": torch.stack([self._embed(prompt) for prompt in prompts])}
+        rows = [self._embed(prompt) for prompt in prompts]
         if self.guidance > 1:
-            arguments["negative_prompt_embeds"] = torch.stack([self._embed("")] * len(prompts))
-        return {name: value.to(self.device) for name, value in arguments.items()}
+            rows = [row | self._negative for row in rows]
+        return {name: torch.stack([row[name] for row in rows]).to(self.device) for name in rows[0]}
+
+    def _embed(self, prompt: str) -> dict[str, torch.Tensor]:
+        """States [L, D] and, for some, a vector [D]; a distinct prompt is encoded once."""
+        if prompt not in self._embeddings:
+            self._embeddings[prompt] = self._encode(prompt, guided=False)
+        return self._embeddings[prompt]
+
+    @cached_property
+    def _negative(self) -> dict[str, torch.Tensor]:
+        """What guidance leads away from: the pipeline's own for no negative prompt."""
+        found = self._encode("", guided=True)
+        return {name: value for name, value in found.items() if name.startswith("negative_")}
 
     @torch.no_grad()
-    def _embed(self, prompt: str) -> torch.Tensor:
-        """Text states [L, D] on the CPU; each distinct prompt runs through the encoder once."""
-        if prompt not in self._embeddings:
-            states, _ = self.pipeline.encode_prompt(
-                prompt,
-                self.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-            )
-            self._embeddings[prompt] = states[0].cpu()
-        return self._embeddings[prompt]
+    def _encode(self, prompt: str, *, guided: bool) -> dict[str, torch.Tensor]:
+        """The embeddings of one prompt on the CPU, by the names of the pipeline's arguments."""
+        values = self.pipeline.encode_prompt(
+            prompt=prompt,
+            device=self.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=guided,
+        )
+        names = _EMBEDDINGS[type(self.pipeline).__name__]
+        return {
+            name: value[0].cpu()
+            for name, value in zip(names, values, strict=True)
+            if value is not None
+        }
 
 
 def _check_parts(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Synthetic sets on disk: painted once, extended when more is asked for, resumed when killed.
 
-A set's folder is named by all that decides its images except their number::
+Processes that were launched together paint a set together: each takes its share of every round of
+batches and writes its images, and the first one writes the manifest. A set's folder is named by all
+that decides its images except their number::
 
     <root>/<key>/set.json          generator, pool, seed and task index
                  manifest.jsonl    one line per painted image, written after its file
@@ -13,7 +15,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from filelock import FileLock
 
-from gift.files import write_json, writing_to
+from gift.files import read_json, write_json, writing_to
+from gift.parallel import from_main, is_main, processes, rank
 from gift.records import Progress, silent
 from gift.synthesis.generator import TextToImage
 from gift.synthesis.pool import PlannedImage, plan
+from gift.synthesis.sharing import collected, locked
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +91,9 @@ class ImageStore:
         """The first ``count`` images of a set; those that are missing are painted.
 
         All-black images (what a safety checker leaves) are recorded and left out, not painted
-        anew, so the set may be smaller than ``count``. A second process that asks for the same set
-        waits until the first has finished.
+        anew, so the set may be smaller than ``count``. Processes that were launched together share
+        the painting and must all call this; any other that asks for the same set waits until it is
+        finished.
 
         Args:
             pool: Prompts, see :func:`gift.synthesis.build_pool`.
@@ -103,22 +108,15 @@ class ImageStore:
             OSError: the store cannot be written.
         """
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
-        description = {
-            "generator": generator.identity,
-            "pool": list(pool),
-            "seed": seed,
-            "task_index": task_index,
-        }
-        canonical = json.dumps(description, sort_keys=True)
-        folder = self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        painted = _painted(folder, planned)
+        description = describe(pool, generator=generator, task_index=task_index, seed=seed)
+        folder = self.folder_of(description)
+        painted = from_main(lambda: _painted(folder, planned))
         if len(painted) < count:
-            with _writing_to(folder):
-                lock = FileLock(folder / ".lock").acquire()
-            with lock:
-                with _writing_to(folder):
-                    write_json(folder / "set.json", description)
-                painted = _paint_missing(folder, planned, generator, progress)
+            from_main(lambda: _write_description(folder, description))
+            with locked(folder / ".lock"):
+                # Looked up again: another process may have had the lock before.
+                painted = from_main(lambda: _mended(folder, planned))
+                painted |= _paint_missing(folder, planned, painted, generator, progress)
         shown = [image for image in planned if not painted[image.index]["black"]]
         if black := count - len(shown):
             log.warning("%d of %d synthetic images are black and left out.", black, count)
@@ -130,6 +128,42 @@ class ImageStore:
         return SyntheticSet(
             tuple(folder / _file(image) for image in shown), tuple(image.prompt for image in shown)
         )
+
+    def missing(
+        self,
+        pool: Sequence[str],
+        *,
+        generator: TextToImage,
+        task_index: int,
+        count: int,
+        seed: int = 42,
+    ) -> int:
+        """How many images :meth:`fetch` would paint; nothing is written or loaded."""
+        planned = plan(pool, task_index=task_index, count=count, seed=seed)
+        description = describe(pool, generator=generator, task_index=task_index, seed=seed)
+        return count - len(_painted(self.folder_of(description), planned))
+
+    def folder_of(self, description: Mapping[str, Any]) -> Path:
+        """Where the set of a description is or would be."""
+        canonical = json.dumps(description, sort_keys=True)
+        return self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def descriptions(self) -> Iterator[dict[str, Any]]:
+        """The ``set.json`` of every set in the store, in the order of their folders."""
+        for path in sorted(self.root.glob("*/set.json")):
+            yield read_json(path)
+
+
+def describe(
+    pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
+) -> dict[str, Any]:
+    """All that decides the images of a set except their number."""
+    return {
+        "generator": generator.identity,
+        "pool": list(pool),
+        "seed": seed,
+        "task_index": task_index,
+    }
 
 
 def _file(image: PlannedImage) -> str:
@@ -154,23 +188,74 @@ def _painted(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[st
     return painted
 
 
-def _paint_missing(
-    folder: Path, planned: Sequence[PlannedImage], generator: TextToImage, progress: Progress
-) -> dict[int, dict[str, Any]]:
+def _write_description(folder: Path, description: Mapping[str, Any]) -> None:
+    with _writing_to(folder):
+        write_json(folder / "set.json", description)
+
+
+def _mended(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
     _drop_cut_line(folder / "manifest.jsonl")
-    painted = _painted(folder, planned)  # again: another process may have had the lock before
+    return _painted(folder, planned)
+
+
+def _paint_missing(
+    folder: Path,
+    planned: Sequence[PlannedImage],
+    painted: Mapping[int, Any],
+    generator: TextToImage,
+    progress: Progress,
+) -> dict[int, dict[str, Any]]:
+    """Manifest lines of the images that were missing, by index."""
     missing = [image for image in planned if image.index not in painted]
-    progress("paint", len(painted), len(planned))
-    for start in range(0, len(missing), generator.batch_size):
-        batch = missing[start : start + generator.batch_size]
-        drawn = generator.paint([i.prompt for i in batch], [i.seed for i in batch])
-        with _writing_to(folder):
-            entries = [_save(folder, *pair) for pair in zip(batch, drawn, strict=True)]
-            with (folder / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
-                manifest.writelines(json.dumps(entry) + "\n" for entry in entries)
-        painted |= {entry["index"]: entry for entry in entries}
-        progress("paint", len(painted), len(planned))
-    return painted
+    if not missing:
+        return {}
+    there = len(planned) - len(missing)
+    generator.load()
+    progress("paint", there, len(planned))
+    entries: list[dict[str, Any]] = []
+    started = time.perf_counter()
+    for batches in _rounds(missing, generator.batch_size):
+        made = collected(_paint_batch(folder, batches[rank()], generator))
+        if is_main():
+            _append(folder, made)
+        if is_main() and not entries and len(made) < len(missing):
+            _tell_time(len(missing) - len(made), (time.perf_counter() - started) / len(made))
+        entries += made
+        progress("paint", there + len(entries), len(planned))
+    return {entry["index"]: entry for entry in entries}
+
+
+def _rounds(
+    missing: Sequence[PlannedImage], batch_size: int
+) -> Iterator[list[Sequence[PlannedImage]]]:
+    """One batch per process and round; the batches are those of one process alone."""
+    together = processes() * batch_size
+    for start in range(0, len(missing), together):
+        firsts = range(start, start + together, batch_size)
+        yield [missing[first : first + batch_size] for first in firsts]
+
+
+def _tell_time(left: int, seconds: float) -> None:
+    """Log how long the images that are left will take at so many seconds each."""
+    minutes = left * seconds / 60
+    if minutes >= 1:
+        log.info("%d images left to paint, %.2f s each: %.0f minutes", left, seconds, minutes)
+
+
+def _paint_batch(
+    folder: Path, batch: Sequence[PlannedImage], generator: TextToImage
+) -> list[dict[str, Any]]:
+    """Paint and write images; their manifest lines. None for a process without a share."""
+    if not batch:
+        return []
+    drawn = generator.paint([i.prompt for i in batch], [i.seed for i in batch])
+    with _writing_to(folder):
+        return [_save(folder, *pair) for pair in zip(batch, drawn, strict=True)]
+
+
+def _append(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    with _writing_to(folder), (folder / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
+        manifest.writelines(json.dumps(entry) + "\n" for entry in entries)
 
 
 def _save(folder: Path, image: PlannedImage, drawn: PIL.Image.Image) -> dict[str, Any]:
