@@ -23,14 +23,18 @@ OPTIONS = {
     "test-fraction",
     "predict": "classes home no-seen seen top",
     "eval": "benchmark data-root home task template test-fraction",
-    "synthesize": "batch-size classes generator guidance images scheduler seed steps template",
+    "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
+    "scheduler seed size steps template",
     "report": "out",
     "experiment": "backend benchmark cluster data-root home jobs keep list out redraw rows seed "
     "seeds set table-only",
     "search": "data-root home jobs method out set space trials",
     "methods": "",
     "data list": "",
-    "data check": "data-root decode home no-decode",
+    "data check": "data-root decode home no-decode set",
+    "data prepare": "data-root home model set",
+    "data cache list": "home",
+    "data cache clear": "home yes",
     "micro build": "seed",
 }
 
@@ -301,6 +305,17 @@ def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
     assert call(*arguments, "--images", 5) == 0
     second = json.loads(capsys.readouterr().out)
     assert second == {"folder": first["folder"], "images": 5}
+
+
+def test_settings_of_painting_reach_the_pipeline(tiny_pipeline_folder, tmp_path, capsys):
+    arguments = ["--classes", "cat,dog", "--generator", tiny_pipeline_folder, "--steps", 2]
+    changed = ["--size", 24, "--dtype", "bfloat16", "--no-safety-checker"]
+    assert call("synthesize", tmp_path, *arguments, *changed, "--images", 2) == 0
+    (description,) = tmp_path.glob("*/set.json")
+    identity = json.loads(description.read_text())["generator"]
+    assert {"size": 24, "dtype": "bfloat16", "safety_checker": False}.items() <= identity.items()
+    assert call("synthesize", tmp_path, *arguments, "--size", 20) == 1
+    assert "size = 20 is not allowed" in capsys.readouterr().err
 
 
 def test_data_sets_and_benchmarks_are_listed(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,21 @@ def test_the_name_decides_not_the_place() -> None:
     table[:IMAGES, CLASSES.index(("toys", "dog"))] = 1
     data = sets([[1, 1, 1, 0], [0] * IMAGES, [0] * IMAGES])[:1]
     assert accuracy_row(Table(table), Stub(), data, candidates=SPACES) == (75.0,)
+
+
+def test_a_mean_over_classes_weighs_rare_classes_alike() -> None:
+    table = np.zeros((3 * IMAGES, len(CLASSES)), np.float32)  # the first class wins every time
+    (data,) = sets([[0, 0, 0, 1], [0] * IMAGES, [0] * IMAGES])[:1]
+    balanced = replace(data, metric="mean_per_class")
+    assert accuracy_row(Table(table), Stub(), [data, balanced], batch_size=3) == (75.0, 50.0)
+    empty = replace(balanced, labels=LabelSpace("pets", ("cat", "dog", "emu")))
+    assert empty.accuracy(np.array([True, True, False, False])) == pytest.approx(100 / 3)
+
+
+@given(tables, labels)
+def test_top1_keeps_the_number_of_right_images(table: np.ndarray, targets: list[list[int]]) -> None:
+    for value in accuracy_row(Table(table), Stub(), sets(targets)):
+        assert value * IMAGES / 100 == round(value * IMAGES / 100)
 
 
 def test_the_task_is_told_or_hidden() -> None:

@@ -403,6 +403,14 @@ def test_what_paints_is_not_needed_to_predict(start, tmp_path):
     assert learner.predict([picture])
 
 
+def test_what_paints_is_not_needed_to_measure(start, tiny_pipeline_folder, tmp_path):
+    folder = shutil.copytree(tiny_pipeline_folder, tmp_path / "pipeline")
+    first = start("gift", synthesis={"generator": str(folder)})
+    shutil.rmtree(folder)
+    (tmp_path / "run" / "DONE").unlink()
+    assert start("gift", synthesis={"generator": str(folder)})["avg"] == first["avg"]
+
+
 def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):
     with pytest.raises(ValueError, match="not a diffusers pipeline"):
         start("gift", synthesis={"generator": str(tmp_path)})

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gift.data import Metric
 from gift.methods import Predictor
 from gift.records import LabelSpace, Progress, silent
 from gift.vlm import Preprocess, VisionLanguageModel
@@ -26,11 +27,25 @@ class EvaluationSet:
         labels: the task's words.
         pixels: uint8 [N, S, S, 3], possibly memory-mapped.
         targets: [N] class indices.
+        metric: what the accuracy on them is.
     """
 
     labels: LabelSpace
     pixels: np.ndarray[Any, np.dtype[np.uint8]]
     targets: tuple[int, ...]
+    metric: Metric = "top1"
+
+    def accuracy(self, right: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
+        """The accuracy in percent, given which images [N] are named right.
+
+        ``mean_per_class`` is the mean over the classes that have images here.
+        """
+        if self.metric == "top1":
+            return 100.0 * int(right.sum()) / len(self.targets)
+        images = np.bincount(self.targets)
+        hits = np.bincount(self.targets, weights=right)
+        there = images > 0
+        return float(100.0 * (hits[there] / images[there]).mean())
 
 
 def accuracy_row(
@@ -43,7 +58,7 @@ def accuracy_row(
     batch_size: int = 256,
     progress: Progress = silent,
 ) -> tuple[float, ...]:
-    """Top-1 accuracy in percent over all images of each set (not the mean over classes).
+    """Accuracy in percent on each set, by the set's metric.
 
     Args:
         predictor: names the images.
@@ -58,10 +73,10 @@ def accuracy_row(
     row: list[float] = []
     for number, data in enumerate(sets, start=1):
         compete = [data.labels] if candidates is None else candidates
-        known, right = _Names(compete), 0
+        known, right = _Names(compete), []
         for scores, targets in _scored(predictor, model, data, compete, task_id, batch_size):
-            right += known.count_right(scores, [data.labels.classnames[t] for t in targets])
-        row.append(100.0 * right / len(data.targets))
+            right.append(known.right(scores, [data.labels.classnames[t] for t in targets]))
+        row.append(data.accuracy(torch.cat(right).numpy()))
         progress("evaluating", number, len(sets))
     return tuple(row)
 
@@ -86,7 +101,7 @@ def growing_accuracy(
         for scores, targets in _scored(predictor, model, data, spaces, "hidden", batch_size):
             names = [data.labels.classnames[target] for target in targets]
             for k in range(j, len(sets)):
-                right[k] += first[k].count_right(scores, names)
+                right[k] += int(first[k].right(scores, names).sum())
         progress("evaluating", j + 1, len(sets))
     images = np.cumsum([len(data.targets) for data in sets])
     return tuple(100.0 * count / int(total) for count, total in zip(right, images, strict=True))
@@ -100,10 +115,10 @@ class _Names:
         self._id = {name: number for number, name in enumerate(dict.fromkeys(names))}
         self._ids = torch.tensor([self._id[name] for name in names])
 
-    def count_right(self, scores: Tensor, names: Sequence[str]) -> int:
-        """How many images [b] have their name's class highest among the first columns [b, >=C]."""
+    def right(self, scores: Tensor, names: Sequence[str]) -> Tensor:
+        """Which images [b] have their name's class highest among the first columns [b, >=C]."""
         guesses = self._ids[scores[:, : len(self._ids)].argmax(dim=1).cpu()]
-        return int((guesses == torch.tensor([self._id.get(name, -1) for name in names])).sum())
+        return guesses == torch.tensor([self._id.get(name, -1) for name in names])
 
 
 def _scored(

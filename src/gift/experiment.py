@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from gift import metrics
-from gift.config import LearnerConfig, RunConfig, load_recipe, locate, merge, validate
+from gift.config import (
+    LearnerConfig,
+    RunConfig,
+    SynthesisSettings,
+    deciding,
+    load_recipe,
+    merge,
+    validate,
+)
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
@@ -18,6 +27,7 @@ from gift.data import (
     default_home,
     load_benchmark,
 )
+from gift.image_sets import open_generator
 from gift.learner import Learner
 from gift.measuring import Measuring, keep, measure, setting_of
 from gift.methods import create_method, method_class
@@ -26,6 +36,7 @@ from gift.preparation import (
     check_same_benchmark,
     chosen_tasks,
     few_shot_parts,
+    keep_provenance,
     make_reference,
     measured_part,
     open_tasks,
@@ -33,7 +44,7 @@ from gift.preparation import (
 )
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences, peak_memory_mb, reset_peak_memory
-from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet
+from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import accelerator
 
 DEMO_METHODS = ("finetune", "gift")
@@ -103,7 +114,7 @@ def run(
             "hides; choose another method or benchmark."
         )
     with run_folder.writing():
-        run_folder.write_config(config.model_dump(mode="json"))
+        run_folder.write_config(config)
         matrix = run_folder.read_matrix()
         if matrix is not None:
             check_same_benchmark(matrix, config, folder)
@@ -114,8 +125,12 @@ def run(
             if run_folder.has_learner
             else Learner(config, home=home, data_root=data_root)
         )
+        if matrix is not None and len(learner.memory) < len(matrix.accuracy):
+            # The last learner is damaged and the one before goes on: its task is learned again.
+            matrix = replace(matrix, accuracy=matrix.accuracy[: len(learner.memory)])
         make_reference(learner, progress=progress)
-        learner.check()
+        if len(learner.memory) < len(entries):  # what paints is not needed to measure
+            learner.check()
         _check_memory(learner, matrix, entries, folder)
         run_folder.write_environment(str(learner.model.device))
         reset_peak_memory()
@@ -127,7 +142,7 @@ def run(
                 benchmark.version,
                 tuple(task.name for task in tasks),
                 measuring.zero_shot(learner, tasks),
-                setting=setting_of(benchmark, config),
+                setting=setting_of(benchmark, entries, config),
                 images=tuple(len(task.evaluation or ()) for task in tasks),
             )
             run_folder.write_matrix(matrix)
@@ -253,7 +268,7 @@ def evaluate(
     data_root: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, float]:
-    """Top-1 accuracy in percent of the learner in a folder, by task name.
+    """Accuracy in percent of the learner in a folder, by task name.
 
     The tasks are measured among their own classes, those of the benchmark by its own rule; where
     that is the classes seen so far, its tasks that the learner has not learned are left out.
@@ -294,32 +309,31 @@ def evaluate(
 def synthesize(
     out: Path,
     classnames: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
     *,
-    generator: str,
-    count: int,
-    template: str = "a photo of a {}.",
-    steps: int = 50,
-    guidance: float = 7.5,
-    scheduler: str = "default",
-    batch_size: int = 8,
-    seed: int = 42,
     progress: Progress = silent,
 ) -> SyntheticSet:
-    """Paint image-text pairs from class names into a store below ``out``."""
-    labels = LabelSpace("classes", tuple(classnames), (template,))
+    """Paint image-text pairs from class names into a store below ``out``.
+
+    Args:
+        out: where the sets are; what is there already is not painted again.
+        classnames: what to paint, each name put into ``base_template``.
+        settings: fields of :class:`~gift.config.SynthesisSettings`; those that choose the names of
+            a learner's sets (``base_classnames``, ``source``, ``exclude``) have no meaning here.
+        progress: called while images are painted.
+
+    Raises:
+        ValueError: a wrong setting, no class name, or a generator that cannot be loaded.
+        OSError: the folder cannot be written.
+    """
+    wanted = validate(SynthesisSettings, settings or {})
+    labels = LabelSpace("classes", tuple(classnames), (wanted.base_template,))
     return ImageStore(out).fetch(
         labels.prompts,
-        generator=DiffusersGenerator.from_pretrained(
-            locate(generator),
-            steps=steps,
-            guidance=guidance,
-            scheduler=scheduler,
-            device=accelerator().device,
-            batch_size=batch_size,
-        ),
+        generator=open_generator(wanted, accelerator().device),
         task_index=1,
-        count=count,
-        seed=seed,
+        count=wanted.images,
+        seed=42 if wanted.seed is None else wanted.seed,
         progress=progress,
     )
 
@@ -331,12 +345,11 @@ def _open_learner(
     if not run_folder.has_learner:
         config = validate(LearnerConfig, settings)
         learner = Learner(config, home=home, data_root=data_root)
-        run_folder.write_config(learner.config.model_dump(mode="json"))
+        run_folder.write_config(learner.config)
         return learner
     learner = Learner.load(run_folder.path, home=home, data_root=data_root)
-    known = learner.config.model_dump(mode="json")
-    wanted = validate(LearnerConfig, merge(known, settings)).model_dump(mode="json")
-    if different := differences(known, wanted):
+    wanted = validate(LearnerConfig, merge(learner.config.model_dump(mode="json"), settings))
+    if different := differences(deciding(learner.config), deciding(wanted)):
         raise ValueError(
             f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
             "them out to go on, or start another learner in another folder."
@@ -378,6 +391,7 @@ def _prepare(
     tasks = [measured_part(task, config.evaluation) for task in opened]
     if benchmark.shots is not None:
         tasks = few_shot_parts(tasks, benchmark.shots, benchmark.shots_seed, folder)
+    keep_provenance(chosen, tasks, learner.data_root, folder)
     used = [part for task in tasks for part in (task.train, task.test) if part is not None]
     check_images(*used, cache=learner.home / "checked", progress=progress)
     folder.log("prepare", seconds=time.perf_counter() - started)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gift.config import RunConfig
-from gift.data import BenchmarkEntry, Task
+from gift.data import BenchmarkEntry, DatasetEntry, Task, rule_of
 from gift.files import write_json
 from gift.learner import Learner
 from gift.records import Progress, silent
 from gift.runs import RunFolder
 
 
-def setting_of(benchmark: BenchmarkEntry, config: RunConfig) -> dict[str, Any]:
-    """What the numbers of a run were measured on, beside the benchmark."""
-    return {
-        "label_space": benchmark.label_space,
-        "task_id": benchmark.task_id,
-        "split": config.evaluation.split,
-        "draw": config.draw,
-    }
+def setting_of(
+    benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry], config: RunConfig
+) -> dict[str, Any]:
+    """What the numbers of a run on some of a benchmark's tasks were measured on."""
+    rule = rule_of(benchmark, entries)
+    return rule | {"split": config.evaluation.split, "draw": config.draw}
 
 
 def measure(
@@ -33,7 +31,7 @@ def measure(
     batch_size: int = 256,
     progress: Progress = silent,
 ) -> dict[str, float]:
-    """Top-1 accuracy in percent on a benchmark's tasks by its rule, by task name.
+    """Accuracy in percent on a benchmark's tasks by its rule, by task name.
 
     Where images are classified among the classes seen so far, tasks that the learner has not
     learned are left out.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,23 @@ from gift.data import (
     DatasetEntry,
     ImageSet,
     Task,
+    check_images,
     dataset_names,
     few_shot,
+    is_on_hub,
     load_benchmark,
     load_dataset,
     open_entries,
+    pixels,
+    provenance,
+    rule_of,
 )
-from gift.files import write_json
+from gift.files import read_json, write_json
 from gift.learner import Learner
 from gift.micro.images import make_dataset
 from gift.records import AccuracyMatrix, Progress, silent
-from gift.runs import RunFolder
+from gift.runs import RunFolder, differences
+from gift.vlm import Preprocess
 
 MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
 """Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
@@ -89,10 +96,10 @@ def open_tasks(
             )
         data_root = data_root / f"draw-{draw}"
     for entry in entries:
-        if entry.made_by is None or entry.source is None:
-            continue
-        target = data_root / entry.source.path
-        if not target.exists():
+        if will_be_made(entry, data_root):
+            assert entry.made_by is not None
+            assert entry.source is not None
+            target = data_root / entry.source.path
             MAKERS[entry.made_by](entry.whole_name, target, progress=progress, draw=draw)
     return open_entries(entries, data_root)
 
@@ -190,6 +197,110 @@ def check_exclusions(
             )
 
 
+def keep_provenance(
+    entries: Sequence[DatasetEntry], tasks: Sequence[Task], data_root: Path, folder: RunFolder
+) -> None:
+    """Write what the tasks are made of to ``data.json``, or compare it with what is there.
+
+    Another place of the same images is no difference. Before anything is learned or measured, the
+    file is written anew.
+
+    Raises:
+        ValueError: something was learned or measured there on other images or words; names what
+            differs.
+    """
+    found = {
+        entry.name: provenance(entry, task, data_root)
+        for entry, task in zip(entries, tasks, strict=True)
+    }
+    path = folder.path / "data.json"
+    begun = folder.has_learner or folder.read_matrix() is not None
+    if begun and path.exists():
+        known = {name: kept | {"place": None} for name, kept in read_json(path).items()}
+        now = {name: own | {"place": None} for name, own in found.items()}
+        if different := differences(known, now):
+            raise ValueError(
+                f"{folder.path} was begun on other data: {'; '.join(different)}. Bring the data "
+                "back as they were, or use another folder."
+            )
+        return
+    write_json(path, found)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was done for a data set.
+
+    Attributes:
+        name: of the data set.
+        done: what was done, a phrase each.
+        images: number of images of its tasks, by part.
+        cached: number of test images that are in the pixel cache; None where no model was given.
+        problem: why a run could not use it, and what to do; empty when all is well.
+    """
+
+    name: str
+    done: tuple[str, ...] = ()
+    images: Mapping[str, int] = field(default_factory=dict)
+    cached: int | None = None
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"ok": not self.problem}
+
+
+def prepare(
+    entries: Sequence[DatasetEntry],
+    data_root: Path,
+    home: Path,
+    preprocess: Preprocess | None = None,
+    *,
+    progress: Progress = silent,
+) -> Prepared:
+    """Do for a data set what its first run would do: make, open, check and decode.
+
+    Args:
+        entries: the tasks that are made of the data set.
+        data_root: where the paths of sources begin.
+        home: the cache folder.
+        preprocess: of the model whose pixel cache is to be filled.
+        progress: called while the data set is made, checked and decoded.
+
+    Returns:
+        What was done. Nothing is raised for a data set that is missing, wrong or damaged.
+    """
+    name, first = entries[0].whole_name, entries[0]
+    done: list[str] = []
+    makes, downloads = will_be_made(first, data_root), is_on_hub(first, data_root)
+    try:
+        tasks = open_tasks(entries, data_root, progress=progress)
+        done += ["made"] if makes else ["hub copy there"] if downloads else []
+        parts = {
+            "train": [task.train for task in tasks if task.train is not None],
+            "validation": [task.validation for task in tasks if task.validation is not None],
+            "test": [task.test for task in tasks if task.test is not None],
+        }
+        check_images(*chain(*parts.values()), cache=home / "checked", progress=progress)
+        done.append("checked")
+        cached = None
+        if preprocess is not None:
+            for images in parts["test"]:
+                transform, key = preprocess.test_array, preprocess.key
+                pixels(images, transform, key, home / "pixels", progress)
+            cached = sum(map(len, parts["test"]))
+            done.append("decoded")
+    except (OSError, ValueError) as error:
+        return Prepared(name, tuple(done), problem=str(error))
+    numbers = {part: sum(map(len, found)) for part, found in parts.items() if found}
+    return Prepared(name, tuple(done), numbers, cached)
+
+
+def will_be_made(entry: DatasetEntry, data_root: Path) -> bool:
+    """Whether a run would make the data set's folder."""
+    missing = entry.source is not None and not (data_root / entry.source.path).exists()
+    return entry.made_by is not None and missing
+
+
 def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
     """Refuse a matrix that was measured on something else than a configuration asks for.
 
@@ -197,18 +308,22 @@ def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path
         ValueError: another benchmark, version, tasks or rule of evaluation.
     """
     benchmark = load_benchmark(config.benchmark)
-    tasks = [entry.name for entry in chosen_tasks(benchmark, config.tasks)]
-    rule = {key: matrix.setting.get(key) for key in ("label_space", "task_id")}
-    now = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
+    entries = chosen_tasks(benchmark, config.tasks)
+    rule = {key: matrix.setting.get(key) for key in _RULE}
+    now = {key: rule_of(benchmark, entries).get(key) for key in _RULE}
     found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
-    wanted = _described(benchmark.name, benchmark.version, tasks, now)
+    names = [entry.name for entry in entries]
+    wanted = _described(benchmark.name, benchmark.version, names, now)
     if found != wanted:
         raise ValueError(
             f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
         )
 
 
+_RULE = ("label_space", "task_id", "metric", "counts")
+
+
 def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:
     """A benchmark in words, all that has to agree for a run to go on."""
-    parts = [f"{key} {value}" for key, value in rule.items()]
+    parts = [f"{key} {value}" for key, value in rule.items() if value is not None]
     return f"{name} version {version} with the tasks {', '.join(tasks)} and {', '.join(parts)}"

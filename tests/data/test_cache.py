@@ -1,12 +1,15 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
-from gift.data import ImageFiles, check_images, default_home, pixels
+from gift.data import ImageFiles, cache, check_images, default_home, pixels
 
 
 def transform(image):
@@ -53,6 +56,63 @@ def test_changed_image_is_noticed(images, tmp_path):
     os.utime(images.files[0], (1, 1))
     changed = ImageFiles(images.files, images.labels)
     assert pixels(changed, transform, "4", tmp_path)[0, 0, 0, 0] == 200
+
+
+def test_the_name_holds_all_that_decides_the_content(images, tmp_path, monkeypatch):
+    """A new file for other images, times, sizes, transforms and versions, not for other labels."""
+    where = tmp_path / "cache"
+
+    def files(found=images, key="4"):
+        pixels(found, transform, key, where)
+        return len(list(where.iterdir()))
+
+    assert files() == 1
+    assert files(images.relabelled((1,) * 5)) == 1
+    assert files(images.select([1, 0])) == 2
+    assert files(key="5") == 3
+    os.utime(images.files[0], (1, 1))
+    assert files(images.select(range(5))) == 4
+    Image.new("RGB", (600, 600)).save(images.files[0])
+    os.utime(images.files[0], (1, 1))
+    assert files(images.select(range(5))) == 5
+    monkeypatch.setattr(cache, "_VERSION", 0)
+    assert files() == 6
+    monkeypatch.setattr(PIL, "__version__", "0")
+    assert files() == 7
+
+
+BUILD = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from gift.data import ImageFiles, pixels
+
+folder, me, other = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+files = tuple(sorted(folder.glob("*.png")))
+decoded = []
+
+def slow(image):
+    time.sleep(0.3)
+    decoded.append(image)
+    return np.asarray(image.resize((4, 4)))
+
+(folder / me).touch()
+while not (folder / other).exists():
+    time.sleep(0.01)
+found = pixels(ImageFiles(files, (0,) * len(files)), slow, "4", folder / "cache")
+print(len(decoded), found.sum())
+"""
+
+
+def test_of_two_processes_one_builds_and_the_other_waits(images, tmp_path):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", BUILD, tmp_path, *names], stdout=subprocess.PIPE)
+        for names in (("a", "b"), ("b", "a"))
+    ]
+    told = sorted(process.communicate(timeout=60)[0].split() for process in processes)
+    assert [int(decoded) for decoded, _ in told] == [0, 5]
+    assert told[0][1] == told[1][1]
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
 
 
 def test_unreadable_image_leaves_nothing_behind(images, tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from gift.cli import main
 from gift.data import ImageFiles, check_dataset, load_dataset, open_task
 from gift.data.check import check_images
 from gift.data.entries import Counts
@@ -47,3 +50,62 @@ def test_a_cut_is_not_taken_for_the_whole(name):
     assert finding.classes == SIZES[name][0]
     (problem,) = finding.problems
     assert "train images expected" in problem
+
+
+def call(*arguments):
+    """Run a command; returns its exit status."""
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    return exit.value.code or 0
+
+
+@pytest.fixture
+def benchmark(tmp_path, capsys):
+    """A benchmark made of the lines that the check proposes, in two orders."""
+    where = ("--data-root", CUTS, "--home", tmp_path / "home", "--no-decode", "--json")
+    assert call("data", "check", *SIZES, *where) == 1
+    tasks = []
+    for finding in json.loads(capsys.readouterr().out)["data_sets"]:
+        (problem,) = finding["problems"]
+        (task,) = yaml.safe_load(problem.partition("'tasks':\n")[2])
+        tasks.append(task | {"templates": ["a photo of a {}."]})
+    names = [task["dataset"] for task in tasks]
+    orders = {"I": names, "II": names[::-1]}
+    content = {"name": "cuts", "tasks": tasks, "orders": orders, "base_classnames": "micro-base"}
+    (tmp_path / "cuts.yaml").write_text(yaml.safe_dump(content))
+    assert call("data", "check", tmp_path / "cuts.yaml", *where) == 0
+    capsys.readouterr()
+    return tmp_path / "cuts.yaml"
+
+
+@pytest.mark.slow
+def test_a_benchmark_of_cuts_runs_in_both_orders(
+    benchmark, tmp_path, capsys, tiny_clip_folder, tiny_pipeline_folder
+):
+    settings = {
+        "training.iterations": 2,
+        "training.warmup": 1,
+        "training.batch_size": 4,
+        "synthesis.images": 2,
+        "synthesis.steps": 1,
+    }
+    more = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    more += ["--model", tiny_clip_folder, "--generator", tiny_pipeline_folder]
+    more += ["--data-root", CUTS, "--home", tmp_path / "home", "--json"]
+    for order, first in (("I", "caltech101"), ("II", "tinyimagenet")):
+        runs = [tmp_path / "runs" / order / method for method in ("gift", "finetune")]
+        for run in runs:
+            named = ("--method", run.name, "--out", run)
+            assert call("run", f"{benchmark}@{order}", *named, *more) == 0
+            matrix = json.loads((run / "matrix.json").read_text())
+            assert matrix["benchmark"] == f"cuts-{order}"
+            assert matrix["tasks"][0] == first
+            assert [len(row) for row in matrix["accuracy"]] == [4] * 4
+            assert matrix["setting"]["counts"] == {
+                name: {"train": train, "test": test} for name, (_, train, test) in SIZES.items()
+            }
+        assert call("report", *runs, "--out", tmp_path / order) == 0
+        page = (tmp_path / order / "report.html").read_text()
+        assert "not the published images: " in page
+        assert "12,969 training and 3,043 measured images" in page
+        assert (tmp_path / order / "tables" / "accuracy-gift.md").is_file()

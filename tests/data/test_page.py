@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
+from gift.data.home import KINDS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "data.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -49,5 +51,21 @@ def test_the_example_of_a_benchmark_loads(tmp_path):
     text = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
     (tmp_path / "my.yaml").write_text(text)
     benchmark = load_benchmark(str(tmp_path / "my.yaml"))
-    assert benchmark.tasks == ("skin", "histology", "letters", "shapes")
+    assert benchmark.tasks == ("skin", "histology", "letters", "shapes", "dtd", "pets")
     assert benchmark.shots == 16
+    back = load_benchmark(str(tmp_path / "my.yaml@II"))
+    assert back.name == "my-medical-sequence-II"
+    assert back.tasks == benchmark.tasks[::-1]
+
+
+def test_every_pitfall_has_a_test():
+    section = PAGE.split("## Pitfalls\n")[1]
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)` \|", section)
+    assert len(named) == len(re.findall(r"^\| ", section, re.MULTILINE)) - 2
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
+
+
+def test_kinds_of_things_in_the_cache_folder():
+    table = {row[0].strip("` ") for row in rows("The cache folder")}
+    assert table == set(KINDS)

@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 data_app = typer.Typer(help="Data sets and benchmarks.", no_args_is_help=True)
+cache_app = typer.Typer(help="What the cache folder holds.", no_args_is_help=True)
 micro_app = typer.Typer(help="The tiny world inside the package.", no_args_is_help=True)
 
 
@@ -43,6 +44,10 @@ app.command("methods")(tools.methods_command)
 app.add_typer(data_app, name="data")
 data_app.command("list")(data.list_command)
 data_app.command("check")(data.check_command)
+data_app.command("prepare")(data.prepare_command)
+data_app.add_typer(cache_app, name="cache")
+cache_app.command("list")(data.cache_list_command)
+cache_app.command("clear")(data.cache_clear_command)
 app.add_typer(micro_app, name="micro")
 micro_app.command("build")(tools.build_command)
 
@@ -59,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as end:
         if end.code == 130:
             fail("stopped; what was finished is kept, run the same command again to go on", 130)
+        if not end.code:
+            _part()
         raise
     except (ValueError, OSError, FloatingPointError) as error:
         if debug:
@@ -68,3 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def _part() -> None:
+    """Leave the processes that were launched together; one that just ends may crash the others."""
+    if "torch.distributed" in sys.modules:
+        from torch import distributed
+
+        if distributed.is_initialized():
+            distributed.destroy_process_group()

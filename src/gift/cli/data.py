@@ -1,21 +1,34 @@
-"""Data sets: what there is, and whether it lies where a run will look."""
+"""Data sets: what there is, whether it lies where a run will look, what is kept between runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from gift.cli.options import DataRoot, Home, Json
-from gift.cli.show import print_json, print_text, reporter
+from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
-    from gift.data import DatasetEntry, Finding
+    from gift.data import DatasetEntry, Finding, Kept
+    from gift.preparation import Prepared
+    from gift.vlm import Preprocess
+
+Names = Annotated[list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")]
+Revisions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="hub_revisions.NAME=COMMIT",
+        help="A hub copy that may be used; repeatable.",
+    ),
+]
 
 
 def list_command(as_json: Json = False) -> None:
@@ -46,12 +59,11 @@ def list_command(as_json: Json = False) -> None:
 
 
 def check_command(
-    names: Annotated[
-        list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")
-    ],
+    names: Names,
     decode: Annotated[
         bool, typer.Option("--decode/--no-decode", help="Whether every image is opened.")
     ] = True,
+    revisions: Revisions = None,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
@@ -61,16 +73,17 @@ def check_command(
     The exit status is 0 when a run can start, else 1.
     """
     from gift.data import check_dataset, default_home
+    from gift.preparation import will_be_made
 
     cache = home or default_home()
     root = data_root or cache / "data"
     findings: list[Finding] = []
     made: list[str] = []
-    with reporter("checking") as progress:
-        entries = _entries(names)
+    with reporter("checking", overall="data sets") as progress:
+        entries = _unique(map(_whole, _entries(names, revisions)))
         for position, entry in enumerate(entries):
             progress("data sets", position, len(entries))
-            if _will_be_made(entry, root):
+            if will_be_made(entry, root):
                 made.append(entry.name)
                 continue
             decoded = cache / "checked" if decode else None
@@ -87,29 +100,134 @@ def check_command(
         raise typer.Exit(1)
 
 
-def _entries(names: list[str]) -> list[DatasetEntry]:
-    """The whole data sets that benchmarks and names stand for, each once."""
-    from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
+def prepare_command(
+    names: Names,
+    model: Annotated[
+        str | None, typer.Option(help="Two-tower model whose test images are decoded ahead.")
+    ] = None,
+    revisions: Revisions = None,
+    data_root: DataRoot = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Do ahead what a first run would do: download, make, check and decode its data.
 
-    found: dict[str, DatasetEntry] = {}
+    Data sets are downloaded only as hub copies of a chosen commit; all others have to be put there
+    by hand, and the command says how. The exit status is 0 when a run can start, else 1.
+    """
+    from gift.data import default_home, download, is_on_hub
+    from gift.preparation import prepare
+
+    cache = home or default_home()
+    root = data_root or cache / "data"
+    preprocess = _preprocess(model) if model else None
+    tasks: dict[str, list[DatasetEntry]] = {}
+    for entry in _entries(names, revisions):
+        tasks.setdefault(entry.whole_name, []).append(entry)
+    for name, (entry, *_) in tasks.items():
+        if is_on_hub(entry, root):
+            print_error(f"downloading the copy of {name} unless it is there")
+            try:
+                download(entry)
+            except (OSError, ValueError):
+                continue  # prepare() tells
+    prepared: list[Prepared] = []
+    with reporter("preparing", overall="data sets") as progress:
+        for position, entries in enumerate(tasks.values()):
+            progress("data sets", position, len(tasks))
+            prepared.append(prepare(entries, root, cache, preprocess, progress=progress))
+        progress("data sets", len(tasks), len(tasks))
+    good = not any(one.problem for one in prepared)
+    if as_json:
+        print_json({"ok": good, "data_sets": [one.to_json() for one in prepared]})
+    else:
+        _print_prepared(prepared, root)
+    if not good:
+        raise typer.Exit(1)
+
+
+def cache_list_command(home: Home = None, as_json: Json = False) -> None:
+    """Show what the cache folder holds: numbers, sizes and last use."""
+    from gift.data import default_home, list_home
+
+    folder = home or default_home()
+    kept = list_home(folder)
+    if as_json:
+        print_json({"home": str(folder), "kept": [one.to_json() for one in kept]})
+        return
+    _print_kept(kept)
+    print_text(f"\nCache folder: {folder}. To free space: gift data cache clear KIND...")
+
+
+def cache_clear_command(
+    kinds: Annotated[
+        list[str], typer.Argument(help="What to delete: pixels, checked, images, data.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Delete kinds of things from the cache folder; what is needed again is made again.
+
+    Nothing is deleted while a process is making something of these kinds.
+    """
+    from gift.data import clear_home, default_home, list_home
+    from gift.data.home import check_kinds
+
+    folder = home or default_home()
+    chosen = [one for one in list_home(folder) if one.kind in check_kinds(kinds)]
+    if not yes:
+        described = " and ".join(f"{one.kind} ({decimal(one.bytes)})" for one in chosen)
+        typer.confirm(f"Delete {described} from {folder}?", abort=True, err=True)
+    cleared = clear_home(folder, [one.kind for one in chosen])
+    freed = sum(one.bytes for one in cleared)
+    if as_json:
+        print_json({"home": str(folder), "cleared": [c.to_json() for c in cleared], "freed": freed})
+        return
+    for one in cleared:
+        print_text(f"{one.kind}: {one.number} deleted, {decimal(one.bytes)}")
+    print_text(f"Freed in {folder}: {decimal(freed)}")
+
+
+def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry]:
+    """The data sets and tasks that names stand for, each once, with the chosen commits."""
+    from gift.config import merge, parse_override, unknown
+    from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
+    from gift.preparation import with_revisions
+
+    chosen = merge(*map(parse_override, revisions or []))
+    for key in set(chosen) - {"hub_revisions"}:
+        raise ValueError(f"--set: {unknown('setting', key, ['hub_revisions'])}")
+    found: list[DatasetEntry] = []
     for name in names:
         if name in dataset_names() and name not in benchmark_names():
-            found[name] = load_dataset(name)
-            continue
-        for entry in load_benchmark(name).datasets():
-            whole = entry if entry.subset is None else _whole(entry)
-            found[whole.name] = whole
-    return list(found.values())
+            found.append(load_dataset(name))
+        else:
+            found += load_benchmark(name).datasets()
+    commits = {name: str(commit) for name, commit in chosen.get("hub_revisions", {}).items()}
+    return with_revisions(_unique(found), commits)
+
+
+def _unique(entries: Iterable[DatasetEntry]) -> list[DatasetEntry]:
+    found: list[DatasetEntry] = []
+    for entry in entries:
+        if entry not in found:
+            found.append(entry)
+    return found
 
 
 def _whole(entry: DatasetEntry) -> DatasetEntry:
-    """The data set of which an entry is some classes."""
+    """The data set of which an entry is some classes, or the entry itself."""
+    if entry.subset is None:
+        return entry
     return entry.model_copy(update={"name": entry.whole_name, "subset": None})
 
 
-def _will_be_made(entry: DatasetEntry, root: Path) -> bool:
-    missing = entry.source is not None and not (root / entry.source.path).exists()
-    return entry.made_by is not None and missing
+def _preprocess(model: str) -> Preprocess:
+    from gift.config import absolute, locate
+    from gift.vlm import VisionLanguageModel
+
+    return VisionLanguageModel.from_pretrained(locate(absolute(model))).preprocess
 
 
 def _print_findings(findings: list[Finding], made: list[str], root: Path) -> None:
@@ -140,3 +258,31 @@ def _print_findings(findings: list[Finding], made: list[str], root: Path) -> Non
 def _counts(images: Mapping[str, int]) -> str:
     ordered = (part for part in ("train", "validation", "test") if part in images)
     return ", ".join(f"{part} {images[part]}" for part in ordered) or "-"
+
+
+def _print_prepared(prepared: Sequence[Prepared], root: Path) -> None:
+    table = Table("data set", "ready", "images", "decoded", "done", box=None)
+    for one in prepared:
+        table.add_row(
+            one.name,
+            "no" if one.problem else "yes",
+            _counts(one.images),
+            "-" if one.cached is None else str(one.cached),
+            Text(", ".join(one.done) or "-"),
+        )
+    Console().print(table)
+    for one in prepared:
+        if one.problem:
+            print_text(f"\n{one.problem}")
+    ready = sum(not one.problem for one in prepared)
+    print_text(f"\n{ready} of {len(prepared)} data sets are ready. Data root: {root}")
+
+
+def _print_kept(kept: Sequence[Kept]) -> None:
+    from gift.data.home import WHAT
+
+    table = Table("kind", "number", "size", "last use", "what it is", box=None)
+    for one in kept:
+        when = "-" if one.last_use is None else f"{one.last_use.astimezone():%Y-%m-%d %H:%M}"
+        table.add_row(one.kind, str(one.number), decimal(one.bytes), when, WHAT[one.kind])
+    Console().print(table)

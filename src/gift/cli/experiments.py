@@ -120,9 +120,10 @@ def search_command(
 
     Stopped and started again, it goes on. Several commands may share one folder.
     """
+    from gift.data import short_name
     from gift.search import parse_space, search
 
-    folder = out or Path("runs") / "search" / f"{Path(benchmark).stem}-{method}"
+    folder = out or Path("runs") / "search" / f"{short_name(benchmark)}-{method}"
     with reporter(f"{benchmark}, {method}") as progress:
         outcome = search(
             benchmark,

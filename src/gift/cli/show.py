@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
 
 
 def reporter(title: str, overall: str = "tasks") -> Reporter:
-    """A live progress bar; see :class:`gift.console.Reporter`."""
+    """A live progress bar; see :class:`gift.console.Reporter`.
+
+    Of processes that a launcher started together, only the first one shows it.
+    """
     from gift.console import Reporter
 
-    return Reporter(title, overall)
+    return Reporter(title, overall, quiet=int(os.environ.get("RANK", 0)) > 0)
 
 
 def this_command() -> str:

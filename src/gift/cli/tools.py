@@ -18,34 +18,49 @@ def synthesize_command(
     out: Annotated[Path, typer.Argument(help="Folder for the image sets.")],
     classes: Annotated[str, typer.Option(help="Class names: a,b,c or a text file.")],
     generator: Annotated[
-        str, typer.Option(help="Diffusers pipeline.")
+        str, typer.Option(help="Diffusers pipeline: folder or hub id.")
     ] = "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Images to paint.")] = 1000,
     template: Annotated[str, typer.Option(help="Prompt template with {}.")] = "a photo of a {}.",
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
     guidance: Annotated[float, typer.Option(min=0.0, help="Guidance scale.")] = 7.5,
     scheduler: Annotated[str, typer.Option(help="Sampler.")] = "default",
+    size: Annotated[
+        int | None, typer.Option(help="Pixels a side; by default the pipeline's own.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, float16 or bfloat16; by default by device.")
+    ] = None,
+    no_safety_checker: Annotated[
+        bool, typer.Option("--no-safety-checker", help="Do not load the pipeline's.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of prompts and images.")] = 42,
     as_json: Json = False,
 ) -> None:
     """Paint image-text pairs from class names. Goes on where it was stopped."""
     from gift import experiment
+    from gift.parallel import is_main
 
+    settings = {
+        "generator": generator,
+        "revision": revision,
+        "images": images,
+        "base_template": template,
+        "steps": steps,
+        "guidance": guidance,
+        "scheduler": scheduler,
+        "size": size,
+        "dtype": dtype,
+        "safety_checker": False if no_safety_checker else None,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
     with reporter("painting") as progress:
-        painted = experiment.synthesize(
-            out,
-            names_of(classes),
-            generator=generator,
-            count=images,
-            template=template,
-            steps=steps,
-            guidance=guidance,
-            scheduler=scheduler,
-            batch_size=batch_size,
-            seed=seed,
-            progress=progress,
-        )
+        painted = experiment.synthesize(out, names_of(classes), settings, progress=progress)
+    if not is_main():
+        return
     folder = painted.files[0].parent
     if as_json:
         print_json({"folder": str(folder), "images": len(painted)})

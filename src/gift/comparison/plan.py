@@ -20,8 +20,8 @@ from pydantic import BaseModel
 
 from gift import experiment
 from gift.comparison.entries import Experiment, Row
-from gift.config import RunConfig, absolute, merge, nest, unknown, validate
-from gift.data import BenchmarkEntry, load_benchmark
+from gift.config import RunConfig, absolute, deciding, merge, nest, unknown, validate
+from gift.data import BenchmarkEntry, load_benchmark, short_name, split_order
 from gift.methods import create_method, method_class
 from gift.preparation import check_same_benchmark
 from gift.runs import RunFolder
@@ -141,7 +141,7 @@ def plan(
 def default_folder(config: RunConfig, runs: Path) -> Path:
     """Where a run goes that names no folder: the one that an experiment's row would have."""
     name = folder_name(config.method, changes_of(config), config.seed)
-    return runs / Path(config.benchmark).stem / name
+    return runs / short_name(config.benchmark) / name
 
 
 def changes_of(config: RunConfig) -> dict[KeyPath, Any]:
@@ -174,7 +174,7 @@ def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, Any]) -
 
 def settings_of(config: RunConfig) -> dict[KeyPath, Any]:
     """Every setting of a run by its path, the method's with their defaults."""
-    values = config.model_dump(mode="json")
+    values = deciding(config)
     values["benchmark"] = from_anywhere(config.benchmark)
     method = create_method(config.method, config.method_settings)
     values["method_settings"] = method.settings.model_dump(mode="json")
@@ -194,7 +194,10 @@ def flat(values: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:
 
 def from_anywhere(benchmark: str) -> str:
     """The benchmark's name, or the full path of its file: workers may run in another folder."""
-    return absolute(benchmark) if benchmark.endswith((".yaml", ".yml")) else benchmark
+    path, order = split_order(benchmark)
+    if not path.endswith((".yaml", ".yml")):
+        return benchmark
+    return absolute(path) if order is None else f"{absolute(path)}@{order}"
 
 
 def folder_name(method: str, changes: Mapping[KeyPath, Any], seed: int) -> str:

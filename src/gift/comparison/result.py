@@ -12,7 +12,7 @@ from gift.comparison.figures import draw
 from gift.comparison.plan import PlannedRow, flat, plan
 from gift.comparison.table import RowResult, build_table, read_rows, row_json
 from gift.comparison.work import Workers, work_off
-from gift.data import load_benchmark
+from gift.data import load_benchmark, short_name
 from gift.files import write_json, write_text
 from gift.records import Progress, silent
 from gift.report.table import Table
@@ -105,7 +105,7 @@ def compare(
     table = build_table(entry, benchmark, found)
     heading = _heading(entry, benchmark, seeds, settings or {}, redraw)
     result = Result(entry, benchmark, tuple(seeds), heading, found, table, failures, ())
-    folder = runs / "tables" / Path(benchmark).stem
+    folder = runs / "tables" / short_name(benchmark)
     return replace(result, files=_write(result, folder))
 
 

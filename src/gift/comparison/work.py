@@ -16,7 +16,7 @@ from gift import experiment
 from gift.comparison.plan import PlannedRow, PlannedRun
 from gift.records import Progress, silent
 
-KEPT = ("config.yaml", "summary.json", "matrix.json", "env.json")
+KEPT = ("config.yaml", "summary.json", "matrix.json", "env.json", "data.json")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def keep(rows: Sequence[PlannedRow], out: Path) -> list[Path]:
     for folder in sorted(finished):
         target = out / folder.parent.name / folder.name
         target.mkdir(parents=True, exist_ok=True)
-        for name in KEPT:
+        for name in (name for name in KEPT if (folder / name).exists()):
             shutil.copyfile(folder / name, target / name)
         kept.append(target)
     return kept

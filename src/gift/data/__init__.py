@@ -6,15 +6,20 @@ from gift.data.benchmark import (
     dataset_names,
     load_benchmark,
     load_dataset,
+    rule_of,
+    short_name,
+    split_order,
 )
 from gift.data.cache import default_home, pixels
 from gift.data.check import check_images
-from gift.data.entries import DatasetEntry
+from gift.data.entries import DatasetEntry, Metric
 from gift.data.finding import Finding, check_dataset
+from gift.data.home import Kept, clear_home, list_home
 from gift.data.images import ImageArrays, ImageFiles, ImageSet, to_rgb
 from gift.data.lists import class_list, label_list
 from gift.data.names import draw_names, without_overlap
-from gift.data.opening import open_entries, open_task
+from gift.data.opening import download, is_on_hub, open_entries, open_task
+from gift.data.provenance import provenance
 from gift.data.splits import few_shot, random_split
 from gift.data.task import Task
 
@@ -25,22 +30,32 @@ __all__ = [
     "ImageArrays",
     "ImageFiles",
     "ImageSet",
+    "Kept",
+    "Metric",
     "Task",
     "benchmark_names",
     "check_dataset",
     "check_images",
     "class_list",
+    "clear_home",
     "dataset_names",
     "default_home",
+    "download",
     "draw_names",
     "few_shot",
+    "is_on_hub",
     "label_list",
+    "list_home",
     "load_benchmark",
     "load_dataset",
     "open_entries",
     "open_task",
     "pixels",
+    "provenance",
     "random_split",
+    "rule_of",
+    "short_name",
+    "split_order",
     "to_rgb",
     "without_overlap",
 ]

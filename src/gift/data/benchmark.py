@@ -4,14 +4,25 @@ A user's benchmark is one file that may describe its own data sets in place of t
 
     name: my-medical-sequence
     tasks:
-      - name: skin
+      skin:
         source: {kind: folder, path: data/skin}      # relative to this file
         classnames: [melanoma, benign nevus, basal cell carcinoma]
         templates: ["a dermoscopic image of {}.", "a photo of {}."]
-      - name: histology
+        metric: mean_per_class                       # top1 by default
+      histology:
         source: {path: data/histology}
         random_split: {train: 0.8, seed: 42}         # where the folder has no test part
+      dtd:                                           # as shipped
+      pets:
+        dataset: oxfordpet                           # as shipped, but for:
+        counts: {train: 500, test: 200}
+    orders:                                          # that of the tasks by default
+      I: [skin, histology, dtd, pets]
+      II: [pets, dtd, histology, skin]
     shots: 16                                        # images per class, all by default
+
+``my.yaml@II`` names the second order, ``my.yaml`` the first. Where one order is enough, ``tasks``
+may be a list: of names, and of data sets with a ``name``.
 
 A class-incremental benchmark deals the classes of one data set out over steps, which then are
 ordinary tasks (``skin-01``, ``skin-02``, ...)::
@@ -24,13 +35,14 @@ ordinary tasks (``skin-01``, ``skin-02``, ...)::
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gift.config import Settings, read_yaml, validate
-from gift.data.entries import NAME, DatasetEntry, Subset
+from gift.config import Settings, merge, read_yaml, unknown, validate
+from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.lists import is_path, shipped, shipped_names
 
 
@@ -43,7 +55,7 @@ class ClassIncremental(Settings):
     )
     initial: int = Field(ge=1, description="classes of the first step")
     increment: int = Field(ge=1, description="classes of every further step")
-    templates: tuple[str, ...] | None = Field(
+    templates: Templates | None = Field(
         None, description="prompt templates; by default the data set's own"
     )
     called_by: Literal["classnames", "labels"] = Field(
@@ -76,7 +88,7 @@ class ClassIncremental(Settings):
             entry.model_copy(
                 update={
                     "name": f"{entry.name}-{number:0{digits}d}",
-                    "subset": Subset(of=entry.name, labels=labels),
+                    "subset": Subset(of=entry.whole_name, labels=labels),
                     **changes,
                 }
             )
@@ -128,6 +140,10 @@ class BenchmarkEntry(Settings):
     class_incremental: ClassIncremental | None = Field(
         None, description="classes of one data set that arrive step by step, in place of 'tasks'"
     )
+    orders: dict[Annotated[str, Field(pattern=NAME)], tuple[str, ...]] = Field(
+        {},
+        description="orders of the tasks by name, chosen as in my.yaml@II; without one, the first",
+    )
     label_space: Literal["task", "seen", "union"] = Field(
         "task",
         description="class names among which a test image is classified: its task's own, those of "
@@ -150,6 +166,26 @@ class BenchmarkEntry(Settings):
     def _has_tasks(self) -> Self:
         if bool(self.tasks) == bool(self.class_incremental):
             raise ValueError("give either tasks (at least one) or class_incremental")
+        if repeated := _repeated(self.tasks):
+            raise ValueError(f"a task may stand once only: {', '.join(repeated)}")
+        return self
+
+    @model_validator(mode="after")
+    def _orders_are_whole(self) -> Self:
+        if self.orders and self.class_incremental:
+            raise ValueError("orders go with tasks; class_incremental has an order of its own")
+        for name, order in self.orders.items():
+            wrong = [task for task in order if task not in self.tasks]
+            lacking = [task for task in self.tasks if task not in order]
+            for problem, tasks in (
+                ("has what is no task", wrong),
+                ("repeats", _repeated(order)),
+                ("lacks", lacking),
+            ):
+                if tasks:
+                    raise ValueError(
+                        f"orders.{name} {problem}: {', '.join(tasks)}; an order has every task once"
+                    )
         return self
 
     def datasets(self) -> tuple[DatasetEntry, ...]:
@@ -167,6 +203,19 @@ class BenchmarkEntry(Settings):
             return self.class_incremental.steps(find(self.class_incremental.dataset))
         return tuple(map(find, self.tasks))
 
+    def in_order(self, name: str | None) -> BenchmarkEntry:
+        """The benchmark ``<its name>-<name>`` with the tasks in that order; None: the first order.
+
+        Raises:
+            ValueError: there is no such order.
+        """
+        if name is None and not self.orders:
+            return self
+        name = next(iter(self.orders)) if name is None else name
+        if name not in self.orders:
+            raise ValueError(f"{self.name}: {unknown('order', name, self.orders)}")
+        return self.model_copy(update={"name": f"{self.name}-{name}", "tasks": self.orders[name]})
+
 
 def benchmark_names() -> list[str]:
     """The shipped benchmarks."""
@@ -178,51 +227,139 @@ def dataset_names() -> list[str]:
     return shipped_names("datasets", ".yaml")
 
 
-def load_benchmark(name_or_path: str) -> BenchmarkEntry:
+def load_benchmark(reference: str) -> BenchmarkEntry:
     """Read a shipped benchmark by name, or a user's by the path of its YAML file.
 
+    ``@`` and a name after it choose one of its orders: ``my.yaml@II``.
+
     Raises:
-        ValueError: unknown name (with the nearest), no such file, or a wrong entry.
+        ValueError: unknown name (with the nearest), no such file or order, or a wrong entry.
     """
-    if not is_path(name_or_path, ".yaml", ".yml"):
+    name_or_path, order = split_order(reference)
+    if is_path(name_or_path, ".yaml", ".yml"):
+        benchmark = _read_own(Path(name_or_path))
+    else:
         path = shipped("benchmark", name_or_path, "benchmarks", ".yaml")
-        return _with_steps(validate(BenchmarkEntry, read_yaml(path), where=name_or_path))
-    path = Path(name_or_path)
-    values, own = _own_datasets(path, read_yaml(path))
+        benchmark = validate(BenchmarkEntry, read_yaml(path), where=name_or_path)
+    benchmark = benchmark.in_order(order)
+    entries = benchmark.datasets()
+    _refuse_mean_among_seen(benchmark, entries)
+    return benchmark.model_copy(update={"tasks": tuple(entry.name for entry in entries)})
+
+
+def split_order(reference: str) -> tuple[str, str | None]:
+    """A benchmark's name or path, and the order that is named after it.
+
+    >>> split_order("my.yaml@II"), split_order("me@home/my.yaml")
+    (('my.yaml', 'II'), ('me@home/my.yaml', None))
+    """
+    benchmark, at, order = reference.rpartition("@")
+    if not at or is_path(order, ".yaml", ".yml"):
+        return reference, None
+    return benchmark, order
+
+
+def short_name(reference: str) -> str:
+    """What folders of a benchmark's results are called.
+
+    >>> short_name("mtil-1"), short_name("mine/my.yaml"), short_name("mine/my.yaml@II")
+    ('mtil-1', 'my', 'my-II')
+    """
+    benchmark, order = split_order(reference)
+    stem = Path(benchmark).stem
+    return stem if order is None else f"{stem}-{order}"
+
+
+def rule_of(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> dict[str, Any]:
+    """What decides how a benchmark's numbers are measured, beside its name and version.
+
+    ``metric`` (by task) and ``counts`` (by data set) are there where they are not the usual ones:
+    another metric than top-1, other numbers of images than the shipped data set has.
+    """
+    entries = tuple(entries)
+    rule: dict[str, Any] = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
+    if metrics := {e.name: e.metric for e in entries if e.metric != "top1"}:
+        rule["metric"] = metrics
+    own_counts = {
+        entry.whole_name: entry.counts.model_dump(exclude_none=True)
+        for entry in entries
+        if entry.dataset is not None and entry.counts != load_dataset(entry.dataset).counts
+    }
+    return rule | ({"counts": own_counts} if own_counts else {})
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _refuse_mean_among_seen(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> None:
+    other = [entry for entry in entries if entry.metric != "top1"]
+    if other and benchmark.label_space == "seen":
+        raise ValueError(
+            f"{benchmark.name}: label_space = seen counts the right images of all classes seen, "
+            f"but {other[0].name} has metric = {other[0].metric}; set metric = top1."
+        )
+
+
+def _read_own(path: Path) -> BenchmarkEntry:
+    """The benchmark of a user's file, with the data sets that the file describes."""
+    values = read_yaml(path)
+    own: list[DatasetEntry] = []
+
+    def name_of(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        own.append(_own_dataset(value, path.parent, f"{path}, {where}"))
+        return own[-1].name
+
+    tasks = values.get("tasks")
+    if isinstance(tasks, dict):
+        tasks = [_with_name(name, value, path) for name, value in tasks.items()]
+    if isinstance(tasks, list):
+        numbered = enumerate(tasks, start=1)
+        values["tasks"] = [name_of(task, f"task {number}") for number, task in numbered]
+    if isinstance(steps := values.get("class_incremental"), dict) and "dataset" in steps:
+        dataset = name_of(steps["dataset"], "class_incremental.dataset")
+        values["class_incremental"] = steps | {"dataset": dataset}
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
-    if repeated := sorted({name for name in benchmark.tasks if benchmark.tasks.count(name) > 1}):
-        raise ValueError(f"{path}: a task may stand once only: {', '.join(repeated)}.")
     if is_path(benchmark.base_classnames, ".txt"):
         base = str(path.parent / benchmark.base_classnames)
         benchmark = benchmark.model_copy(update={"base_classnames": base})
-    return _with_steps(benchmark)
+    return benchmark
 
 
-def _with_steps(benchmark: BenchmarkEntry) -> BenchmarkEntry:
-    """The benchmark with its steps as tasks; an unknown data set is refused now."""
-    names = tuple(entry.name for entry in benchmark.datasets())
-    return benchmark.model_copy(update={"tasks": names})
+def _with_name(name: Any, value: Any, path: Path) -> Any:
+    """A task of a mapping as it would stand in a list; without a value, a shipped data set."""
+    if value is None:
+        return name
+    if not isinstance(value, dict) or "name" in value:
+        raise ValueError(
+            f"{path}: tasks.{name} must hold the settings of a data set, without 'name' (that is "
+            f"{name!r}), or nothing for the shipped data set of that name."
+        )
+    return {"name": name} | value
 
 
-def _own_datasets(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], list[DatasetEntry]]:
-    """The values of a user's file with names in place of its own data sets, and these."""
-    own: list[DatasetEntry] = []
+def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEntry:
+    """The data set that a file in a folder describes, from scratch or as changes of a shipped one.
 
-    def named(value: Any, where: str) -> Any:
-        if not isinstance(value, dict):
-            return value
-        own.append(_relative_to(path.parent, validate(DatasetEntry, value, where=where)))
-        return own[-1].name
-
-    changed = dict(values)
-    if isinstance(tasks := values.get("tasks"), list):
-        changed["tasks"] = [
-            named(task, f"{path}, task {number}") for number, task in enumerate(tasks, start=1)
-        ]
-    if isinstance(steps := values.get("class_incremental"), dict) and "dataset" in steps:
-        dataset = named(steps["dataset"], f"{path}, class_incremental.dataset")
-        changed["class_incremental"] = steps | {"dataset": dataset}
-    return changed, own
+    Paths that it gives are relative to the folder.
+    """
+    whole = values
+    if (dataset := values.get("dataset")) is not None:
+        base = load_dataset(str(dataset)).model_dump(exclude_unset=True)
+        whole = merge(base, values)
+        if isinstance(subset := values.get("subset"), dict):
+            whole["subset"] = {"of": dataset} | subset
+    entry = validate(DatasetEntry, whole, where=where)
+    changes: dict[str, Any] = {}
+    if entry.source is not None and "path" in (values.get("source") or {}):
+        path = str((folder / entry.source.path).resolve())
+        changes["source"] = entry.source.model_copy(update={"path": path})
+    for key, words in (("classnames", entry.classnames), ("labels", entry.labels)):
+        if isinstance(words, str) and is_path(words, ".txt"):
+            changes[key] = str(folder / words)
+    return entry.model_copy(update=changes)
 
 
 def load_dataset(name: str) -> DatasetEntry:
@@ -233,15 +370,3 @@ def load_dataset(name: str) -> DatasetEntry:
     """
     path = shipped("data set", name, "datasets", ".yaml")
     return validate(DatasetEntry, read_yaml(path), where=name)
-
-
-def _relative_to(folder: Path, entry: DatasetEntry) -> DatasetEntry:
-    """The entry of a user's file with paths that hold from anywhere."""
-    changes: dict[str, Any] = {}
-    if entry.source is not None:
-        path = str((folder / entry.source.path).resolve())
-        changes["source"] = entry.source.model_copy(update={"path": path})
-    for key, words in (("classnames", entry.classnames), ("labels", entry.labels)):
-        if isinstance(words, str) and is_path(words, ".txt"):
-            changes[key] = str(folder / words)
-    return entry.model_copy(update=changes)

@@ -6,11 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import PIL
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL.Image import Image
 
@@ -21,6 +23,8 @@ Pixels = NDArray[np.uint8]
 
 T = TypeVar("T")
 _BLOCK = 256
+_VERSION = 1
+"""Raised when the same image and transform give other pixels than before."""
 
 
 def default_home() -> Path:
@@ -42,6 +46,10 @@ def pixels(
 ) -> Pixels:
     """Transform all images once and keep the result on disk.
 
+    The file's name holds all that decides its content: the images' fingerprint, the transform's
+    key, a version of our own and Pillow's. A second process that asks for the same file waits
+    until the first has made it.
+
     Args:
         images: N images, not empty.
         transform: RGB image -> uint8 [H, W, 3], the same size for every image; must be thread-safe.
@@ -56,11 +64,14 @@ def pixels(
         OSError: an image cannot be decoded, or the cache cannot be written.
     """
     assert len(images) > 0, "no images to decode"
-    name = hashlib.sha256(f"{images.fingerprint}\0{key}".encode()).hexdigest()[:32]
+    parts = (images.fingerprint, key, str(_VERSION), PIL.__version__)
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = cache / f"{name}.npy"
     array = _load(path, len(images))
     if array is None:
-        _make(path, lambda index: transform(images[index]), len(images), progress)
+        with _making(path):
+            if _load(path, len(images)) is None:  # another process may have had the lock before
+                _make(path, lambda index: transform(images[index]), len(images), progress)
         array = _load(path, len(images))
         assert array is not None
     return array
@@ -77,6 +88,19 @@ def writing_cache(cache: Path) -> AbstractContextManager[None]:
     """Make the folder, and turn a failed write into a message that says what to do."""
     cure = "free some space there, or set GIFT_HOME to another folder"
     return writing_to(cache, "the cache folder", cure)
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Keep other processes from making the same file while the block runs."""
+    lock = path.with_suffix(".lock")
+    with writing_cache(path.parent):
+        held = FileLock(lock).acquire()
+    with held:
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # whoever waits for it will find the array made
 
 
 def _make(path: Path, array: Callable[[int], Pixels], count: int, progress: Progress) -> None:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections import Counter
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gift.config import Settings
 from gift.data.lists import class_list, label_list
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Part = Literal["train", "validation", "test"]
+Metric = Literal["top1", "mean_per_class"]
+"""Share of right images; or the mean over the classes of that share, for unbalanced classes."""
+
+
+def _with_a_place(templates: tuple[str, ...]) -> tuple[str, ...]:
+    if not templates:
+        raise ValueError("give at least one template, e.g. 'a photo of a {}.'")
+    for template in templates:
+        if "{}" not in template:
+            raise ValueError(f"{template!r} has no '{{}}' for the class name")
+    return templates
+
+
+Templates = Annotated[tuple[str, ...], AfterValidator(_with_a_place)]
 
 
 class Source(Settings):
@@ -61,6 +76,16 @@ class HubSource(Settings):
         {}, description="label names that the copy spells otherwise -> the data set's own"
     )
 
+    @model_validator(mode="after")
+    def _shares_nothing(self) -> Self:
+        times = Counter(split for splits in self.parts.values() for split in splits)
+        if repeated := sorted(split for split, count in times.items() if count > 1):
+            raise ValueError(
+                f"hub.parts uses the split {repeated[0]!r} twice; an image may belong to one part "
+                "only"
+            )
+        return self
+
 
 class Counts(Settings):
     """How many images each part must hold; a part without a number is not checked."""
@@ -85,6 +110,12 @@ class Subset(Settings):
         min_length=1, description="labels that its classes have there, in the order wanted here"
     )
 
+    @model_validator(mode="after")
+    def _takes_each_once(self) -> Self:
+        if repeated := [label for label, count in Counter(self.labels).items() if count > 1]:
+            raise ValueError(f"subset.labels repeats {repeated[0]}; a class stands once")
+        return self
+
 
 class DatasetEntry(Settings):
     """A data set: words, whereabouts and sizes."""
@@ -107,8 +138,13 @@ class DatasetEntry(Settings):
     shared_names: bool = Field(
         False, description="whether labels with the same class name form one class; else refused"
     )
-    templates: tuple[str, ...] = Field(
+    templates: Templates = Field(
         ("a photo of a {}.",), description="prompt templates; the first serves training"
+    )
+    metric: Metric = Field(
+        "top1",
+        description="what accuracy is: 'top1' is the share of right images, 'mean_per_class' the "
+        "mean of that share over the classes",
     )
     source: Source | None = Field(None, description="files of the data set")
     hub: HubSource | None = Field(None, description="a copy to use where the files are missing")
@@ -118,21 +154,43 @@ class DatasetEntry(Settings):
     )
     counts: Counts = Field(Counts(), description="expected number of images per part of the folder")
     subset: Subset | None = Field(None, description="take only some classes; all by default")
+    dataset: str | None = Field(
+        None,
+        description="in a benchmark's own file: the shipped data set whose entry this one changes",
+    )
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> Self:
         if self.source is None and (self.hub is None or self.made_by is not None):
-            raise ValueError("say where the images are: give 'source', or 'hub'")
+            raise ValueError(
+                "say where the images are: give 'source', or 'hub'; or name a shipped data set as "
+                "'dataset'"
+            )
         if self.classnames is None and (self.source is None or self.source.kind != "folder"):
             raise ValueError("only folders give class names by themselves: give 'classnames'")
         if self.labels is not None and not isinstance(self.classnames, (str, tuple)):
             raise ValueError("'labels' go with 'classnames' as a list, one each")
         return self
 
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if self.classnames is None or isinstance(self.classnames, str):
+            return self
+        names = _values(self.classnames)
+        if any(not name.strip() for name in names):
+            raise ValueError("a class name in 'classnames' is empty; name every class")
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated and not self.shared_names:
+            raise ValueError(
+                f"'classnames' must differ, but {repeated[0]!r} is repeated; rename it, or set "
+                "shared_names to make one class of them"
+            )
+        return self
+
     @property
     def whole_name(self) -> str:
         """The name of the whole data set, of which this may be a subset."""
-        return self.subset.of if self.subset else self.name
+        return self.subset.of if self.subset else self.dataset or self.name
 
     @property
     def cure(self) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from gift.data.entries import DatasetEntry, HubSource
 from gift.data.folder import class_name
-from gift.data.images import ImageSet, to_rgb
+from gift.data.images import ImageSet, NumberedImages, to_rgb
 from gift.data.readers.reading import Reading
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 def is_there(source: HubSource) -> bool:
     """Whether the copy may be used: it is a local folder, or one commit of it was chosen."""
-    return source.revision is not None or Path(source.id).is_dir()
+    return source.revision is not None or is_local(source)
+
+
+def is_local(source: HubSource) -> bool:
+    """Whether the copy is a folder of parquet files on this machine."""
+    return Path(source.id).is_dir()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +56,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class ImageRows(ImageSet):
+class ImageRows(NumberedImages):
     """Labelled images that are rows of a table, decoded when asked for.
 
     Attributes:
         table: the table.
-        positions: one row per image.
-        labels: one position in the task's class names per image.
     """
 
     table: Table
-    positions: tuple[int, ...]
-    labels: tuple[int, ...]
 
     def __getitem__(self, index: int) -> Image.Image:
         """Decode one image to RGB.
@@ -82,18 +83,10 @@ class ImageRows(ImageSet):
                 "another commit of the copy."
             ) from error
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over the table's files and the rows."""
-        text = f"{self.table.fingerprint}\0{','.join(map(str, self.positions))}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def select(self, indices: Sequence[int]) -> Self:
-        positions = tuple(self.positions[i] for i in indices)
-        return replace(self, positions=positions, labels=tuple(self.labels[i] for i in indices))
-
-    def relabelled(self, labels: Sequence[int]) -> Self:
-        return replace(self, labels=tuple(labels))
+    @property
+    def source_fingerprint(self) -> str:
+        """SHA-256 over the files of the table."""
+        return self.table.fingerprint
 
     def origin(self, index: int) -> str:
         """The copy that holds the image."""
@@ -109,7 +102,7 @@ def read(source: HubSource, entry: DatasetEntry) -> Reading:
         ValueError: the copy has no such split or column, or its labels have no names.
         OSError: it cannot be downloaded.
     """
-    place = source.id if source.revision is None else f"{source.id} at {source.revision}"
+    place = source.id if source.revision is None else f"{source.id}@{source.revision}"
     translate = _translation(source, entry)
     names: dict[str, int] = {}
     parts: dict[str, ImageSet] = {}
@@ -119,11 +112,8 @@ def read(source: HubSource, entry: DatasetEntry) -> Reading:
             translate.get(class_name(name).casefold(), name) for name in _labels(rows, source)
         ]
         labels = tuple(names.setdefault(name, len(names)) for name in spelled)
-        images = ImageRows(
-            Table(f"{place}, {'+'.join(splits)}", rows, source.image),
-            tuple(range(len(rows))),
-            labels,
-        )
+        table = Table(f"{place}, {'+'.join(splits)}", rows, source.image)
+        images = ImageRows(tuple(range(len(rows))), labels, table)
         parts[part] = images.select(_order(rows, source))
     return Reading(place, tuple(names), parts, ordered=False)
 

@@ -53,6 +53,22 @@ class ImageSet(ABC):
     def fingerprint(self) -> str:
         """Changes whenever an image may have changed."""
 
+    @property
+    @abstractmethod
+    def keys(self) -> tuple[str, ...]:
+        """What tells each image from the others, wherever and whenever the files were put."""
+
+    @property
+    def checksum(self) -> str:
+        """16 hex digits: the same images (by :attr:`keys`) with the same labels, in one order.
+
+        Neither the folder of the files nor their times and content change it.
+        """
+        digest = hashlib.sha256()
+        for key, label in zip(self.keys, self.labels, strict=True):
+            digest.update(f"{key}\0{label}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()[:16]
+
     @abstractmethod
     def select(self, indices: Sequence[int]) -> Self:
         """The images at these positions, in this order."""
@@ -98,16 +114,20 @@ class ImageFiles(ImageSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every file's path (below their common folder), size and time of change."""
-        common = os.path.commonpath([path.parent for path in self.files]) if self.files else ""
+        """SHA-256 over every file's key, size and time of change."""
         digest = hashlib.sha256()
-        for path in self.files:
+        for key, path in zip(self.keys, self.files, strict=True):
             stat = path.stat()
-            name = path.relative_to(common).as_posix()
             digest.update(
-                f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape")
+                f"{key}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape")
             )
         return digest.hexdigest()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The paths below the files' common folder."""
+        common = os.path.commonpath([path.parent for path in self.files]) if self.files else ""
+        return tuple(path.relative_to(common).as_posix() for path in self.files)
 
     def select(self, indices: Sequence[int]) -> Self:
         files = tuple(self.files[i] for i in indices)
@@ -142,31 +162,35 @@ class PixelFile:
 
 
 @dataclass(frozen=True)
-class ImageArrays(ImageSet):
-    """Labelled images of a file that holds many.
+class NumberedImages(ImageSet):
+    """Labelled images of one place that numbers them.
 
     Attributes:
-        source: the file.
-        positions: one position in the file per image.
+        positions: one number per image.
         labels: one position in the task's class names per image.
     """
 
-    source: PixelFile
     positions: tuple[int, ...]
     labels: tuple[int, ...]
 
     def __post_init__(self) -> None:
         assert len(self.positions) == len(self.labels), "one label per image"
 
-    def __getitem__(self, index: int) -> Image.Image:
-        """One image as RGB."""
-        return Image.fromarray(self.source.pixels[self.positions[index]]).convert("RGB")
+    @property
+    @abstractmethod
+    def source_fingerprint(self) -> str:
+        """Changes whenever an image of the place may have changed."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the file's pixels and the positions in it."""
-        text = f"{self.source.fingerprint}\0{','.join(map(str, self.positions))}"
+        """SHA-256 over the place's fingerprint and the numbers."""
+        text = f"{self.source_fingerprint}\0{','.join(self.keys)}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The numbers."""
+        return tuple(map(str, self.positions))
 
     def select(self, indices: Sequence[int]) -> Self:
         positions = tuple(self.positions[i] for i in indices)
@@ -174,6 +198,26 @@ class ImageArrays(ImageSet):
 
     def relabelled(self, labels: Sequence[int]) -> Self:
         return replace(self, labels=tuple(labels))
+
+
+@dataclass(frozen=True)
+class ImageArrays(NumberedImages):
+    """Labelled images of a file that holds many.
+
+    Attributes:
+        source: the file.
+    """
+
+    source: PixelFile
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """One image as RGB."""
+        return Image.fromarray(self.source.pixels[self.positions[index]]).convert("RGB")
+
+    @property
+    def source_fingerprint(self) -> str:
+        """SHA-256 over all pixels of the file."""
+        return self.source.fingerprint
 
     def origin(self, index: int) -> str:
         """The file that holds the image."""

@@ -31,7 +31,7 @@ def draw_names(
     """At most ``count`` of the names that overlap with none of the others, drawn without return.
 
     Args:
-        names: general names; the result keeps their order.
+        names: general names; the result keeps their order. One that is repeated counts once.
         others: the data set's class names.
         count: how many are wanted; all are taken where fewer remain.
         seed: of the draw.
@@ -39,7 +39,7 @@ def draw_names(
     Raises:
         ValueError: no name remains.
     """
-    free = without_overlap(names, others)
+    free = without_overlap(tuple(dict.fromkeys(names)), others)
     if not free:
         raise ValueError(
             f"all {len(names)} general names overlap with the data set's; give another list."

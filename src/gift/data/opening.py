@@ -10,6 +10,7 @@ from pathlib import Path
 from gift.data import hub
 from gift.data.entries import DatasetEntry
 from gift.data.images import ImageFiles, ImageSet
+from gift.data.lists import shipped_names
 from gift.data.readers import READERS
 from gift.data.readers.reading import Reading
 from gift.data.splits import random_split
@@ -49,7 +50,7 @@ def read(entry: DatasetEntry, data_root: Path, reader: Reader | None = None) -> 
         ValueError: damaged files.
     """
     source = entry.source
-    if source is not None and (data_root / source.path).is_dir():
+    if source is not None and _has_files(entry, data_root):
         wanted = expected_labels(entry) or ()
         try:
             found = (reader or _read_files)(source.kind, data_root / source.path, wanted)
@@ -65,6 +66,27 @@ def read(entry: DatasetEntry, data_root: Path, reader: Reader | None = None) -> 
     raise FileNotFoundError(_nowhere(entry, data_root))
 
 
+def is_on_hub(entry: DatasetEntry, data_root: Path) -> bool:
+    """Whether a run would read the chosen commit of a hub copy, for want of files."""
+    return (
+        not _has_files(entry, data_root)
+        and entry.hub is not None
+        and hub.is_there(entry.hub)
+        and not hub.is_local(entry.hub)
+    )
+
+
+def download(entry: DatasetEntry) -> None:
+    """Bring the chosen commit of an entry's hub copy to this machine; it shows its own progress.
+
+    Raises:
+        ValueError: the copy has no such split or column.
+        OSError: it cannot be downloaded.
+    """
+    assert entry.hub is not None
+    hub.read(entry.hub, entry)
+
+
 def as_task(entry: DatasetEntry, reading: Reading) -> Task:
     """A task of the classes that an entry names, made of what was read.
 
@@ -75,20 +97,44 @@ def as_task(entry: DatasetEntry, reading: Reading) -> Task:
     if problem := count_problem(entry, reading):
         raise ValueError(problem)
     parts = {part: _relabelled(images, words.label_of) for part, images in reading.parts.items()}
-    labels = LabelSpace(entry.name, words.classnames, entry.templates)
-    return Task(labels, parts["train"], parts.get("test"), parts.get("validation"))
+    return Task(
+        LabelSpace(entry.name, words.classnames, entry.templates),
+        parts["train"],
+        parts.get("test"),
+        parts.get("validation"),
+        metric=entry.metric,
+        place=reading.place,
+    )
 
 
 def count_problem(entry: DatasetEntry, reading: Reading) -> str:
     """The message about parts with another number of images than expected; empty if all fit."""
     found = {part: len(images) for part, images in reading.parts.items()}
+    expected = entry.counts.model_dump(exclude_none=True)
     wrong = [
-        f"{expected} {part} images expected in {reading.place}, but {found.get(part, 0)} found"
-        for part, expected in entry.counts
-        if expected is not None and found.get(part, 0) != expected
+        f"{count} {part} images expected in {reading.place}, but {found.get(part, 0)} found"
+        for part, count in expected.items()
+        if found.get(part, 0) != count
     ]
-    cure = entry.obtain or "Complete the data set, or correct 'counts' in its entry."
-    return f"{entry.name}: {'; '.join(wrong)}. {cure}" if wrong else ""
+    if not wrong:
+        return ""
+    there = ", ".join(f"{part}: {found.get(part, 0)}" for part in expected)
+    return f"{entry.name}: {'; '.join(wrong)}. {_count_cure(entry, f'counts: {{{there}}}')}"
+
+
+def _count_cure(entry: DatasetEntry, counts: str) -> str:
+    """What to do about numbers of images, given the line that states those that are there."""
+    if entry.whole_name not in shipped_names("datasets", ".yaml"):
+        return f"{entry.cure} To go on with what is there, write in its entry: {counts}"
+    return (
+        f"{entry.cure} Or go on with what is there (figures on it cannot be compared with "
+        "published ones): write a benchmark file of your own with this under 'tasks':\n"
+        f"  - dataset: {entry.whole_name}\n    {counts}"
+    )
+
+
+def _has_files(entry: DatasetEntry, data_root: Path) -> bool:
+    return entry.source is not None and (data_root / entry.source.path).is_dir()
 
 
 def _read_files(kind: str, path: Path, wanted: tuple[str, ...]) -> Reading:
@@ -144,6 +190,6 @@ def _nowhere(entry: DatasetEntry, data_root: Path) -> str:
     if entry.hub is not None:
         cures.append(
             f"To use the copy {entry.hub.id} of the Hugging Face hub, choose a commit of it: "
-            f"hub_revisions.{entry.name}=<commit>."
+            f"--set hub_revisions.{entry.whole_name}=<commit>."
         )
     return " ".join([message, *cures])

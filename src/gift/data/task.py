@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from gift.config import unknown
+from gift.data.entries import Metric
 from gift.data.folder import ScannedFolder, scan
 from gift.data.images import ImageSet
 from gift.records import LabeledImages, LabelSpace
@@ -20,12 +21,23 @@ S = TypeVar("S", bound=ImageSet)
 
 @dataclass(frozen=True)
 class Task:
-    """Classes to learn or to be evaluated on. A part that is missing is None."""
+    """Classes to learn or to be evaluated on. A part that is missing is None.
+
+    Attributes:
+        labels: its words.
+        train: images to learn.
+        test: images to measure.
+        validation: images to choose settings on.
+        metric: what its accuracy is.
+        place: where it was read from, for people.
+    """
 
     labels: LabelSpace
     train: LabeledImages | None
     test: LabeledImages | None
     validation: LabeledImages | None = None
+    metric: Metric = "top1"
+    place: str = ""
 
     @property
     def name(self) -> str:
@@ -73,7 +85,7 @@ class Task:
             if test is not None:
                 raise ValueError(f"{path} has a test/ folder already; leave test_fraction out.")
             train, test = split(train, test_fraction, seed)
-        return cls(labels, train, test, scanned.parts.get("validation"))
+        return cls(labels, train, test, scanned.parts.get("validation"), place=str(path))
 
     def split_train(self, fraction: float, seed: int, setting: str) -> tuple[ImageSet, ImageSet]:
         """The training images in two parts, see :func:`split`."""

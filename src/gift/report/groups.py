@@ -85,7 +85,8 @@ class Comparison:
     """Runs of one benchmark, grouped, in the order in which they were given.
 
     ``zero_shot`` and ``images`` are those of :class:`gift.records.AccuracyMatrix`, and so is
-    ``seen_only``; ``rule`` says in words how images were classified.
+    ``seen_only``; ``rule`` says in words how images were classified, ``data`` which (None where no
+    run tells).
     """
 
     benchmark: str
@@ -97,6 +98,7 @@ class Comparison:
     images: tuple[int, ...]
     seen_only: bool
     rule: str
+    data: str | None = None
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -146,6 +148,7 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Compari
         images=first.images,
         seen_only=first.seen_only,
         rule=_rule(first.setting),
+        data=_data(runs),
     )
 
 
@@ -167,8 +170,16 @@ def _refuse_different_benchmarks(runs: Sequence[Run]) -> None:
 
 
 def _identity_pairs(a: Run, b: Run) -> list[tuple[str, object, object]]:
-    settings = {"label_space": None, "task_id": None, "split": None, "draw": 0}
+    settings = {
+        "label_space": None,
+        "task_id": None,
+        "split": None,
+        "draw": 0,
+        "metric": None,
+        "counts": None,
+    }
     known = a.matrix.images and b.matrix.images
+    data = (a.data.checksum, b.data.checksum) if a.data and b.data else (None, None)
     return [
         ("benchmark", a.matrix.benchmark, b.matrix.benchmark),
         ("benchmark version", a.matrix.version, b.matrix.version),
@@ -178,6 +189,7 @@ def _identity_pairs(a: Run, b: Run) -> list[tuple[str, object, object]]:
             (key, a.matrix.setting.get(key, default), b.matrix.setting.get(key, default))
             for key, default in settings.items()
         ),
+        ("checksum of the data", *data),
     ]
 
 
@@ -192,7 +204,20 @@ def _rule(setting: Mapping[str, Any]) -> str:
     ]
     if draw := setting.get("draw", 0):
         parts.append(f"draw {draw} of the data")
+    if metric := setting.get("metric"):
+        parts.append(f"mean over the classes instead of over the images: {', '.join(metric)}")
+    if counts := setting.get("counts"):
+        parts.append(f"not the published images: {', '.join(counts)}")
     return ", ".join(parts)
+
+
+def _data(runs: Sequence[Run]) -> str | None:
+    """The data in words, where the runs tell."""
+    data = next((run.data for run in runs if run.data is not None), None)
+    if data is None:
+        return None
+    images = f"{data.train:,} training and {data.test:,} measured images"
+    return f"{images}, checksum {data.checksum}"
 
 
 def _unfinished(groups: Sequence[Group]) -> list[str]:

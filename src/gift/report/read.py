@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,21 @@ class SyntheticImage:
 
 
 @dataclass(frozen=True)
+class Data:
+    """What a run was trained and measured on.
+
+    Attributes:
+        train: number of training images of all tasks.
+        test: number of measured images of all tasks.
+        checksum: 16 hex digits of all images, labels and words; equal for equal data.
+    """
+
+    train: int
+    test: int
+    checksum: str
+
+
+@dataclass(frozen=True)
 class Run:
     """What one run folder holds.
 
@@ -52,6 +68,7 @@ class Run:
     config: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     samples: dict[str, tuple[SyntheticImage, ...]] = field(default_factory=dict)
+    data: Data | None = None
 
     @property
     def learned(self) -> int:
@@ -104,6 +121,7 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         config=config,
         environment=_environment(folder / "env.json"),
         samples=_samples(folder, matrix.tasks, images_per_task),
+        data=_data(folder / "data.json"),
     )
 
 
@@ -172,6 +190,23 @@ def _yaml(text: str | None, path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not readable YAML: {error}") from None
     return value if isinstance(value, dict) else {}
+
+
+def _data(path: Path) -> Data | None:
+    """A summary of ``data.json``; older runs have none."""
+    if not path.is_file():
+        return None
+    tasks = _json(path)
+    try:
+        counts = {p: sum(task[p]["images"] for task in tasks.values()) for p in ("train", "test")}
+        parts = [
+            (name, task["words"], task["train"]["checksum"], task["test"]["checksum"])
+            for name, task in tasks.items()
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not describe the data of a run: {error!r}") from None
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Data(counts["train"], counts["test"], digest[:16])
 
 
 def _environment(path: Path) -> dict[str, str]:

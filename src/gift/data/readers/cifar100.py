@@ -33,7 +33,7 @@ def _images(path: Path, classes: int) -> ImageArrays:
     if wrong := [label for label in labels if label not in range(classes)]:
         raise ValueError(f"{path} has the label {wrong[0]!r}, not 0 to {classes - 1}")
     pixels = np.ascontiguousarray(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return ImageArrays(PixelFile(path, pixels), tuple(range(len(data))), tuple(labels))
+    return ImageArrays(tuple(range(len(data))), tuple(labels), PixelFile(path, pixels))
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def read(root: Path, wanted: tuple[str, ...]) -> Reading:
         if len(pixels) != len(labels):
             raise ValueError(f"{path} has {len(pixels)} images, {labels_path} {len(labels)} labels")
         positions = tuple(range(len(labels)))
-        parts[part] = ImageArrays(PixelFile(path, pixels), positions, tuple(labels.tolist()))
+        parts[part] = ImageArrays(positions, tuple(labels.tolist()), PixelFile(path, pixels))
     return Reading(str(root), None, parts)
 
 
