@@ -33,16 +33,18 @@ TOWER = {
     "num_attention_heads": 2,
 }
 SaveClip = Callable[[Path, CLIPConfig], None]
+FAMILIES = ("openai", "openclip", "openai_large", "metaclip_2", "siglip", "siglip2")
 
 
-def clip_config(hidden_act: str, image_size: int, context: int) -> CLIPConfig:
+def clip_config(hidden_act: str, image_size: int, context: int, patch_size: int = 8) -> CLIPConfig:
     """A CLIP whose towers differ in width."""
     words = {"bos_token_id": 542, "eos_token_id": 543, "pad_token_id": 543, "vocab_size": 544}
     return CLIPConfig(
         text_config=TOWER
         | words
         | {"hidden_size": 24, "hidden_act": hidden_act, "max_position_embeddings": context},
-        vision_config=TOWER | {"hidden_act": hidden_act, "image_size": image_size, "patch_size": 8},
+        vision_config=TOWER
+        | {"hidden_act": hidden_act, "image_size": image_size, "patch_size": patch_size},
         projection_dim=16,
     )
 
@@ -118,9 +120,12 @@ def ending(token: str, index: int) -> processors.TemplateProcessing:
 
 
 def save_all(folder: Path, save_clip: SaveClip) -> dict[str, Path]:
-    """The folders by family: two of type clip, and one of each other type."""
+    """The folders by family: three of type clip, and one of each other type."""
     save_clip(folder / "openai", clip_config("quick_gelu", image_size=32, context=32))
     save_clip(folder / "openclip", clip_config("gelu", image_size=40, context=40))
+    # Like ViT-L/14 at 336 pixels: another patch and size than the rest.
+    large = clip_config("quick_gelu", image_size=42, context=32, patch_size=14)
+    save_clip(folder / "openai_large", large)
     save_metaclip_2(folder / "metaclip_2")
     save_siglip(folder / "siglip")
     save_siglip2(folder / "siglip2")
