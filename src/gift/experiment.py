@@ -6,10 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from gift import metrics
+from gift import parallel
 from gift.config import (
     LearnerConfig,
     RunConfig,
@@ -29,7 +28,7 @@ from gift.data import (
 )
 from gift.image_sets import open_generator
 from gift.learner import Learner
-from gift.measuring import Measuring, keep, measure, setting_of
+from gift.measuring import Measuring, keep, measure, setting_of, summarize
 from gift.methods import create_method, method_class
 from gift.preparation import (
     check_exclusions,
@@ -43,7 +42,7 @@ from gift.preparation import (
     with_revisions,
 )
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
-from gift.runs import RunFolder, differences, peak_memory_mb, reset_peak_memory
+from gift.runs import RunFolder, differences, reset_peak_memory
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import accelerator
 
@@ -113,6 +112,7 @@ def run(
             f"{config.method} must be told the task of every test image, which {benchmark.name} "
             "hides; choose another method or benchmark."
         )
+    parallel.join()
     with run_folder.writing():
         run_folder.write_config(config)
         matrix = run_folder.read_matrix()
@@ -128,7 +128,8 @@ def run(
         if matrix is not None and len(learner.memory) < len(matrix.accuracy):
             # The last learner is damaged and the one before goes on: its task is learned again.
             matrix = replace(matrix, accuracy=matrix.accuracy[: len(learner.memory)])
-        make_reference(learner, progress=progress)
+        with parallel.main_first():
+            make_reference(learner, progress=progress)
         if len(learner.memory) < len(entries):  # what paints is not needed to measure
             learner.check()
         _check_memory(learner, matrix, entries, folder)
@@ -159,33 +160,6 @@ def run(
         run_folder.write_summary(summary)
         run_folder.finish()
     return summary
-
-
-def summarize(
-    matrix: AccuracyMatrix, config: RunConfig, folder: RunFolder, command: str | None
-) -> dict[str, Any]:
-    """The summary of a complete run; every metric is computed from the matrix."""
-    measured = metrics.summarize(matrix.accuracy, images=matrix.images)
-    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
-    return {
-        "method": config.method,
-        "benchmark": matrix.benchmark,
-        "version": matrix.version,
-        "seed": config.seed,
-        "setting": matrix.setting,
-        "transfer": _rounded(measured.transfer),
-        "avg": _rounded(measured.avg),
-        "last": _rounded(measured.last),
-        "forgetting": _rounded(measured.forgetting),
-        "backward_transfer": _rounded(measured.backward_transfer),
-        "zero_shot": {
-            "mean": _rounded(fmean(matrix.zero_shot)),
-            **{name: _rounded(value) for name, value in zero_shot.items()},
-        },
-        "seconds": folder.seconds(),
-        "peak_memory_mb": peak_memory_mb(),
-        "command": command,
-    }
 
 
 def demo(
@@ -237,6 +211,7 @@ def learn(
             f"{folder} holds the run of a benchmark; to teach its learner more, copy "
             f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
         )
+    parallel.join()
     with run_folder.writing():
         learner = _open_learner(run_folder, settings or {}, home, data_root)
         make_reference(learner, progress=progress)
@@ -385,7 +360,8 @@ def _prepare(
     """The tasks with the part to evaluate on, every image of them checked."""
     started = time.perf_counter()
     chosen = with_revisions(entries, config.hub_revisions)
-    opened = open_tasks(chosen, learner.data_root, config.draw, progress=progress)
+    with parallel.main_first():  # what can be made is made once
+        opened = open_tasks(chosen, learner.data_root, config.draw, progress=progress)
     if excluded := config.synthesis.exclude:
         check_exclusions(excluded, benchmark, opened, learner.base_classnames)
     tasks = [measured_part(task, config.evaluation) for task in opened]
@@ -396,7 +372,3 @@ def _prepare(
     check_images(*used, cache=learner.home / "checked", progress=progress)
     folder.log("prepare", seconds=time.perf_counter() - started)
     return tasks
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)

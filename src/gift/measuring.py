@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from gift import metrics
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, DatasetEntry, Task, rule_of
 from gift.files import write_json
 from gift.learner import Learner
-from gift.records import Progress, silent
-from gift.runs import RunFolder
+from gift.records import AccuracyMatrix, Progress, silent
+from gift.runs import RunFolder, peak_memory_mb
 
 
 def setting_of(
@@ -94,3 +96,34 @@ def keep(
     if learner.memory:
         where = folder.task(len(learner.memory), after) / "eval.json"
         write_json(where, {"after": after, "accuracy": accuracy})
+
+
+def summarize(
+    matrix: AccuracyMatrix, config: RunConfig, folder: RunFolder, command: str | None
+) -> dict[str, Any]:
+    """The summary of a complete run; every metric is computed from the matrix."""
+    measured = metrics.summarize(matrix.accuracy, images=matrix.images)
+    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
+    return {
+        "method": config.method,
+        "benchmark": matrix.benchmark,
+        "version": matrix.version,
+        "seed": config.seed,
+        "setting": matrix.setting,
+        "transfer": _rounded(measured.transfer),
+        "avg": _rounded(measured.avg),
+        "last": _rounded(measured.last),
+        "forgetting": _rounded(measured.forgetting),
+        "backward_transfer": _rounded(measured.backward_transfer),
+        "zero_shot": {
+            "mean": _rounded(fmean(matrix.zero_shot)),
+            **{name: _rounded(value) for name, value in zero_shot.items()},
+        },
+        "seconds": folder.seconds(),
+        "peak_memory_mb": peak_memory_mb(),
+        "command": command,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)

@@ -16,9 +16,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, distributed
 
 T = TypeVar("T")
+
+
+def join() -> None:
+    """Join the other processes, where a launcher has started several; otherwise nothing."""
+    PartialState()
 
 
 def processes() -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -59,6 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
+    signal.signal(signal.SIGTERM, _stop)
+    with ExitStack() as stack:
+        if int(os.environ.get("RANK", 0)) > 0:  # of several processes the first one speaks
+            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        _call(arguments, debug)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """What Ctrl-C does, also for the signal that clusters send."""
+    raise KeyboardInterrupt
+
+
+def _call(arguments: list[str], debug: bool) -> None:
     try:
         app(arguments, prog_name="gift")
     except SystemExit as end:
