@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup fmt lint types layers test test-fast check demo wheel clean
+.PHONY: setup fmt lint types layers test test-fast check demo bench wheel clean
 
 setup: $(STAMP)
 
@@ -14,6 +14,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/gift demo
+
+bench: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --out results/bench/cpu.json
 
 test: setup
 	$(BIN)/pytest -n auto

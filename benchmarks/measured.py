@@ -27,12 +27,7 @@ from gift.methods import Batch, ImageTexts, TaskContext, create_method
 from gift.micro.clip import make_tokenizer
 from gift.records import LabelSpace
 from gift.runs import peak_memory_mb, reset_peak_memory
-from gift.vlm import (
-    PreprocessedImages,
-    VisionLanguageModel,
-    class_embeddings,
-    pixel_batch,
-)
+from gift.vlm import PreprocessedImages, VisionLanguageModel, class_embeddings, pixel_batch
 
 MODELS = Path(__file__).parent / "models"
 CLASSES = (10, 100, 397, 1000)
@@ -43,7 +38,7 @@ PHOTO, PHOTOS = (500, 375), 32
 """Width and height of the test images in pixels, and how many are read."""
 
 WHOLE_IMAGES, WHOLE_CLASSES = 4, (1, 25)
-"""Sizes of the whole steps: these classes are to 4 images what 10 and 397 are to 64."""
+"""Sizes of the whole steps: as many classes per image as 16 and 400 are for 64."""
 
 
 @dataclass(frozen=True)

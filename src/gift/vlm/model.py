@@ -28,6 +28,7 @@ from transformers import (
 from transformers.utils import logging
 
 from gift import parallel
+from gift.vlm import lean
 from gift.vlm.preprocess import ImageProcessor, Preprocess
 
 
@@ -239,10 +240,14 @@ class VisionLanguageModel(nn.Module):
                 self.towers.gradient_checkpointing_disable()
 
     def _image_features(self, pixels: Tensor) -> Tensor:
+        if lean.knows_images(self.towers):
+            return lean.image_features(self.towers, pixels)
         features: Tensor = self.towers.get_image_features(pixel_values=pixels).pooler_output
         return features
 
     def _text_features(self, tokens: Tensor) -> Tensor:
+        if lean.knows_texts(self.towers):
+            return lean.text_features(self.towers, tokens, self.tokenizer.eos_token_id)
         # No attention mask. A causal tower is so by itself, and without one the fused kernels run;
         # other towers were trained to see the padding.
         features: Tensor = self.towers.get_text_features(input_ids=tokens).pooler_output
