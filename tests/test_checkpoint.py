@@ -89,8 +89,18 @@ def test_moments_come_by_steps_and_by_time(tmp_path, monkeypatch):
     assert not by_time.is_due(3)
 
 
+@pytest.fixture
+def default_handlers():
+    """Ctrl-C as in a terminal: a process started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_a_training_keeps_a_moment_and_goes_on_from_it(tiny_clip, tmp_path, number):
+def test_asked_to_stop_a_training_keeps_a_moment_and_goes_on_from_it(
+    tiny_clip, tmp_path, number, default_handlers
+):
     method, kept = create_method("finetune"), Checkpoints(tmp_path, every_minutes=0)
 
     def ask(stage: str, done: int, total: int) -> None:
@@ -107,7 +117,7 @@ def test_asked_to_stop_a_training_keeps_a_moment_and_goes_on_from_it(tiny_clip, 
         assert torch.equal(moment.tensors[f"weights/{name}"], parameter)
 
 
-def test_the_second_signal_acts_at_once():
+def test_the_second_signal_acts_at_once(default_handlers):
     with deferred() as is_asked_to_stop:
         assert not is_asked_to_stop()
         os.kill(os.getpid(), signal.SIGINT)

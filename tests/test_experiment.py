@@ -378,6 +378,20 @@ def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, ben
         start("finetune")
 
 
+def test_a_damaged_learner_is_learned_again_from_the_one_before(start, tmp_path, caplog):
+    start("finetune")
+    folder = tmp_path / "run"
+    matrix = (folder / "matrix.json").read_text()
+    weights = folder / "learner" / "model" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    (folder / "DONE").unlink()
+    start("finetune")
+    assert "model/model.safetensors not as written" in caplog.text
+    assert (folder / "matrix.json").read_text() == matrix
+    assert weights.read_bytes() == whole
+
+
 def test_a_benchmark_that_changed_is_not_continued(start, benchmark):
     start("finetune")
     path = Path(benchmark[0])

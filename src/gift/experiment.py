@@ -125,7 +125,7 @@ def run(
             if run_folder.has_learner
             else Learner(config, home=home, data_root=data_root)
         )
-        if matrix is not None and len(learner.memory) < len(matrix.accuracy):
+        if matrix is not None and 0 < len(learner.memory) < len(matrix.accuracy):
             # The last learner is damaged and the one before goes on: its task is learned again.
             matrix = replace(matrix, accuracy=matrix.accuracy[: len(learner.memory)])
         with parallel.main_first():

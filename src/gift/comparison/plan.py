@@ -288,5 +288,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(_shown, value))
     if isinstance(value, str):
-        return value if "," not in value else json.dumps(value)
+        return value if value and not set(',"') & set(value) else json.dumps(value)
     return json.dumps(value)
