@@ -38,7 +38,27 @@ def test_moments_of_another_training_are_left_out(tmp_path, caplog):
     assert Checkpoints(tmp_path, "rate 1").newest().step == 10
 
 
-@pytest.mark.parametrize("damage", ["cut", "altered", "no state", "no json", "no tensors"])
+def test_moments_of_another_training_do_not_push_new_ones_out(tmp_path):
+    for step in (15, 20):
+        Checkpoints(tmp_path, "rate 1").keep(step, tensors(step))
+    kept = Checkpoints(tmp_path, "rate 2")
+    for step in (5, 10):
+        kept.keep(step, tensors(step))
+        assert Checkpoints(tmp_path, "rate 2").newest().step == step
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_resumed_training_keeps_the_moment_that_it_began_with(tmp_path):
+    Checkpoints(tmp_path).keep(10, tensors(10))
+    kept = Checkpoints(tmp_path)
+    kept.newest()
+    kept.keep(20, tensors(20))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000010", "step-0000020"]
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "altered", "no state", "no json", "no tensors", "no seal"]
+)
 def test_a_damaged_moment_is_named_and_the_one_before_is_used(tmp_path, caplog, damage):
     kept = Checkpoints(tmp_path)
     for step in (10, 20):
@@ -58,6 +78,9 @@ def test_a_damaged_moment_is_named_and_the_one_before_is_used(tmp_path, caplog, 
             (newest / "checksums.json").write_text("{")
         case "no tensors":
             file.unlink()
+        case "no seal":  # a removal that was cut short
+            (newest / "checksums.json").unlink()
+            state.unlink()
     with caplog.at_level(logging.WARNING):
         assert kept.newest().step == 10
     assert str(newest) in caplog.text
@@ -117,10 +140,28 @@ def test_asked_to_stop_a_training_keeps_a_moment_and_goes_on_from_it(
         assert torch.equal(moment.tensors[f"weights/{name}"], parameter)
 
 
-def test_the_second_signal_acts_at_once(default_handlers):
+def stop_twice(number):
+    """How many of two signals the block lives through."""
+    lived = 0
     with deferred() as is_asked_to_stop:
-        assert not is_asked_to_stop()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert is_asked_to_stop()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(2):
+            os.kill(os.getpid(), number)
+            lived += is_asked_to_stop()
+            assert lived < 2 or number == signal.SIGTERM
+    return lived
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_acts_at_once_a_second_sigterm_does_not(default_handlers, number):
+    with pytest.raises(KeyboardInterrupt):
+        stop_twice(number)
+
+
+def ends_with_a_signal():
+    with deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_the_block_took_no_notice_of_acts_at_its_end(default_handlers):
+    with pytest.raises(KeyboardInterrupt):
+        ends_with_a_signal()

@@ -13,6 +13,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from gift import experiment, metrics, preparation
 from gift.data import load_dataset
+from gift.files import damage
 from gift.learner import Learner
 from gift.methods import method_names
 from gift.runs import RunFolder
@@ -333,6 +334,13 @@ def test_learning_folder_by_folder(benchmark, tmp_path):
     assert measured["shapes"] == second["accuracy"]["shapes, after"]
     with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
         experiment.learn(folder, tasks[1], {"seed": 3}, home=tmp_path / "home")
+    workers = {"training": {"workers": 1}}
+    with pytest.raises(ValueError, match="already learned"):
+        experiment.learn(folder, tasks[1], workers, home=tmp_path / "home")
+    assert Learner.load(folder).config.training.workers == 1
+    (folder / "learner" / "memory.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
+        experiment.learn(folder, tasks[1], home=tmp_path / "home")
     assert len(RunFolder(folder).events()) > 0
 
 
@@ -390,6 +398,14 @@ def test_a_damaged_learner_is_learned_again_from_the_one_before(start, tmp_path,
     assert "model/model.safetensors not as written" in caplog.text
     assert (folder / "matrix.json").read_text() == matrix
     assert weights.read_bytes() == whole
+    assert damage(folder / "learner.previous") is None
+
+
+def test_a_finished_run_keeps_its_configuration(start, tmp_path):
+    start("finetune")
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    start("finetune", training={"workers": 3})
+    assert (tmp_path / "run" / "config.yaml").read_text() == config
 
 
 def test_a_benchmark_that_changed_is_not_continued(start, benchmark):

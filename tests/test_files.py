@@ -189,3 +189,13 @@ def test_damage_names_the_file(tmp_path):
     assert damage(folder) == "part/state is missing"
     (folder / "checksums.json").write_text("[")
     assert "checksums.json cannot be read" in damage(folder)
+    (folder / "checksums.json").unlink()
+    assert damage(folder) is None
+    assert damage(folder, sealed=True) == "checksums.json is missing"
+
+
+def test_a_replaced_folder_can_be_read_by_others(tmp_path):
+    with replacing(tmp_path / "learner") as new:
+        write_text(new / "state", "one")
+        (new / "state").chmod(0o600)
+    assert stat.S_IMODE((tmp_path / "learner" / "state").stat().st_mode) & 0o044 == 0o044

@@ -55,6 +55,7 @@ class Checkpoints:
         self._every_steps = every_steps
         self._every_seconds = 60 * every_minutes
         self._last = time.monotonic()
+        self._own: list[int] = []
 
     def is_due(self, step: int) -> bool:
         """Whether a moment should be kept after ``step`` steps; the same on all processes."""
@@ -64,7 +65,7 @@ class Checkpoints:
         return parallel.agree(late)
 
     def keep(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Write a moment, whole or not at all, and drop those before the last two.
+        """Write a moment, whole or not at all; only the last two of this training stay.
 
         Args:
             step: steps that were done.
@@ -80,18 +81,20 @@ class Checkpoints:
             plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
             save_file(plain, new / _TENSORS)
             write_json(new / _STATE, {"step": step, "training": self._training})
-        for old in self._steps()[:-_KEPT]:
-            shutil.rmtree(self._path(old))
+        self._own = [*self._own, step][-_KEPT:]
+        for other in set(self._steps()) - set(self._own):
+            shutil.rmtree(self._path(other), ignore_errors=True)
 
     def newest(self) -> Moment | None:
         """The newest whole moment; None where there is none."""
         for step in reversed(self._steps()):
             path = self._path(step)
-            if problem := damage(path):
+            if problem := damage(path, sealed=True):
                 log.warning("checkpoint %s: %s. It is left out.", path, problem)
             elif read_json(path / _STATE)["training"] != self._training:
                 log.warning("checkpoint %s is of other settings or images. It is left out.", path)
             else:
+                self._own = [step]
                 return Moment(step, load_file(path / _TENSORS))
         return None
 

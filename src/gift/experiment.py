@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gift import parallel
-from gift.config import (
-    LearnerConfig,
-    RunConfig,
-    SynthesisSettings,
-    deciding,
-    load_recipe,
-    merge,
-    validate,
-)
+from gift.config import LearnerConfig, RunConfig, SynthesisSettings, load_recipe, merge, validate
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
@@ -26,8 +18,9 @@ from gift.data import (
     default_home,
     load_benchmark,
 )
+from gift.files import damage
 from gift.image_sets import open_generator
-from gift.learner import Learner
+from gift.learner import Learner, stored_config
 from gift.measuring import Measuring, keep, measure, setting_of, summarize
 from gift.methods import create_method, method_class
 from gift.preparation import (
@@ -43,6 +36,7 @@ from gift.preparation import (
 )
 from gift.records import AccuracyMatrix, LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences, reset_peak_memory
+from gift.settings import deciding
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import accelerator
 
@@ -125,7 +119,7 @@ def run(
             if run_folder.has_learner
             else Learner(config, home=home, data_root=data_root)
         )
-        if matrix is not None and 0 < len(learner.memory) < len(matrix.accuracy):
+        if matrix is not None and 0 < len(learner.memory) == len(matrix.accuracy) - 1:
             # The last learner is damaged and the one before goes on: its task is learned again.
             matrix = replace(matrix, accuracy=matrix.accuracy[: len(learner.memory)])
         with parallel.main_first():
@@ -206,6 +200,8 @@ def learn(
         OSError: the folder cannot be written.
     """
     run_folder = RunFolder(folder)
+    if not run_folder.has_learner:
+        validate(LearnerConfig, settings or {})
     if run_folder.read_matrix() is not None:
         raise ValueError(
             f"{folder} holds the run of a benchmark; to teach its learner more, copy "
@@ -322,14 +318,28 @@ def _open_learner(
         learner = Learner(config, home=home, data_root=data_root)
         run_folder.write_config(learner.config)
         return learner
-    learner = Learner.load(run_folder.path, home=home, data_root=data_root)
-    wanted = validate(LearnerConfig, merge(learner.config.model_dump(mode="json"), settings))
-    if different := differences(deciding(learner.config), deciding(wanted)):
+    stored = stored_config(run_folder)
+    wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
+    if different := differences(deciding(stored), deciding(wanted)):
         raise ValueError(
             f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
             "them out to go on, or start another learner in another folder."
         )
-    return learner
+    _refuse_damage(run_folder)
+    run_folder.write_config(wanted)
+    return Learner.load(run_folder.path, home=home, data_root=data_root)
+
+
+def _refuse_damage(run_folder: RunFolder) -> None:
+    """Refuse to teach a damaged learner: going on from the one before would lose a task."""
+    problem = damage(run_folder.learner)
+    if problem is not None:
+        previous = run_folder.previous_learner
+        cure = f"; {previous} is the learner of one task before" if previous.exists() else ""
+        raise ValueError(
+            f"{run_folder.learner}: {problem}{cure}. Put a whole folder in its place, and learn "
+            "the tasks again that it has not learned."
+        )
 
 
 def _check_memory(

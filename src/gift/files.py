@@ -63,12 +63,13 @@ def replacing(folder: Path, previous: Path | None = None) -> Iterator[Path]:
         folder: the place.
         previous: where the folder that was there is kept; by default it is removed.
     """
+    recover(folder, previous)
     new, old = _beside(folder)
-    shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     yield new
     files = [path for path in sorted(new.rglob("*")) if path.is_file()]
     for path in files:
+        path.chmod(0o666 & ~_umask())  # some libraries make files for their owner alone
         with path.open("rb") as file:
             os.fsync(file.fileno())
     write_json(new / _SEAL, {str(path.relative_to(new)): checksum(path) for path in files})
@@ -95,15 +96,17 @@ def recover(folder: Path, previous: Path | None = None) -> None:
     shutil.rmtree(new, ignore_errors=True)
 
 
-def damage(folder: Path) -> str | None:
+def damage(folder: Path, *, sealed: bool = False) -> str | None:
     """What is wrong with a folder made by :func:`replacing`, in words; None when it is whole.
 
-    A folder without a seal (made before there were any) counts as whole.
+    Args:
+        folder: the folder.
+        sealed: whether one without checksums is damaged; versions before them made such folders.
     """
     if not folder.is_dir():
         return "the folder is missing"
     if not (folder / _SEAL).exists():
-        return None
+        return f"{_SEAL} is missing" if sealed else None
     try:
         sums = read_json(folder / _SEAL)
         wrong = [name for name, known in sums.items() if checksum(folder / name) != known]
@@ -115,6 +118,12 @@ def damage(folder: Path) -> str | None:
 
 
 _SEAL = "checksums.json"
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def _beside(folder: Path) -> tuple[Path, Path]:

@@ -16,7 +16,9 @@ ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
 def deferred() -> Iterator[Callable[[], bool]]:
     """Take note of a signal instead of acting on it while the block runs.
 
-    A second one acts at once. In a thread other than the main one nothing is deferred.
+    A second Ctrl-C acts at once; SIGTERM may come several times, from a launcher and a cluster.
+    One that the block took no notice of acts at its end. In a thread other than the main one
+    nothing is deferred.
 
     Yields:
         A function that tells whether one has come.
@@ -28,7 +30,8 @@ def deferred() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        signal.signal(number, before[signal.Signals(number)])
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
 
     before = {number: signal.signal(number, note) for number in ASKING_TO_STOP}
     try:
@@ -36,3 +39,5 @@ def deferred() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from gift import parallel
 from gift.checkpoint import Checkpoints
-from gift.config import LearnerConfig, deciding, locate, merge, validate
+from gift.config import LearnerConfig, locate, merge, validate
 from gift.data import Task, check_images, default_home
 from gift.evaluate import (
     EvaluationSet,
@@ -27,12 +27,13 @@ from gift.evaluate import (
     growing_accuracy,
     score_batches,
 )
-from gift.files import read_json, replacing, write_json
+from gift.files import damage, read_json, replacing, write_json
 from gift.image_sets import ImageSets
 from gift.methods import ImageTexts, create_method
 from gift.prediction import Prediction, best_names, opened
 from gift.records import LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences
+from gift.settings import deciding
 from gift.synthesis import SyntheticSet
 from gift.train import Recorder, StepRecord, accelerator, train_task
 from gift.vlm import VisionLanguageModel
@@ -182,7 +183,7 @@ class Learner:
         decisive = [
             deciding(self.config),
             [asdict(labels) for labels in (*self.memory, task.labels)],
-            task.train.fingerprint,
+            [task.train.fingerprint, list(task.train.labels)],
         ]
         training = self.config.training
         return Checkpoints(
@@ -303,7 +304,7 @@ class Learner:
         run.path.mkdir(parents=True, exist_ok=True)
         if not run.has_config:
             run.write_config(self.config)
-        elif different := differences(deciding(_stored_config(run)), deciding(self.config)):
+        elif different := differences(deciding(stored_config(run)), deciding(self.config)):
             raise ValueError(
                 f"{folder} holds a learner with other settings: {'; '.join(different)}. Save this "
                 "one in another folder."
@@ -313,7 +314,8 @@ class Learner:
         parallel.wait()
 
     def _write(self, run: RunFolder) -> None:
-        with replacing(run.learner, run.previous_learner) as new:
+        previous = None if damage(run.learner) else run.previous_learner
+        with replacing(run.learner, previous) as new:
             self.model.save_pretrained(new / "model")
             save_file(
                 {key: value.contiguous().cpu() for key, value in self.method.state_dict().items()},
@@ -345,7 +347,7 @@ class Learner:
                 f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
                 "'gift learn DIR --task FOLDER --model MODEL'."
             )
-        config = _stored_config(run)
+        config = stored_config(run)
         whole = run.whole_learner()
         learner = cls(config, home=home, data_root=data_root, _model=whole / "model")
         learner.method.load_state_dict(
@@ -365,7 +367,7 @@ class Learner:
         return EvaluationSet(task.labels, pixels, tuple(images.labels), task.metric)
 
 
-def _stored_config(run: RunFolder) -> LearnerConfig:
+def stored_config(run: RunFolder) -> LearnerConfig:
     """What of a folder's configuration decides its learner."""
     stored, known = run.read_config(), LearnerConfig.model_fields
     own = {key: value for key, value in stored.items() if key in known}

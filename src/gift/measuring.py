@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from gift import metrics
+from gift import metrics, parallel
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, DatasetEntry, Task, rule_of
 from gift.files import write_json
@@ -93,7 +93,7 @@ def keep(
     after = learner.memory[-1].name if learner.memory else "zero-shot"
     seconds = time.perf_counter() - started
     folder.log("evaluate", task=after, accuracy=accuracy, seconds=seconds)
-    if learner.memory:
+    if learner.memory and parallel.is_main():
         where = folder.task(len(learner.memory), after) / "eval.json"
         write_json(where, {"after": after, "accuracy": accuracy})
 

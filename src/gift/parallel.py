@@ -161,6 +161,9 @@ def main_first() -> Iterator[None]:
     """Run a block on the main process, then on the others."""
     if not is_main():
         wait()
-    yield
-    if is_main():
+        yield
+        return
+    try:
+        yield
+    finally:
         wait()

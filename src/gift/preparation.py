@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from gift import parallel
 from gift.config import EvaluationSettings, RunConfig, unknown
 from gift.data import (
     BenchmarkEntry,
@@ -169,7 +170,8 @@ def _few_shot_part(task: Task, shots: int, seed: int, folder: Path) -> Task:
     except ValueError as error:
         raise ValueError(f"{task.name}: {error}") from None
     drawn = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
-    write_json(folder / "train-indices.json", drawn)
+    if parallel.is_main():
+        write_json(folder / "train-indices.json", drawn)
     return replace(task, train=task.train.select(indices))
 
 
@@ -224,7 +226,8 @@ def keep_provenance(
                 "back as they were, or use another folder."
             )
         return
-    write_json(path, found)
+    if parallel.is_main():
+        write_json(path, found)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from gift import parallel
-from gift.config import Settings, deciding, validate
+from gift.config import validate
 from gift.files import damage, read_json, recover, write_json, write_text, writing_to
 from gift.records import AccuracyMatrix
+from gift.settings import Settings, deciding
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,12 @@ class RunFolder:
     @property
     def has_learner(self) -> bool:
         """Whether a task was finished here."""
-        kept = (self.learner, self.previous_learner)
-        return any((folder / "memory.json").exists() for folder in kept)
+        return any((folder / "memory.json").exists() for folder in self._learners)
+
+    @property
+    def _learners(self) -> tuple[Path, ...]:
+        """Where a learner may be: in its place, on its way there after a crash, or before."""
+        return (self.learner, self.path / "learner.new", self.previous_learner)
 
     def whole_learner(self) -> Path:
         """The learner's folder, or where that is damaged, the one before.
@@ -68,9 +73,12 @@ class RunFolder:
         problem = damage(self.learner)
         if problem is None:
             return self.learner
-        if damage(self.previous_learner) is None:
+        _, coming, previous = self._learners
+        if damage(coming, sealed=True) is None:
+            return coming
+        if damage(previous) is None:
             log.warning("%s: %s. The learner before is used.", self.learner, problem)
-            return self.previous_learner
+            return previous
         raise ValueError(
             f"{self.learner}: {problem}, and there is no whole learner of the task before. Put "
             "back a copy of the folder, or start again in another one."
@@ -128,13 +136,15 @@ class RunFolder:
                 differs.
         """
         if self.has_config and (self.has_learner or self.read_matrix() is not None):
-            stored = validate(type(config), self.read_config(), where=str(self._config))
+            known = type(config).model_fields
+            own = {key: value for key, value in self.read_config().items() if key in known}
+            stored = validate(type(config), own, where=str(self._config))
             if different := differences(deciding(stored), deciding(config)):
                 raise ValueError(
                     f"{self.path} was made with other settings: {'; '.join(different)}. Use "
                     "another folder, or the same settings to continue."
                 )
-        if parallel.is_main():
+        if parallel.is_main() and not self.done:
             values = config.model_dump(mode="json")
             write_text(self._config, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 

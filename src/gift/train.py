@@ -200,7 +200,8 @@ def _resume(
     for path, value in parts["optimizer"].items():
         key, _, name = path.partition("/")
         parameter = parameters[name]
-        optimizer.state[parameter][key] = value.to(parameter.device)
+        # A copy: on a CPU the tensor is a view of the file, which is deleted later.
+        optimizer.state[parameter][key] = value.to(parameter.device, copy=True)
     method.load_training_state(parts["method"])
     return moment.step
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from gift.cli import data, experiments, learners, runs, tools
-from gift.cli.show import fail
+from gift.cli.show import fail, speaks
 
 app = typer.Typer(
     help="Continual fine-tuning of CLIP-like models without forgetting.",
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments.remove("--debug")
     signal.signal(signal.SIGTERM, _stop)
     with ExitStack() as stack:
-        if int(os.environ.get("RANK", 0)) > 0:  # of several processes the first one speaks
+        if not speaks():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         _call(arguments, debug)
 

@@ -24,7 +24,12 @@ def reporter(title: str, overall: str = "tasks") -> Reporter:
     """
     from gift.console import Reporter
 
-    return Reporter(title, overall, quiet=int(os.environ.get("RANK", 0)) > 0)
+    return Reporter(title, overall, quiet=not speaks())
+
+
+def speaks() -> bool:
+    """Whether this process is the first, or only, one of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def this_command() -> str:

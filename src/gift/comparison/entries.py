@@ -25,7 +25,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gift.config import Settings, read_yaml, unknown, validate
+from gift.config import read_yaml, unknown, validate
+from gift.settings import Settings
 
 Column = Literal[
     "transfer", "avg", "last", "forgetting", "first_task_last", "train_seconds", "peak_memory_mb"

@@ -20,11 +20,12 @@ from pydantic import BaseModel
 
 from gift import experiment
 from gift.comparison.entries import Experiment, Row
-from gift.config import RunConfig, absolute, deciding, merge, nest, unknown, validate
+from gift.config import RunConfig, absolute, merge, nest, unknown, validate
 from gift.data import BenchmarkEntry, load_benchmark, short_name, split_order
 from gift.methods import create_method, method_class
 from gift.preparation import check_same_benchmark
 from gift.runs import RunFolder
+from gift.settings import deciding
 
 KeyPath = tuple[str, ...]
 LONGEST_NAME = 120  # characters of a folder's name; file systems allow 255 bytes

@@ -41,9 +41,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gift.config import Settings, merge, read_yaml, unknown, validate
+from gift.config import merge, read_yaml, unknown, validate
 from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.lists import is_path, shipped, shipped_names
+from gift.settings import Settings
 
 
 class ClassIncremental(Settings):

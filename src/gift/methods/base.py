@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from gift import parallel
-from gift.config import Settings
 from gift.losses import similarity
 from gift.records import LabelSpace
+from gift.settings import Settings
 from gift.vlm import PixelSet, VisionLanguageModel, class_embeddings
 
 Parameters = Mapping[str, torch.nn.Parameter]
