@@ -1,4 +1,4 @@
-"""Pulls towards earlier weights, as pure functions on named parameters.
+"""Pulls towards earlier weights.
 
 The penalties have no autograd graph. All are quadratic in the distance to the anchor with weights
 that are constants of the step, so their gradient is written down and added to ``.grad`` in place:
@@ -7,8 +7,6 @@ that are constants of the step, so their gradient is written down and added to `
     EWC: 2 * weight * F * (theta - anchor),  F fixed for the task
     AWC: 2 * weight * F * (theta - anchor),  F = g**2 / mean(g**2),  g = gradient of the anchor loss
 
-Beside them stand averages of weights.
-
 Parameters are mappings from the model's names to tensors; the names matter for one thing only,
 see :func:`normalization_groups`.
 """
@@ -16,8 +14,7 @@ see :func:`normalization_groups`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -30,11 +27,6 @@ Normalization = Literal["fused", "tensor", "none"]
 """Over what the mean of squared gradients is taken, see :func:`normalization_groups`."""
 
 _QKV = re.compile(r"\b[qkv]_proj\b")
-
-
-def snapshot(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Detached copies of the parameters: the anchor of a penalty."""
-    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
 @torch.no_grad()
@@ -230,66 +222,6 @@ def add_adaptive_gradient(
         parameter.grad = 2 * weight * FLOOR * away
         value = value + FLOOR * away.square().sum()
     return weight * value
-
-
-class RunningMean:
-    """The plain mean of weights seen at several moments (ZSCL's weight ensemble).
-
-    Args:
-        parameters: the first weights of the mean.
-    """
-
-    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self._mean = snapshot(parameters)
-        self._count = 1
-
-    @torch.no_grad()
-    def add(self, parameters: Mapping[str, Tensor]) -> None:
-        """Take one more moment into the mean."""
-        self._count += 1
-        for name, mean in self._mean.items():
-            mean.lerp_(parameters[name], 1 / self._count)
-
-    @property
-    def value(self) -> dict[str, Tensor]:
-        """The mean by name."""
-        return self._mean
-
-    @property
-    def count(self) -> int:
-        """How many moments are in the mean."""
-        return self._count
-
-    def restore(self, mean: Mapping[str, Tensor], count: int) -> None:
-        """Go on from an earlier mean of ``count`` moments."""
-        put(self._mean, mean)
-        self._count = count
-
-
-@torch.no_grad()
-def put(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Copy weights into the parameters, in place."""
-    for name, parameter in parameters.items():
-        parameter.copy_(weights[name])
-
-
-@torch.no_grad()
-def interpolate(
-    first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float
-) -> dict[str, Tensor]:
-    """``share * first + (1 - share) * second`` by name (WiSE-FT); exact at 0 and 1."""
-    return {name: second[name].lerp(tensor.detach(), share) for name, tensor in first.items()}
-
-
-@contextmanager
-def holding(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let the parameters hold other weights while the block runs."""
-    own = snapshot(parameters)
-    put(parameters, weights)
-    try:
-        yield
-    finally:
-        put(parameters, own)
 
 
 def _reciprocal_means(
