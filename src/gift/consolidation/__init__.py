@@ -4,6 +4,17 @@ Pure functions on named tensors: they know neither models nor methods nor data, 
 loop.
 """
 
+from gift.consolidation.merging import (
+    Rescaler,
+    UnifiedVectors,
+    decouple,
+    pack_mask,
+    rescale,
+    size,
+    task_mask,
+    unify,
+    unpack_mask,
+)
 from gift.consolidation.penalties import (
     FLOOR,
     Groups,
@@ -22,16 +33,25 @@ __all__ = [
     "FLOOR",
     "Groups",
     "Normalization",
+    "Rescaler",
     "RunningMean",
+    "UnifiedVectors",
     "adaptive_fisher",
     "add_adaptive_gradient",
     "add_l2_gradient",
     "add_weighted_gradient",
+    "decouple",
     "empirical_fisher",
     "holding",
     "interpolate",
     "mean_fisher",
     "normalization_groups",
+    "pack_mask",
     "put",
+    "rescale",
+    "size",
     "snapshot",
+    "task_mask",
+    "unify",
+    "unpack_mask",
 ]

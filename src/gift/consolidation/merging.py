@@ -1,0 +1,264 @@
+"""Task vectors merged into one, and each task's way back from it (ConDU).
+
+A task vector is the difference of a task's weights from those it was tuned from. All tasks share
+one *unified* vector: in every element the largest value of the sign that wins the vote. A task
+keeps the *mask* of the elements whose sign is its own, one bit each, and one *scale*, from which
+its vector is rebuilt in good approximation::
+
+    rebuilt = scale * mask * unified
+
+:func:`unify`, :func:`task_mask`, :func:`rescale` and :func:`decouple` are these steps on tensors.
+:class:`UnifiedVectors` merges task after task without ever rebuilding the earlier ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Rescaler = Literal["tensor_mean", "global_sum"]
+"""How large a vector is, for its scale, see :func:`size`."""
+
+
+def unify(vectors: Sequence[Tensor]) -> Tensor:
+    """One vector for several tasks (ConDU; "elect, mask and rescale" of EMR-Merging).
+
+    In each element the sign of the sum wins, minus where the sum is zero; of the values of that
+    sign the largest is taken, zero where there is none.
+
+    Args:
+        vectors: at least one, of one shape.
+
+    >>> unify([torch.tensor([1.0, -2.0, 3.0, 0.0]), torch.tensor([2.0, 1.0, -3.0, 0.0])])
+    tensor([ 2., -2., -3.,  0.])
+    """
+    stacked = torch.stack([_widened(vector) for vector in vectors])
+    largest = stacked.amax(dim=0).clamp(min=0)
+    smallest = stacked.amin(dim=0).clamp(max=0)
+    return torch.where(stacked.sum(dim=0) > 0, largest, smallest)
+
+
+def task_mask(vector: Tensor, unified: Tensor) -> Tensor:
+    """Where a task's vector has the sign of the unified one: bool, False where either is zero.
+
+    >>> task_mask(torch.tensor([1.0, -2.0, 0.0]), torch.tensor([3.0, 2.0, 1.0]))
+    tensor([ True, False, False])
+    """
+    return torch.sign(vector) * torch.sign(unified) > 0
+
+
+def decouple(unified: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """A task's vector rebuilt: ``scale * mask * unified``.
+
+    >>> decouple(torch.tensor([2.0, -4.0]), torch.tensor([False, True]), 0.5)
+    tensor([ 0., -2.])
+    """
+    return torch.where(mask, unified * scale, torch.zeros_like(unified))
+
+
+def rescale(
+    vector: Mapping[str, Tensor],
+    unified: Mapping[str, Tensor],
+    rescaler: Rescaler = "tensor_mean",
+) -> float:
+    """The scale that lets the rebuilt vector be as large as the task's own, see :func:`size`.
+
+    Args:
+        vector: a task's vector by parameter name.
+        unified: that of all tasks, of the same names and shapes.
+        rescaler: how large a vector is.
+
+    Returns:
+        The scale; 0 where the task agrees with the unified vector nowhere.
+
+    >>> vector, unified = {"w": torch.tensor([1.0, -1.0])}, {"w": torch.tensor([4.0, 2.0])}
+    >>> rescale(vector, unified)
+    0.5
+    """
+    masked = {
+        name: decouple(unified[name], task_mask(tensor, unified[name]), 1.0)
+        for name, tensor in vector.items()
+    }
+    return _ratio(size(vector.values(), rescaler), size(masked.values(), rescaler))
+
+
+def size(tensors: Iterable[Tensor], rescaler: Rescaler = "tensor_mean") -> float:
+    """How large a vector of several tensors is.
+
+    Args:
+        tensors: its parts.
+        rescaler: "tensor_mean": the mean of absolute values in each tensor, added up over the
+            tensors (official code); "global_sum": the sum of all absolute values (paper).
+
+    >>> parts = [torch.tensor([1.0, -3.0]), torch.tensor([2.0])]
+    >>> size(parts), size(parts, "global_sum")
+    (4.0, 6.0)
+    """
+    return math.fsum(_part(tensor, rescaler) for tensor in tensors)
+
+
+def pack_mask(mask: Tensor) -> Tensor:
+    """Eight elements of a mask of any shape to a byte: uint8 [ceil(N / 8)], lowest bit first.
+
+    >>> pack_mask(torch.tensor([True, False, True]))
+    tensor([5], dtype=torch.uint8)
+    """
+    bits = torch.nn.functional.pad(mask.flatten().to(torch.uint8), (0, -mask.numel() % 8))
+    rows = bits.view(-1, 8)
+    packed = torch.zeros(len(rows), dtype=torch.uint8, device=mask.device)
+    for bit in range(8):
+        packed |= rows[:, bit] << bit
+    return packed
+
+
+def unpack_mask(packed: Tensor, shape: torch.Size) -> Tensor:
+    """The mask, bool of its shape, that :func:`pack_mask` packed.
+
+    >>> unpack_mask(torch.tensor([5], dtype=torch.uint8), torch.Size([3]))
+    tensor([ True, False,  True])
+    """
+    places = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    bits = (packed[:, None] >> places) & 1
+    return bits.flatten()[: shape.numel()].view(shape).bool()
+
+
+class UnifiedVectors:
+    """The vectors of several tasks, merged one after the other.
+
+    Adding a task gives what rebuilding all earlier vectors and unifying them with the new one
+    would, in one pass over the unified vector, the new one and the masks. Where an earlier task's
+    mask is set, its rebuilt value is ``scale * unified``; so the sum of the votes is the unified
+    value times the sum of these scales, the largest of them gives the largest rebuilt value, and a
+    mask keeps its bits where the sign stays and loses them where it changes. A rebuilt vector is as
+    large as the vector it came from (that is what scales are for), so a task's size never changes
+    and its scale is its size over that of the masked unified vector.
+
+    Args:
+        rescaler: see :func:`size`.
+    """
+
+    def __init__(self, rescaler: Rescaler = "tensor_mean") -> None:
+        self._rescaler: Rescaler = rescaler
+        self._unified: dict[str, Tensor] = {}
+        self._masks: list[dict[str, Tensor]] = []
+        self._sizes: list[float] = []
+        self._scales: list[float] = []
+
+    def __len__(self) -> int:
+        """How many tasks are merged."""
+        return len(self._masks)
+
+    @property
+    def unified(self) -> Mapping[str, Tensor]:
+        """The vector of all tasks by parameter name."""
+        return self._unified
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """One per task."""
+        return tuple(self._scales)
+
+    def mask(self, task: int, name: str) -> Tensor:
+        """Where a task follows the unified vector, bool of the parameter's shape."""
+        return unpack_mask(self._masks[task][name], self._unified[name].shape)
+
+    @torch.no_grad()
+    def add(self, vector: Iterable[tuple[str, Tensor]]) -> None:
+        """Merge one more task.
+
+        Args:
+            vector: name and tensor of each parameter, taken one at a time, so it may be a
+                generator; of the names and shapes of the tasks before. Half precision is widened
+                to float32.
+
+        Raises:
+            ValueError: the names are not those of the tasks before; nothing is to be used then.
+        """
+        own: list[float] = []
+        masked: list[list[float]] = [[] for _ in range(len(self) + 1)]
+        self._masks.append({})
+        for name, narrow in vector:
+            tensor = _widened(narrow)
+            masks = self._merge(name, tensor)
+            unified = self._unified[name]
+            own.append(_part(tensor, self._rescaler))
+            for parts, packed, mask in zip(masked, self._masks, masks, strict=True):
+                packed[name] = pack_mask(mask)
+                parts.append(_part(decouple(unified, mask, 1.0), self._rescaler))
+        if missing := self._unified.keys() - self._masks[-1].keys():
+            raise ValueError(f"the vector lacks {len(missing)} parameters, {min(missing)} for one.")
+        self._sizes.append(math.fsum(own))
+        self._scales = [
+            _ratio(size, math.fsum(parts)) for size, parts in zip(self._sizes, masked, strict=True)
+        ]
+
+    def rebuilt(self, task: int) -> dict[str, Tensor]:
+        """A task's vector as far as the merging has kept it, by parameter name."""
+        return {
+            name: decouple(unified, self.mask(task, name), self._scales[task])
+            for name, unified in self._unified.items()
+        }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """``unified/<name>``, ``mask/<task>/<name>`` (packed), ``sizes`` and ``scales`` [tasks]."""
+        return {
+            **{f"unified/{name}": tensor for name, tensor in self._unified.items()},
+            **{
+                f"mask/{task}/{name}": packed
+                for task, masks in enumerate(self._masks)
+                for name, packed in masks.items()
+            },
+            "sizes": torch.tensor(self._sizes, dtype=torch.float64),
+            "scales": torch.tensor(self._scales, dtype=torch.float64),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._sizes, self._scales = state["sizes"].tolist(), state["scales"].tolist()
+        self._unified, self._masks = {}, [{} for _ in self._sizes]
+        for key, tensor in state.items():
+            kind, _, name = key.partition("/")
+            if kind == "unified":
+                self._unified[name] = tensor
+            elif kind == "mask":
+                task, _, name = name.partition("/")
+                self._masks[int(task)][name] = tensor
+
+    def _merge(self, name: str, tensor: Tensor) -> list[Tensor]:
+        """Merge one parameter; returns every task's mask, the new one's last."""
+        if len(self) == 1:
+            self._unified[name] = torch.zeros_like(tensor)
+        if name not in self._unified:
+            raise ValueError(f"the tasks before have no parameter {name}.")
+        before = self._unified[name]
+        masks = [self.mask(task, name) for task in range(len(self) - 1)]
+        votes, largest = torch.zeros_like(before), torch.zeros_like(before)
+        for mask, scale in zip(masks, self._scales, strict=True):
+            scaled = mask.to(before.dtype) * scale
+            votes += scaled
+            largest = torch.maximum(largest, scaled)
+        wins = torch.where(before * votes + tensor > 0, 1, -1)
+        stays = before * wins > 0
+        kept = torch.where(stays, before.abs() * largest, 0.0)
+        new = (tensor * wins).clamp(min=0)
+        self._unified[name] = torch.maximum(kept, new) * wins
+        return [*(mask & stays for mask in masks), tensor * wins > 0]
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """In float32 or better, without a graph."""
+    return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _part(tensor: Tensor, rescaler: Rescaler) -> float:
+    """What one tensor adds to the size of its vector."""
+    total = float(tensor.abs().sum(dtype=torch.float64))
+    return total / tensor.numel() if rescaler == "tensor_mean" else total
+
+
+def _ratio(size: float, masked: float) -> float:
+    return size / masked if masked > 0 else 0.0
