@@ -53,6 +53,11 @@ class TrainingSettings(Settings):
         description="recompute each layer in the backward pass; less memory, more time, the same "
         "update",
     )
+    shard: bool = Free(
+        False,
+        description="spread weights, gradients and the optimiser's state over the processes, of "
+        "which there must be several; less memory in each, more traffic, the same update",
+    )
     on_nonfinite: Literal["stop", "skip"] = Field(
         "stop", description="a step whose losses are not finite ends the training or is left out"
     )
@@ -71,6 +76,15 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"training.warmup = {self.warmup} must be smaller than "
                 f"training.iterations = {self.iterations}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shards_are_whole_batches(self) -> Self:
+        if self.shard and self.accumulate > 1:
+            raise ValueError(
+                f"training.accumulate = {self.accumulate} does not go with training.shard = true; "
+                "save activations with training.gradient_checkpointing = true"
             )
         return self
 
@@ -311,14 +325,18 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str, method: str) -> dict[str, Any]:
-    """The settings that a recipe gives to a method: its common part under the method's own."""
+    """The settings that a recipe gives to a method: its common part under the method's own.
+
+    Both lie over those of the recipe that it ``extends``.
+    """
     if name not in recipe_names():
         raise ValueError(unknown("recipe", name, recipe_names()))
     text = (files("gift") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
     recipe = yaml.safe_load(text)
     recipe.pop("search", None)
+    below = recipe.pop("extends", None)
     own: dict[str, Any] = recipe.pop("methods", {}).get(method) or {}
-    return merge(recipe, own)
+    return merge(load_recipe(below, method) if below else {}, recipe, own)
 
 
 def absolute(reference: str) -> str:

@@ -36,7 +36,7 @@ def method_names() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
 
 
-_SHARED = {"base", "terms"}
+_SHARED = {"base", "task_models", "terms"}
 
 
 def method_class(name: str) -> type[Method]:

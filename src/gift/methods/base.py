@@ -122,11 +122,15 @@ class ZeroShotPredictor:
         self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
     ) -> Tensor:
         """Scaled cosine similarities [B, C]; ``task`` does not matter."""
+        classes = self.classes(candidates)
+        return similarity(self._model.encode_images(pixels), classes, self._model.logit_scale)
+
+    def classes(self, candidates: Sequence[LabelSpace]) -> Tensor:
+        """The embeddings of the candidates' classes, unit rows [C, D]."""
         for labels in candidates:
             if labels not in self._classes:
                 self._classes[labels] = class_embeddings(self._model, labels)
-        classes = torch.cat([self._classes[labels] for labels in candidates])
-        return similarity(self._model.encode_images(pixels), classes, self._model.logit_scale)
+        return torch.cat([self._classes[labels] for labels in candidates])
 
 
 class Method(ABC):
@@ -142,6 +146,12 @@ class Method(ABC):
         sets: names of the sets that are only looked at as a whole.
         trains: False for a method that leaves the model as it is.
         needs_task_id: True for a method that is nothing without being told the task of an image.
+        independent: True for a method that trains every task from the same weights, without a look
+            at the others; only :meth:`end_task` brings them together. Several processes then train
+            a task each.
+        shards: True for a method that works on weights spread over processes
+            (:mod:`gift.sharding`): it neither copies the model nor calls ``torch.autograd.grad``,
+            and its state's keys end with the name of the parameter that they belong to.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
@@ -149,6 +159,8 @@ class Method(ABC):
     sets: tuple[str, ...] = ()
     trains: ClassVar[bool] = True
     needs_task_id: ClassVar[bool] = False
+    independent: ClassVar[bool] = False
+    shards: bool = False
 
     def __init__(self, settings: MethodSettings | None = None) -> None:
         self.settings = self.Settings() if settings is None else settings
@@ -192,6 +204,10 @@ class Method(ABC):
     def predictor(self, model: VisionLanguageModel) -> Predictor:
         """Names images with what was learned so far."""
         return ZeroShotPredictor(model)
+
+    def extra_parameters(self) -> int:
+        """How many numbers prediction needs beside the weights of one model."""
+        return 0
 
     def state_dict(self) -> dict[str, Tensor]:
         """The tensors that the method keeps between tasks."""

@@ -12,6 +12,8 @@ from gift.vlm import VisionLanguageModel
 class Finetune(Method):
     """Cross-entropy on the current task, starting from the previous task's weights."""
 
+    shards = True
+
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._task = ClassificationTask(model, task)
 

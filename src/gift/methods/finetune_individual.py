@@ -28,6 +28,8 @@ class FinetuneIndividual(Method):
     """
 
     needs_task_id = True
+    independent = True
+    shards = True
 
     def __init__(self, settings: None = None) -> None:
         super().__init__(settings)
@@ -51,6 +53,11 @@ class FinetuneIndividual(Method):
 
     def predictor(self, model: VisionLanguageModel) -> Predictor:
         return _PerTask(model, self._weights)
+
+    def extra_parameters(self) -> int:
+        """All weights of every task."""
+        tasks = (weights for task, weights in self._weights.items() if task != _INITIAL)
+        return sum(tensor.numel() for weights in tasks for tensor in weights.values())
 
     def state_dict(self) -> dict[str, Tensor]:
         return {

@@ -104,6 +104,7 @@ class Gift(Method):
     def __init__(self, settings: GiftSettings | None = None) -> None:
         super().__init__(settings)
         self._initial: dict[str, Tensor] = {}
+        self.shards = self.settings.consolidation != "ewc_v"
         if not self.settings.uses_pairs:
             self.streams = ()
 

@@ -31,6 +31,7 @@ class L2(Method):
 
     Settings = L2Settings
     settings: L2Settings
+    shards = True
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._task = ClassificationTask(model, task)

@@ -50,6 +50,7 @@ class WiseFt(Method):
 
     Settings = WiseFtSettings
     settings: WiseFtSettings
+    shards = True
 
     def __init__(self, settings: WiseFtSettings | None = None) -> None:
         super().__init__(settings)

@@ -8,19 +8,23 @@ from gift.vlm.features import (
     pixel_batch,
     trim,
 )
+from gift.vlm.lora import add_adapters, remove_adapters
 from gift.vlm.model import VisionLanguageModel
 from gift.vlm.preprocess import Preprocess
-from gift.vlm.zeroshot import class_embeddings, tokenize_unique
+from gift.vlm.zeroshot import class_embeddings, mean_class_embeddings, tokenize_unique
 
 __all__ = [
     "PixelSet",
     "Preprocess",
     "PreprocessedImages",
     "VisionLanguageModel",
+    "add_adapters",
     "class_embeddings",
     "encode_all_images",
     "encode_all_texts",
+    "mean_class_embeddings",
     "pixel_batch",
+    "remove_adapters",
     "tokenize_unique",
     "trim",
 ]

@@ -216,10 +216,23 @@ class VisionLanguageModel(nn.Module):
         """Unit embeddings [T, D] of token ids [T, L] (see :meth:`tokenize`), differentiable."""
         return _unit(self._encode(self._text_features, tokens))
 
+    @property
+    def has_adapters(self) -> bool:
+        """Whether there are adapters beside the weights, see :func:`gift.vlm.add_adapters`."""
+        return hasattr(self.towers, "peft_config")
+
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """Every parameter of both towers, by its name in the checkpoint, in a fixed order."""
+        """Every parameter of both towers, by its name in the checkpoint, in a fixed order.
+
+        Where there are adapters, these alone.
+        """
         named = self.towers.named_parameters()
-        return {name: value for name, value in named if name not in _LOGIT_SCALARS}
+        adapted = self.has_adapters
+        return {
+            name: value
+            for name, value in named
+            if (".lora_" in name if adapted else name not in _LOGIT_SCALARS)
+        }
 
     def save_memory(self, *, parts: int = 1, checkpoint_layers: bool = False) -> None:
         """What training keeps for the backward pass; the gradients stay the same.

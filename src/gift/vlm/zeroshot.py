@@ -29,6 +29,17 @@ def class_embeddings(
     Returns:
         Unit rows W [C, D] on the model's device, without gradient.
     """
+    return F.normalize(mean_class_embeddings(model, labels, batch_size=batch_size), dim=-1)
+
+
+@torch.no_grad()
+def mean_class_embeddings(
+    model: VisionLanguageModel, labels: LabelSpace, *, batch_size: int = 256
+) -> Tensor:
+    """The mean of each class's unit prompt embeddings over all templates: rows [C, D].
+
+    Arguments as for :func:`class_embeddings`; the rows are shorter than 1.
+    """
     prompts = [fill(template, name) for template in labels.templates for name in labels.classnames]
     distinct, position = _distinct(prompts)
     embeddings = torch.cat(
@@ -38,7 +49,7 @@ def class_embeddings(
         ]
     )
     per_template = embeddings[position].view(len(labels.templates), len(labels.classnames), -1)
-    return F.normalize(per_template.mean(dim=0), dim=-1)
+    return per_template.mean(dim=0)
 
 
 def tokenize_unique(model: VisionLanguageModel, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,97 @@
+"""ConDU on low-rank adapters: the factors of every task are tuned from one start and merged.
+
+"Enhanced Continual Learning of Vision-Language Models with Model Fusion" (ConDU).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+from torch import Tensor
+
+from gift import consolidation
+from gift.methods.base import Batch, Loss, Method, Predictor, TaskContext
+from gift.methods.task_models import TaskModels, TaskModelSettings, difference
+from gift.methods.terms import ClassificationTask
+from gift.vlm import VisionLanguageModel, add_adapters, remove_adapters
+
+_INITIAL = "initial/"
+
+
+class ConduLoraSettings(TaskModelSettings):
+    """ConDU with low-rank adapters (LoRA)."""
+
+    rank: int = Field(64, ge=1, description="of the adapters")
+    modules: tuple[str, ...] = Field(
+        ("fc1", "fc2"), min_length=1, description="matrices that get adapters, by their names"
+    )
+
+
+class ConduLora(Method):
+    """As ``condu``, but a task tunes adapters beside the matrices of the two towers.
+
+    The factors A and B are merged as tensors of their own.
+    """
+
+    # Deviation: all tasks start from the same factors, with B = 0, so the pre-trained model is
+    # exactly itself. See docs/methods/condu_lora.md, "Deviations".
+
+    Settings = ConduLoraSettings
+    settings: ConduLoraSettings
+    sets = ("current",)
+    independent = True
+
+    def __init__(self, settings: ConduLoraSettings | None = None) -> None:
+        super().__init__(settings)
+        self._tasks = TaskModels(self.settings)
+        self._initial: dict[str, Tensor] = {}
+
+    def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        self._adapt(model, task.seed)
+        self._initial = consolidation.snapshot(model.trainable_parameters())
+        self._task = ClassificationTask(model, task)
+
+    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+        """The task's cross-entropy."""
+        yield self._task.loss(model, batches["task"])
+
+    def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        """Merge the task's adapters, and take them away."""
+        tuned = consolidation.snapshot(model.trainable_parameters())
+        remove_adapters(model)
+        self._tasks.add(task, model, difference(tuned, self._initial))
+
+    def predictor(self, model: VisionLanguageModel) -> Predictor:
+        host = model.frozen_copy()
+        if self._initial:
+            self._adapt(host)
+        return self._tasks.predictor(model, host)
+
+    def extra_parameters(self) -> int:
+        """The merged vector, its scales and the prototypes; the masks are bits."""
+        return self._tasks.extra_parameters()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """See :meth:`TaskModels.state_dict`; and ``initial/<name>``, the factors A at the start.
+
+        All tasks share them; the factors B are zero there.
+        """
+        state = self._tasks.state_dict()
+        start = {_INITIAL + n: tensor for n, tensor in self._initial.items() if ".lora_A." in n}
+        return {**state, **start} if state else {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._tasks.load_state_dict({k: v for k, v in state.items() if not k.startswith(_INITIAL)})
+        self._initial = {
+            key.removeprefix(_INITIAL): tensor
+            for key, tensor in state.items()
+            if key.startswith(_INITIAL)
+        }
+
+    def _adapt(self, model: VisionLanguageModel, seed: int = 0) -> None:
+        """Give a model the adapters that all tasks start from; the first task draws them."""
+        settings = self.settings
+        add_adapters(model, rank=settings.rank, modules=settings.modules, seed=seed)
+        own = model.trainable_parameters()
+        consolidation.put({name: own[name] for name in self._initial}, self._initial)

@@ -1,0 +1,68 @@
+"""Low-rank adapters beside a model's matrices (LoRA, Hu et al., ICLR 2022), through peft.
+
+While a model has adapters, they are what :meth:`VisionLanguageModel.trainable_parameters` gives;
+its own weights do not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from gift.vlm.model import VisionLanguageModel
+
+_STANDARD_DEVIATION = 0.01
+
+
+def add_adapters(
+    model: VisionLanguageModel, *, rank: int, modules: Sequence[str], seed: int
+) -> None:
+    """Put adapters beside matrices of both towers: ``W x`` becomes ``W x + B A x / sqrt(rank)``.
+
+    B is zero, so nothing changes until they are trained; A is drawn from N(0, 0.01**2). Adapters
+    that are there are replaced.
+
+    Args:
+        model: whose embeddings stay the same.
+        rank: columns of B, rows of A; at least 1.
+        modules: what the matrices are called, such as ``fc1``, the last part of their names.
+        seed: of A.
+
+    Raises:
+        ValueError: the model has no matrix of such a name.
+    """
+    remove_adapters(model)
+    found = {
+        name.rpartition(".")[2]
+        for name, module in model.towers.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    if unknown := sorted(set(modules) - found):
+        raise ValueError(
+            f"the model has no matrix called {', '.join(unknown)}; its matrices are "
+            f"{', '.join(sorted(found))}."
+        )
+    config = LoraConfig(r=rank, lora_alpha=1, use_rslora=True, target_modules=list(modules))
+    inject_adapter_in_model(config, model.towers)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.trainable_parameters().items():
+            if ".lora_A." in name:
+                drawn = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(_STANDARD_DEVIATION * drawn)
+
+
+def remove_adapters(model: VisionLanguageModel) -> None:
+    """Take all adapters away; the model is what it was before they came."""
+    if not model.has_adapters:
+        return
+    for name, module in list(model.towers.named_modules()):
+        if isinstance(module, LoraLayer):
+            model.towers.set_submodule(name, module.get_base_layer())
+    del model.towers.peft_config
+    for parameter in model.trainable_parameters().values():
+        parameter.requires_grad_(True)
