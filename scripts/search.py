@@ -37,6 +37,7 @@ RATES = [1e-4, 2e-4, 5e-5]
 WIDER = {RATE: [2e-4], PENALTY: [0.1, 10.0]}
 WITH_PENALTY = {RATE: RATES, PENALTY: [1.0, 3.0, 0.3]}
 RATE_ALONE = {RATE: [5e-5, 1e-4, 2e-5, 2e-4, 1e-5, 1.5e-4, 3e-4, 5e-4, 1e-3]}
+FAST_RATES = {RATE: [5e-4, 1e-3, 2e-4, 2e-3, 1e-4, 5e-3, 3e-3, 7e-4, 1e-2]}
 WITH_MIXTURE = {RATE: RATES, "method_settings.weight": [0.8, 0.65, 0.5]}
 
 SEARCHES: dict[str, tuple[str, dict[str, list[float]], dict[str, Any]]] = {
@@ -51,6 +52,8 @@ SEARCHES: dict[str, tuple[str, dict[str, list[float]], dict[str, Any]]] = {
     "lwf": ("lwf", RATE_ALONE, {}),
     "lwf_vr": ("lwf_vr", RATE_ALONE, {}),
     "icarl": ("icarl", RATE_ALONE, {}),
+    "condu": ("condu", RATE_ALONE, {}),
+    "condu_lora": ("condu_lora", FAST_RATES, {}),
     # For the question which consolidation is best: more penalty weights at the rate of gift.
     "gift-wide": ("gift", WIDER, {}),
     "gift-l2-wide": ("gift", WIDER, {"method_settings": {"consolidation": "l2"}}),
