@@ -218,6 +218,24 @@ class TaskModelPredictor:
             fused[rows] += shares[rows, place, None] * voted
         return fused
 
+    @torch.no_grad()
+    def features(self, pixels: Tensor, task: str | None = None) -> Tensor:
+        """Embeddings of the task's model, unit rows [B, D].
+
+        Where the task is hidden or new: the mean of the voters' by their shares, of length 1.
+        """
+        if task in self._prototypes:
+            number = list(self._prototypes).index(task)
+            return self._rebuilt.use(number).features(pixels)
+        features = self._model.encode_images(pixels)
+        nearest, shares, rest = self._votes(features)
+        mean = rest * features
+        for number in self._rebuilt.at_hand_first(nearest.unique().tolist()):
+            rows, place = (nearest == number).nonzero(as_tuple=True)
+            voted = self._rebuilt.use(number).features(pixels[rows])
+            mean[rows] += shares[rows, place, None] * voted
+        return F.normalize(mean, dim=-1)
+
     def _votes(self, features: Tensor) -> tuple[Tensor, Tensor, float]:
         """Who votes on images with these features [B, D] of the pre-trained model.
 
@@ -237,7 +255,7 @@ class TaskModelPredictor:
         if settings.fusion == "mean":
             weights = torch.ones_like(found)
         elif settings.fusion_temperature is None:
-            weights = found
+            weights = found.clamp(min=1e-6)  # a task may be nearest and still look away
         else:
             weights = (found / settings.fusion_temperature).softmax(dim=1)
         return nearest, (1 - rest) * weights / weights.sum(dim=1, keepdim=True), rest
