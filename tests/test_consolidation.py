@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from reference.published_step import fisher_weights
 
 from gift import consolidation
+from gift.consolidation import penalties
 
 NAMES = ("a.q_proj.weight", "a.k_proj.weight", "a.v_proj.weight", "a.fc.bias", "unreached")
 
@@ -25,6 +28,19 @@ def toy(seed: int = 0, *, missing: bool = True):
         parameters["unreached"].grad = None
     anchor = {name: p.detach() + 0.1 * normal(3, 4) for name, p in parameters.items()}
     return parameters, anchor
+
+
+def turned(tensor):
+    """The same numbers in memory that is not contiguous."""
+    return tensor.T.contiguous().T
+
+
+def in_other_memory(parameters, anchor):
+    """Copies of what :func:`toy` made that no piece can be taken of."""
+    others = {name: torch.nn.Parameter(turned(p.detach())) for name, p in parameters.items()}
+    for name, parameter in parameters.items():
+        others[name].grad = None if parameter.grad is None else turned(parameter.grad)
+    return others, {name: turned(tensor) for name, tensor in anchor.items()}
 
 
 def autograd_route(parameters, anchor, weights, factor):
@@ -60,6 +76,50 @@ def test_l2_gradient_equals_autograd(seed, weight):
     value = consolidation.add_l2_gradient(parameters, anchor, weight=weight)
     torch.testing.assert_close({n: p.grad for n, p in parameters.items()}, expected)
     torch.testing.assert_close(value, penalty)
+
+
+FISHER = {
+    name: torch.rand(3, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    for name in NAMES[1:3]
+}
+PENALTIES = {
+    "l2": consolidation.add_l2_gradient,
+    "weighted": partial(consolidation.add_weighted_gradient, fisher=FISHER),
+    "adaptive": partial(
+        consolidation.add_adaptive_gradient, groups=consolidation.normalization_groups(NAMES)
+    ),
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+@pytest.mark.parametrize("piece", [1, 5, 12, 100])
+def test_pieces_of_any_size_and_whole_tensors_give_the_same(penalty, piece, monkeypatch):
+    """Tensors that are not contiguous take the way of GPUs."""
+    parameters, anchor = toy()
+    whole, whole_anchor = in_other_memory(parameters, anchor)
+    monkeypatch.setattr(penalties, "_PIECE", piece)
+    value = penalty(parameters, anchor, weight=0.7)
+    monkeypatch.delattr(penalties, "_distances")
+    torch.testing.assert_close(penalty(whole, whole_anchor, weight=0.7), value)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(whole[name].grad, parameter.grad)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+def test_parameters_in_several_precisions_keep_theirs(penalty):
+    parameters, anchor = toy()
+    wanted, _ = toy()
+    wanted_value = penalty(wanted, anchor, weight=0.7)
+    name = NAMES[0]
+    half = torch.nn.Parameter(parameters[name].detach().float())
+    half.grad = parameters[name].grad.float()
+    mixed = {name: half} | {key: p for key, p in parameters.items() if key != name}
+    anchor = anchor | {name: anchor[name].float()}
+    value = penalty(mixed, anchor, weight=0.7)
+    assert float(value) == pytest.approx(float(wanted_value), rel=1e-5)
+    for key, parameter in mixed.items():
+        assert parameter.grad.dtype == parameter.dtype
+        torch.testing.assert_close(parameter.grad.double(), wanted[key].grad, rtol=1e-4, atol=1e-5)
 
 
 def test_fisher_spends_the_budget_of_l2():

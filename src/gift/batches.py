@@ -121,11 +121,22 @@ def _batches(
 
     keys = ([(step, order[i]) for i in _decoded_here(len(order))] for step, order in steps())
     loader = DataLoader(rows, batch_sampler=keys, num_workers=settings.workers)
-    for (_, order), decoded in zip(steps(), loader, strict=True):
+    for (_, order), decoded in zip(steps(), _decoded(loader), strict=True):
         own = decoded[: len(parallel.share(len(order)))].to(labels.device, non_blocking=True)
         pixels = preprocess.normalize(parallel.gathered(own, len(order)))
         index = torch.tensor(order, device=labels.device)
         yield Batch(pixels, index, labels[index])
+
+
+def _decoded(loader: DataLoader[Pixels]) -> Iterator[Tensor]:
+    """What a loader gives. Torch makes a worker's traceback the message of an error: cut it off."""
+    try:
+        yield from loader
+    except OSError as error:
+        if "Original Traceback" not in str(error):
+            raise
+        last = str(error).rstrip().splitlines()[-1]
+        raise OSError(last.removeprefix("OSError: ")) from error
 
 
 def _decoded_here(count: int) -> range:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import PartialState
 from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
 
@@ -29,12 +30,27 @@ def join() -> None:
 
 def processes() -> int:
     """How many processes work together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return distributed.get_rank() if distributed.is_initialized() and not _alone else 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let every process do work of its own, as if there were no other, until all are through."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+    wait()
+
+
+_alone = False
 
 
 def is_main() -> bool:
@@ -105,6 +121,10 @@ def backward(loss: Tensor, parameters: Iterable[Tensor]) -> None:
         loss.backward()
         return
     tensors = list(parameters)
+    if any(isinstance(tensor, DTensor) for tensor in tensors):
+        # FSDP adds the mean over the processes to the gradients that are there.
+        (processes() * loss).backward()
+        return
     before = [tensor.grad for tensor in tensors]
     for tensor in tensors:
         tensor.grad = None

@@ -6,14 +6,16 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
-from gift import consolidation, parallel
+from gift import consolidation, parallel, sharding
 from gift.batches import set_batches, task_batches
 from gift.checkpoint import Checkpoints
 from gift.config import TrainingSettings
@@ -44,8 +46,14 @@ def accelerator(precision: str = "fp32") -> Accelerator:
     """Device and precision of the training, from the machine and the launcher.
 
     Raises:
-        ValueError: this process has trained in another precision before.
+        ValueError: this process has trained in another precision before, or the launcher asks for
+            FSDP.
     """
+    if parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise ValueError(
+            "accelerate's FSDP is switched on (--use_fsdp, or fsdp_config in its configuration), "
+            "but weights are spread by training.shard = true; start without it and set that."
+        )
     wanted = "no" if precision == "fp32" else precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
         raise ValueError(
@@ -81,8 +89,9 @@ def train_task(
     sentences: tuple[str, ...] = (),
     record: Recorder | None = None,
     checkpoints: Checkpoints | None = None,
+    finish: bool = True,
     progress: Progress = silent,
-) -> None:
+) -> float:
     """Teach a model one task.
 
     Args:
@@ -96,82 +105,139 @@ def train_task(
         sentences: texts of no task, see :class:`~gift.methods.TaskContext`.
         record: called every ``settings.log_every`` steps and at the last one.
         checkpoints: where unfinished trainings are kept; what is there is gone on with.
+        finish: False leaves the task before its end: the weights after the last step are kept in
+            ``checkpoints``, from where the same training finishes it later.
         progress: called after every step.
 
+    Returns:
+        The seconds that the method took to end the task.
+
     Raises:
-        FloatingPointError: a loss is not finite; the weights are those before that step.
+        FloatingPointError: a loss is not finite; the weights are those before that step, with
+            ``settings.shard`` those before the task.
+        ValueError: weights that cannot be spread, see :func:`gift.sharding.check`.
         KeyboardInterrupt: the process was asked to stop; a checkpoint was kept before.
     """
     context = accelerator(settings.precision)
     device = context.device
     model.to(device)
-    model.save_memory(parts=settings.accumulate, checkpoint_layers=settings.gradient_checkpointing)
-    task = TaskContext(labels, settings.label_smoothing, sets, sentences, seed)
-    method.begin_task(model, task)
-    parameters = model.trainable_parameters()
-    optimizer = torch.optim.AdamW(
-        parameters.values(),
-        lr=settings.learning_rate,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-    first = _resume(checkpoints, parameters, optimizer, method)
-    place = {"seed": seed, "device": device, "first": first}
-    batches = {
-        "task": task_batches(images, model.preprocess, settings, name=labels.name, **place),
-        **{
-            name: set_batches(
-                sets[name], model.preprocess, settings, name=f"{name} for {labels.name}", **place
-            )
-            for name in method.streams
-            if name in sets
-        },
-    }
-    model.train()
-    started, seen = time.perf_counter(), 0
-    with deferred() as is_asked_to_stop:
-        for step in range(first, settings.iterations):
-            rate = learning_rate(
-                step,
-                peak=settings.rate_of(labels.name),
-                warmup=settings.warmup,
-                iterations=settings.iterations,
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            batch = {name: next(stream) for name, stream in batches.items()}
-            values: dict[str, Tensor] = {}
-            for loss in _autocast(context, method.losses(model, batch)):
-                logged = {loss.name: loss.value, **loss.parts}
-                values |= {name: value.detach() for name, value in logged.items()}
-                values |= method.backward(loss, parameters)
-            if _is_finite(values, settings.on_nonfinite, labels.name, step, batch):
-                optimizer.step()
-            method.after_step(model, step)
+    with _spread(model, method, settings, device):
+        model.save_memory(
+            parts=settings.accumulate, checkpoint_layers=settings.gradient_checkpointing
+        )
+        if settings.compile:
+            model.compile_layers()
+        task = TaskContext(labels, settings.label_smoothing, sets, sentences, seed)
+        method.begin_task(model, task)
+        parameters = model.trainable_parameters()
+        optimizer = torch.optim.AdamW(
+            parameters.values(),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        first = _resume(checkpoints, parameters, optimizer, method)
+        place = {"seed": seed, "device": device, "first": first}
+        batches = {
+            "task": task_batches(images, model.preprocess, settings, name=labels.name, **place),
+            **{
+                name: set_batches(
+                    sets[name],
+                    model.preprocess,
+                    settings,
+                    name=f"{name} for {labels.name}",
+                    **place,
+                )
+                for name in method.streams
+                if name in sets
+            },
+        }
+        model.train()
+        started, seen = time.perf_counter(), 0
+        with deferred() as is_asked_to_stop:
+            for step in range(first, settings.iterations):
+                rate = learning_rate(
+                    step,
+                    peak=settings.rate_of(labels.name),
+                    warmup=settings.warmup,
+                    iterations=settings.iterations,
+                )
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.zero_grad(set_to_none=True)
+                batch = {name: next(stream) for name, stream in batches.items()}
+                values: dict[str, Tensor] = {}
+                for loss in _autocast(context, method.losses(model, batch)):
+                    logged = {loss.name: loss.value, **loss.parts}
+                    values |= {name: value.detach() for name, value in logged.items()}
+                    further = method.backward(loss, parameters)
+                    values |= {name: sharding.whole(value) for name, value in further.items()}
+                if _is_finite(values, settings.on_nonfinite, labels.name, step, batch):
+                    optimizer.step()
+                method.after_step(model, step)
 
-            seen += sum(len(part.index) for part in batch.values())
-            progress(f"learning {labels.name}", step + 1, settings.iterations)
-            if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
-                numbers = {name: float(value) for name, value in values.items()}
-                record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
-            stop = parallel.agree(is_asked_to_stop())
-            if checkpoints and (stop or checkpoints.is_due(step + 1)):
-                checkpoints.keep(step + 1, _state(parameters, optimizer, method))
-            if stop:
-                raise KeyboardInterrupt
-    optimizer.zero_grad(set_to_none=True)
-    model.eval()
-    method.end_task(model, task)
+                seen += sum(len(part.index) for part in batch.values())
+                progress(f"learning {labels.name}", step + 1, settings.iterations)
+                if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
+                    numbers = {name: float(value) for name, value in values.items()}
+                    record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
+                stop = parallel.agree(is_asked_to_stop())
+                if checkpoints and (stop or checkpoints.is_due(step + 1)):
+                    checkpoints.keep(step + 1, _state(parameters, optimizer, method))
+                if stop:
+                    raise KeyboardInterrupt
+        optimizer.zero_grad(set_to_none=True)
+        model.eval()
+        started = time.perf_counter()
+        if finish:
+            method.end_task(model, task)
+        elif checkpoints:
+            state = _state(parameters, optimizer, method).items()
+            trained = {key: value for key, value in state if not key.startswith("optimizer/")}
+            checkpoints.keep(settings.iterations, trained)
+        return time.perf_counter() - started
+
+
+@contextmanager
+def _spread(
+    model: VisionLanguageModel, method: Method, settings: TrainingSettings, device: torch.device
+) -> Iterator[None]:
+    """Let the processes share the weights while a task is learned, where that is wanted.
+
+    Afterwards each has all weights again: the learned ones, or after an error those before.
+    """
+    if not settings.shard:
+        yield
+        return
+    sharding.check(method.name(), is_able=method.shards)
+    towers, state = model.towers, method.state_dict()
+    model.towers = sharding.sharded(towers, device)
+    parameters = model.trainable_parameters()
+    method.load_state_dict(
+        {key: sharding.split(t, parameters.get(_parameter(key), t)) for key, t in state.items()}
+    )
+    try:
+        with sharding.quiet_views():
+            yield
+        state = {name: sharding.whole(tensor) for name, tensor in method.state_dict().items()}
+        sharding.put_back(towers, model.towers)
+    finally:
+        model.towers = towers.to(device)
+        method.load_state_dict(state)
+
+
+def _parameter(key: str) -> str:
+    """The parameter's name in a key of a method's state, such as ``initial/<name>``."""
+    return key.rpartition("/")[2]
 
 
 def _state(
     parameters: Parameters, optimizer: torch.optim.Optimizer, method: Method
 ) -> dict[str, Tensor]:
-    """All that the further steps depend on, by name."""
-    return {
+    """All that the further steps depend on, by name; whole on the main process."""
+    state = {
         **{f"weights/{name}": parameter for name, parameter in parameters.items()},
         **{
             f"optimizer/{key}/{name}": value
@@ -180,6 +246,7 @@ def _state(
         },
         **{f"method/{name}": value for name, value in method.training_state().items()},
     }
+    return sharding.whole_on_main(state)
 
 
 def _resume(
@@ -196,12 +263,14 @@ def _resume(
     for path, tensor in moment.tensors.items():
         part, _, name = path.partition("/")
         parts[part][name] = tensor
-    consolidation.put(parameters, parts["weights"])
+    for name, parameter in parameters.items():
+        weight = sharding.split(parts["weights"][name], parameter)
+        consolidation.put({name: parameter}, {name: weight})
     for path, value in parts["optimizer"].items():
         key, _, name = path.partition("/")
         parameter = parameters[name]
         # A copy: on a CPU the tensor is a view of the file, which is deleted later.
-        optimizer.state[parameter][key] = value.to(parameter.device, copy=True)
+        optimizer.state[parameter][key] = sharding.split(value, parameter)
     method.load_training_state(parts["method"])
     return moment.step
 

@@ -50,14 +50,14 @@ def image_sets(model, method, task: int, images) -> dict[str, ImageTexts]:
     return {name: every[name] for name in wanted if every[name] is not None}
 
 
-def learn(model, method, task: int, records=None, **options):
+def learn(model, method, task: int, records=None, settings=SETTINGS, **options):
     images = NoiseImages(9, len(TASKS[task].classnames), seed=task)
     train_task(
         model,
         method,
         TASKS[task],
         images,
-        SETTINGS,
+        settings,
         sets=image_sets(model, method, task, images),
         seed=0,
         sentences=("a photo of a dog.", "a photo of a car.", "a photo of a tree."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils.flop_counter import FlopCounterMode
 from vlm import families
 
@@ -143,6 +144,42 @@ def test_gradient_checkpointing_keeps_the_inputs_of_layers(load):
     for name, gradient in gradients(model, *features).items():
         assert torch.equal(gradient, plain[name]), name
     assert len(runs) == 4 * families.LAYERS
+
+
+def encoded_gradients(model, pixels, tokens):
+    found = gradients(model, model.encode_images(pixels), model.encode_texts(tokens))
+    return {name: gradient.clone() for name, gradient in found.items()}
+
+
+# torch hides this warning of its own by a way that pytest's errors come before.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["openai", "siglip"])
+def test_compiled_layers_give_the_same_gradients(load, family):
+    """Of the lean way and of transformers' own, for batches of several sizes."""
+    torch.compiler.reset()
+    model = load(family)
+    pixels, tokens = batch(model)
+    batches = [(pixels, tokens), (pixels[:2], tokens[:5]), (pixels[1:], tokens[2:])]
+    plain = [encoded_gradients(model, *inputs) for inputs in batches]
+    counter = CompileCounterWithBackend("aot_eager")
+    model.compile_layers(counter)
+    made = [counter.frame_count]
+    for encode, part in ((model.encode_images, 0), (model.encode_texts, 1)):
+        for inputs in batches:
+            encode(inputs[part])
+        made.append(counter.frame_count)
+    # One layer serves a whole tower; at most, a second time for other sizes.
+    assert made[0] < made[1] < made[2] <= made[0] + 4
+    for inputs, wanted in zip(batches, plain, strict=True):
+        for name, gradient in encoded_gradients(model, *inputs).items():
+            torch.testing.assert_close(gradient, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
+    assert counter.frame_count == made[2]
+
+
+def test_a_machine_that_cannot_compile_is_told(load):
+    with pytest.raises(ValueError, match=r"no kernels can be compiled for cpu .* 'nothing'"):
+        load("openai").compile_layers("nothing")
 
 
 @pytest.mark.parametrize("seed", range(5))

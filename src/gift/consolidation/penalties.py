@@ -9,16 +9,21 @@ that are constants of the step, so their gradient is written down and added to `
 
 Parameters are mappings from the model's names to tensors; the names matter for one thing only,
 see :func:`normalization_groups`.
+
+All of this waits for memory. On a CPU, a piece of a tensor that fits the cache therefore goes
+through all operations before the next piece. On a GPU, where each operation has to be started, and
+for tensors that are spread over processes, an operation takes all tensors at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FLOOR = 1e-6
 """Fisher weight of a tensor that the anchor loss does not reach, as in the official code."""
@@ -27,6 +32,9 @@ Normalization = Literal["fused", "tensor", "none"]
 """Over what the mean of squared gradients is taken, see :func:`normalization_groups`."""
 
 _QKV = re.compile(r"\b[qkv]_proj\b")
+
+_PIECE = 2**18
+"""Elements of a piece for each thread."""
 
 
 @torch.no_grad()
@@ -43,11 +51,17 @@ def add_l2_gradient(
     Returns:
         The penalty's value, a scalar.
     """
-    tensors = list(parameters.values())
-    _ensure_gradients(tensors)
-    distance = torch._foreach_sub(tensors, [anchor[name] for name in parameters])
-    torch._foreach_add_([_gradient(p) for p in tensors], distance, alpha=2 * weight)
-    return weight * torch.stack(torch._foreach_norm(distance)).square().sum()
+    thetas, anchors = list(parameters.values()), [anchor[name] for name in parameters]
+    gradients = _ensured_gradients(thetas)
+    if _are_plain(thetas, anchors, gradients):
+        value = 0.0
+        for _, (distance, gradient) in _distances(thetas, anchors, gradients):
+            gradient.add_(distance, alpha=2 * weight)
+            value += float(torch.dot(distance, distance))
+        return thetas[0].new_tensor(weight * value)
+    distances = torch._foreach_sub(thetas, anchors)
+    torch._foreach_add_(gradients, distances, alpha=2 * weight)
+    return weight * torch.stack(torch._foreach_norm(distances)).square().sum()
 
 
 @torch.no_grad()
@@ -69,14 +83,23 @@ def add_weighted_gradient(
     Returns:
         The penalty's value, a scalar.
     """
-    _ensure_gradients(parameters.values())
-    value = next(iter(parameters.values())).new_zeros(())
-    for name, parameter in parameters.items():
-        distance = parameter - anchor[name]
-        pull = distance * fisher.get(name, FLOOR)
-        _gradient(parameter).add_(pull, alpha=2 * weight)
-        value += torch.dot(pull.flatten(), distance.flatten())
-    return weight * value
+    names = [name for name in parameters if name in fisher]
+    value = _add_floor_gradient(parameters, anchor, names, weight)
+    if not names:
+        return value
+    thetas, anchors = [parameters[name] for name in names], [anchor[name] for name in names]
+    gradients, weights = _ensured_gradients(thetas), [fisher[name] for name in names]
+    if _are_plain(thetas, anchors, gradients, weights):
+        reached = 0.0
+        for _, (distance, gradient, own) in _distances(thetas, anchors, gradients, weights):
+            gradient.addcmul_(distance, own, value=2 * weight)
+            reached += float(torch.dot(distance.square_(), own))
+        return value + weight * reached
+    distances = torch._foreach_sub(thetas, anchors)
+    torch._foreach_addcmul_(gradients, distances, weights, value=2 * weight)
+    torch._foreach_mul_(distances, distances)
+    torch._foreach_mul_(distances, weights)
+    return value + weight * torch.stack([away.sum() for away in distances]).sum()
 
 
 Groups = Sequence[tuple[str, ...]]
@@ -203,25 +226,40 @@ def add_adaptive_gradient(
     Returns:
         The penalty's value ``weight * sum(F * (theta - anchor)**2)``, a scalar.
     """
-    reached = [name for name, p in parameters.items() if p.grad is not None]
-    gradients = [_gradient(parameters[name]) for name in reached]
-    factors = _reciprocal_means(reached, gradients, groups)
-    pull = torch._foreach_sub(
-        [parameters[name] for name in reached], [anchor[name] for name in reached]
-    )
-    torch._foreach_mul_(pull, gradients)  # in place: memory is what this costs
-    value = sum(
-        (f * norm.square() for f, norm in zip(factors, torch._foreach_norm(pull), strict=True)),
-        start=next(iter(parameters.values())).new_zeros(()),
-    )
-    torch._foreach_mul_(pull, [2 * weight * factor for factor in factors])
-    torch._foreach_addcmul_(gradients, pull, gradients)
-    for name in parameters.keys() - set(reached):
-        parameter = parameters[name]
-        away = parameter - anchor[name]
-        parameter.grad = 2 * weight * FLOOR * away
-        value = value + FLOOR * away.square().sum()
-    return weight * value
+    names = [name for name, parameter in parameters.items() if parameter.grad is not None]
+    value = _add_floor_gradient(parameters, anchor, names, weight)
+    if not names:
+        return value
+    thetas, anchors = [parameters[name] for name in names], [anchor[name] for name in names]
+    gradients = _ensured_gradients(thetas)
+    factors = torch.stack(_reciprocal_means(names, gradients, groups))
+    if _are_plain(thetas, anchors, gradients):
+        steps, squares = (2 * weight * factors).tolist(), [0.0] * len(names)
+        for number, (pull, gradient) in _distances(thetas, anchors, gradients):
+            pull.mul_(gradient)
+            squares[number] += float(torch.dot(pull, pull))
+            gradient.addcmul_(pull, gradient, value=steps[number])
+        return value + weight * (factors * factors.new_tensor(squares)).sum()
+    pulls = torch._foreach_sub(thetas, anchors)
+    torch._foreach_mul_(pulls, gradients)  # in place: memory is what this costs
+    norms = torch.stack(torch._foreach_norm(pulls))
+    torch._foreach_mul_(pulls, list((2 * weight * factors).unbind()))
+    torch._foreach_addcmul_(gradients, pulls, gradients)
+    return value + weight * (factors * norms.square()).sum()
+
+
+def _add_floor_gradient(
+    parameters: Mapping[str, Tensor],
+    anchor: Mapping[str, Tensor],
+    reached: Iterable[str],
+    weight: float,
+) -> Tensor:
+    """:func:`add_l2_gradient` with the weight :data:`FLOOR` for all but the reached names."""
+    names = set(reached)
+    others = {name: parameter for name, parameter in parameters.items() if name not in names}
+    if not others:
+        return next(iter(parameters.values())).new_zeros(())
+    return add_l2_gradient(others, anchor, weight=FLOOR * weight)
 
 
 def _reciprocal_means(
@@ -244,12 +282,41 @@ def _reciprocal_means(
     return [factor[name] for name in names]
 
 
-def _ensure_gradients(parameters: Iterable[Tensor]) -> None:
+def _ensured_gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """The parameters' gradients, zeros where there was none."""
+    gradients = []
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    return gradients
 
 
-def _gradient(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
+def _are_plain(*columns: Sequence[Tensor]) -> bool:
+    """Whether all are contiguous tensors of one dtype in this process's CPU memory."""
+    return (
+        all(
+            type(tensor) in {Tensor, nn.Parameter}
+            and tensor.device.type == "cpu"
+            and tensor.is_contiguous()
+            for tensor in chain(*columns)
+        )
+        and len({tensor.dtype for tensor in chain(*columns)}) == 1
+    )
+
+
+def _distances(
+    thetas: Sequence[Tensor], anchors: Sequence[Tensor], *others: Sequence[Tensor]
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """The way from the anchors of plain tensors, in pieces.
+
+    Yields:
+        The tensor's number; and a piece of ``theta - anchor``, free to be written to and gone with
+        the next one, with the same piece of each of the others. All are flat.
+    """
+    size = _PIECE * torch.get_num_threads()
+    scratch = torch.empty(min(size, max(map(Tensor.numel, thetas))), dtype=thetas[0].dtype)
+    for number, tensors in enumerate(zip(thetas, anchors, *others, strict=True)):
+        flat = (tensor.view(-1).split(size) for tensor in tensors)
+        for theta, away, *pieces in zip(*flat, strict=True):
+            yield number, [torch.sub(theta, away, out=scratch[: theta.numel()]), *pieces]

@@ -105,6 +105,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def features(self, pixels: Tensor, task: str | None = None) -> Tensor:
+        """What the images are named by, unit rows [B, D]; arguments as of :meth:`scores`."""
+        ...
+
 
 class ZeroShotPredictor:
     """CLIP's zero-shot rule: the class whose embedding is most similar to the image's.
@@ -124,6 +128,11 @@ class ZeroShotPredictor:
         """Scaled cosine similarities [B, C]; ``task`` does not matter."""
         classes = self.classes(candidates)
         return similarity(self._model.encode_images(pixels), classes, self._model.logit_scale)
+
+    @torch.no_grad()
+    def features(self, pixels: Tensor, task: str | None = None) -> Tensor:
+        """The model's embeddings of the images, unit rows [B, D]; ``task`` does not matter."""
+        return self._model.encode_images(pixels)
 
     def classes(self, candidates: Sequence[LabelSpace]) -> Tensor:
         """The embeddings of the candidates' classes, unit rows [C, D]."""

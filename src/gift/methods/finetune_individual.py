@@ -90,9 +90,17 @@ class _PerTask:
     def scores(
         self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
     ) -> Tensor:
+        return self._of(task).scores(pixels, candidates)
+
+    def features(self, pixels: Tensor, task: str | None = None) -> Tensor:
+        """The embeddings of the task's model."""
+        return self._of(task).features(pixels)
+
+    def _of(self, task: str | None) -> ZeroShotPredictor:
+        """The rule with the task's weights; it holds until another task's are asked for."""
         wanted = task if task is not None and task in self._weights else _INITIAL
         if wanted != self._current and wanted in self._weights:
             consolidation.put(self._model.trainable_parameters(), self._weights[wanted])
             self._predictor = ZeroShotPredictor(self._model)
             self._current = wanted
-        return self._predictor.scores(pixels, candidates)
+        return self._predictor

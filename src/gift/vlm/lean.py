@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -88,34 +88,46 @@ def knows_texts(towers: PreTrainedModel) -> bool:
     )
 
 
-def image_features(towers: PreTrainedModel, pixels: Tensor) -> Tensor:
-    """The projected features [B, D] of normalised pixels [B, 3, S, S], not normalised."""
+def image_features(
+    towers: PreTrainedModel, pixels: Tensor, *, backend: str | None = None
+) -> Tensor:
+    """The projected features [B, D] of normalised pixels [B, 3, S, S], not normalised.
+
+    Args:
+        towers: known, see :func:`knows_images`.
+        pixels: of the images.
+        backend: of torch.compile, for all layers but the last; None does not compile.
+    """
     tower = towers.vision_model
     *layers, last = tower.encoder.layers
     states = tower.pre_layrnorm(tower.embeddings(pixels))
+    function = _compiled(_layer_of_images, backend, None) if backend else _layer_of_images
     for layer in layers:
-        states = _run(layer, partial(_layer, layer, _attend), states)
+        states = _run(layer, partial(function, layer), states)
     states = _run(last, partial(_last_layer_of_images, last), states)
     features: Tensor = towers.visual_projection(tower.post_layernorm(states))
     return features
 
 
-def text_features(towers: PreTrainedModel, tokens: Tensor, end_token: int) -> Tensor:
+def text_features(
+    towers: PreTrainedModel, tokens: Tensor, end_token: int, *, backend: str | None = None
+) -> Tensor:
     """The projected features [T, D] of token ids [T, L], not normalised.
 
     Args:
         towers: with a causal text tower.
         tokens: every text holds the end token; what follows it does not matter.
         end_token: id of the token at whose first place a text is read.
+        backend: as for :func:`image_features`.
     """
     tower = towers.text_model
     *layers, last = tower.encoder.layers
     texts = PackedTexts.from_tokens(tokens, end_token, towers.device)
     embeddings = tower.embeddings
     states = embeddings.token_embedding(texts.tokens) + embeddings.position_embedding(texts.places)
-    attend = partial(_attend_in_texts, texts)
+    function = _compiled(_layer_of_texts, backend, True) if backend else _layer_of_texts
     for layer in layers:
-        states = _run(layer, partial(_layer, layer, attend), states)
+        states = _run(layer, partial(function, layer, texts), states)
     states = _run(last, partial(_last_layer_of_texts, last, texts), states)
     features: Tensor = towers.text_projection(tower.final_layer_norm(states))
     return features
@@ -186,6 +198,31 @@ def _run(layer: _Layer, function: Callable[[Tensor], Tensor], states: Tensor) ->
 
 Attend = Callable[[_Attention, Tensor], Tensor]
 """Self-attention by a layer's module, from normalised states to what is added to the states."""
+
+
+@cache
+def _compiled(
+    function: Callable[..., Tensor], backend: str, changes: bool | None
+) -> Callable[..., Tensor]:
+    """The compiled function, made once for all layers of a tower.
+
+    Args:
+        function: of a layer and tensors.
+        backend: of torch.compile.
+        changes: whether the tensors' sizes change from call to call; None finds out.
+    """
+    made: Callable[..., Tensor] = torch.compile(function, backend=backend, dynamic=changes)
+    return made
+
+
+def _layer_of_images(layer: _Layer, states: Tensor) -> Tensor:
+    """[B, L, D] to [B, L, D]."""
+    return _layer(layer, _attend, states)
+
+
+def _layer_of_texts(layer: _Layer, texts: PackedTexts, states: Tensor) -> Tensor:
+    """[N, D] to [N, D]."""
+    return _layer(layer, partial(_attend_in_texts, texts), states)
 
 
 def _layer(layer: _Layer, attend: Attend, states: Tensor) -> Tensor:
@@ -289,13 +326,17 @@ def _is_known_layer(layer: nn.Module) -> bool:
     if _parts(layer).keys() != _LAYER:
         return False
     attention, mlp = (_parts(layer.get_submodule(name)) for name in ("self_attn", "mlp"))
-    # These are used without being called, so they must be plain matrices, not adapters.
+    # These are used without being called, so they must be plain matrices: no adapters, no shards.
     weights = (attention.get("k_proj"), attention.get("v_proj"), mlp.get("fc1"), mlp.get("fc2"))
     return (
         attention.keys() == _ATTENTION
         and mlp.keys() == _MLP
-        and all(type(part) is nn.Linear for part in weights)
+        and all(type(part) is nn.Linear and _is_plain(part.weight) for part in weights)
     )
+
+
+def _is_plain(weight: Tensor) -> bool:
+    return type(weight) in {Tensor, nn.Parameter}
 
 
 def _parts(module: nn.Module) -> dict[str, nn.Module]:

@@ -83,6 +83,7 @@ class VisionLanguageModel(nn.Module):
         self._family = _FAMILIES[towers.config.model_type]
         self._is_frozen = False
         self._parts = 1
+        self._backend: str | None = None
         _check_parts_match(towers, tokenizer, self.preprocess)
         for name, parameter in towers.named_parameters():
             parameter.requires_grad_(name not in _LOGIT_SCALARS)
@@ -252,15 +253,43 @@ class VisionLanguageModel(nn.Module):
             else:
                 self.towers.gradient_checkpointing_disable()
 
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Run the towers' layers through torch.compile from now on; embeddings stay the same.
+
+        Kernels are made when a layer runs for the first time, and again for a few kinds of batches.
+        Copies are not compiled.
+
+        Args:
+            backend: of torch.compile.
+
+        Raises:
+            ValueError: no kernels can be made for the model's device.
+        """
+        if self._backend == backend:
+            return
+        try:
+            torch.compile(lambda x: x + 1, backend=backend)(torch.zeros(2, device=self.device))
+        except RuntimeError as error:
+            raise ValueError(
+                f"no kernels can be compiled for {self.device} here, since torch.compile needs a "
+                "compiler (Triton on a GPU, g++ on a CPU); install it, or leave training.compile "
+                f"out. It says: {str(error).strip().partition(chr(10))[0]}"
+            ) from error
+        self._backend = backend
+        for tower in (self.towers.vision_model, self.towers.text_model):
+            for layer in tower.encoder.layers:
+                layer.compile(backend=backend, dynamic=True)  # where the lean way does not go
+
     def _image_features(self, pixels: Tensor) -> Tensor:
         if lean.knows_images(self.towers):
-            return lean.image_features(self.towers, pixels)
+            return lean.image_features(self.towers, pixels, backend=self._backend)
         features: Tensor = self.towers.get_image_features(pixel_values=pixels).pooler_output
         return features
 
     def _text_features(self, tokens: Tensor) -> Tensor:
         if lean.knows_texts(self.towers):
-            return lean.text_features(self.towers, tokens, self.tokenizer.eos_token_id)
+            end = self.tokenizer.eos_token_id
+            return lean.text_features(self.towers, tokens, end, backend=self._backend)
         # No attention mask. A causal tower is so by itself, and without one the fused kernels run;
         # other towers were trained to see the padding.
         features: Tensor = self.towers.get_text_features(input_ids=tokens).pooler_output
