@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,13 @@ from gift.report.table import Cell, Table
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 METHOD_PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs" / "methods").glob("*.md"))
-PAGES = (Path("README.md"), Path("docs/results.md"), Path("docs/tiny-world.md"), *METHOD_PAGES)
+PAGES = (
+    Path("README.md"),
+    Path("docs/results.md"),
+    Path("docs/reliability.md"),
+    Path("docs/tiny-world.md"),
+    *METHOD_PAGES,
+)
 ORDERS = {"micro-1": "order I", "micro-2": "order II"}
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONSOLIDATIONS = {"gift-l2": "l2", "ewc_v": "static (EWC-V)", "gift": "AWC (GIFT)"}
@@ -81,6 +88,12 @@ def penalties() -> str:
     return "\n".join(lines) + "\n"
 
 
+def condu_cost() -> str:
+    """What prediction, storage and merging of ConDU cost at full size."""
+    words = [sys.executable, "benchmarks/condu.py", "--show", "results/bench/condu.json"]
+    return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
 def build() -> str:
     """What was measured when the shipped models were made."""
     report = json.loads((models_folder() / "build.json").read_text(encoding="utf-8"))
@@ -112,11 +125,28 @@ def method(name: str) -> str:
     return Table(name, name, ("", *whole.header[1:4]), tuple(lines)).markdown()
 
 
+def kills() -> str:
+    """What came out of the runs that were killed again and again."""
+    found = json.loads((RESULTS / "bench" / "kill_resume.json").read_text(encoding="utf-8"))
+    rows = {
+        "runs": found["runs"],
+        "kills": found["kills"],
+        **{f"kills while: {name}": n for name, n in found["kills_by_stage"].items()},
+        "runs whose weights or accuracies differed": found["divergences"],
+        "finished tasks that were lost": found["lost_finished_tasks"],
+        "seconds of a run that is left alone": found["seconds_of_a_run_left_alone"],
+    }
+    lines = ["| what | number |", "| --- | ---: |"]
+    return "\n".join([*lines, *(f"| {name} | {number} |" for name, number in rows.items())]) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "kills": kills,
     "demo": lambda: metrics_markdown(runs("demo")),
     "search": search,
     "penalties": penalties,
     "build": build,
+    "condu cost": condu_cost,
 }
 
 

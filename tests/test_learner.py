@@ -8,6 +8,7 @@ import diffusers
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from support import write_folder
 from transformers import CLIPModel
 
@@ -341,6 +342,39 @@ def test_prediction_among_seen_given_and_both(new_learner, colours, tmp_path):
     assert set(given.names) < {"cat", "dog", "owl"}
     (both,) = learner.predict([image], classes=["cat", "red"], seen=True)
     assert set(both.names) == {"red", "green", "cat"}
+
+
+@pytest.mark.parametrize("method", ["finetune", "condu"])
+def test_prediction_for_a_task(new_learner, colours, shapes, tmp_path, method):
+    learner = new_learner(method)
+    learner.learn(colours)
+    learner.learn(shapes)
+    image = tmp_path / "colours" / "red" / "0.png"
+    (known,) = learner.predict([image], task="colours")
+    assert set(known.names) == {"red", "green"}
+    (among_all,) = learner.predict([image], task="colours", seen=True, top=9)
+    assert set(among_all.names) == {"red", "green", "ring", "bar", "dot"}
+    (hidden,) = learner.predict([image], top=9)
+    same = hidden.probabilities == pytest.approx(among_all.probabilities, abs=1e-6)
+    assert same == (method == "finetune")
+    with pytest.raises(ValueError, match=r"unknown task 'colour'.*colours"):
+        learner.predict([image], task="colour")
+
+
+@pytest.mark.parametrize("method", ["gift", "icarl", "finetune_individual", "condu"])
+def test_storage_is_what_lies_on_disk(new_learner, colours, tmp_path, method):
+    learner = new_learner(method)
+    learner.learn(colours)
+    learner.save(tmp_path / "learner")
+    stored = load_file(tmp_path / "learner" / "learner" / "method.safetensors")
+    storage = learner.storage
+    assert storage["method_bytes"] == sum(tensor.nbytes for tensor in stored.values())
+    model = load_file(tmp_path / "learner" / "learner" / "model" / "model.safetensors")
+    assert storage["model_bytes"] == sum(tensor.nbytes for tensor in model.values())
+    weights = learner.model.trainable_parameters().values()
+    elements = sum(parameter.numel() for parameter in weights)
+    of_one_task = {"finetune_individual": elements, "condu": elements + 2 * 16 + 1}
+    assert storage["extra_parameters"] == of_one_task.get(method, 0)
 
 
 def test_unreadable_images_are_all_named(new_learner, colours, tmp_path):

@@ -20,7 +20,8 @@ from gift.data import (
 )
 from gift.files import damage
 from gift.image_sets import open_generator
-from gift.learner import Learner, stored_config
+from gift.learner import Learner
+from gift.learner_folder import stored_config
 from gift.measuring import Measuring, keep, measure, setting_of, summarize
 from gift.methods import create_method, method_class
 from gift.preparation import (
@@ -141,6 +142,9 @@ def run(
                 images=tuple(len(task.evaluation or ()) for task in tasks),
             )
             run_folder.write_matrix(matrix)
+        is_ahead = learner.method.independent and not config.training.shard
+        if is_ahead and parallel.processes() > 1:
+            learner.train_ahead(tasks[len(learner.memory) :], run_folder, progress=progress)
         done = len(matrix.accuracy)
         for position, task in enumerate(tasks[done:], start=done):
             progress("tasks", position, len(tasks))
@@ -150,7 +154,7 @@ def run(
             matrix = matrix.with_row(measuring.row(learner, tasks))
             run_folder.write_matrix(matrix)
         progress("tasks", len(tasks), len(tasks))
-        summary = summarize(matrix, config, run_folder, command)
+        summary = summarize(matrix, config, run_folder, command, learner.storage)
         run_folder.write_summary(summary)
         run_folder.finish()
     return summary

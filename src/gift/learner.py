@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
-from gift import parallel
+from gift import parallel, sharding
 from gift.checkpoint import Checkpoints
 from gift.config import LearnerConfig, locate, merge, validate
 from gift.data import Task, check_images, default_home
@@ -27,10 +25,10 @@ from gift.evaluate import (
     growing_accuracy,
     score_batches,
 )
-from gift.files import damage, read_json, replacing, write_json
 from gift.image_sets import ImageSets
+from gift.learner_folder import read_learner, stored_config, write_learner
 from gift.methods import ImageTexts, create_method
-from gift.prediction import Prediction, best_names, opened
+from gift.prediction import Prediction, best_names, competing, opened
 from gift.records import LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences
 from gift.settings import deciding
@@ -108,9 +106,12 @@ class Learner:
 
         Raises:
             ValueError: the generator is no pipeline folder, a class list or the reference data set
-                is unknown, or images are missing that the generator cannot paint.
+                is unknown, images are missing that the generator cannot paint, or weights that
+                cannot be shared (see :func:`gift.sharding.check`).
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
+        if self.config.training.shard and self.method.trains:
+            sharding.check(self.config.method, is_able=self.method.shards)
         self._sets.check(self.memory)
 
     @property
@@ -122,6 +123,19 @@ class Learner:
     def base_classnames(self) -> tuple[str, ...]:
         """The generic class names that images are painted of from the first task on."""
         return self._sets.base_classnames
+
+    @property
+    def storage(self) -> dict[str, int]:
+        """What the learner keeps between tasks, and what prediction takes beside one model.
+
+        ``model_bytes``: the weights; ``method_bytes``: what the method keeps beside them;
+        ``extra_parameters``: see :meth:`gift.methods.Method.extra_parameters`.
+        """
+        return {
+            "model_bytes": sum(p.nbytes for p in self.model.parameters()),
+            "method_bytes": sum(tensor.nbytes for tensor in self.method.state_dict().values()),
+            "extra_parameters": self.method.extra_parameters(),
+        }
 
     def refuse_twice(self, task: Task) -> None:
         """Refuse a task whose name was learned before.
@@ -148,7 +162,8 @@ class Learner:
             ValueError: no training images, unreadable images, or a task of that name was learned;
                 nothing has changed then.
             FloatingPointError: a loss is not finite. Saved folders are untouched; load one to
-                go on, this object's weights are those of the step before.
+                go on, this object's weights are those of the step before (of the task before,
+                where several processes share them).
         """
         if task.train is None:
             raise ValueError(f"task {task.name!r} has no training images.")
@@ -156,38 +171,84 @@ class Learner:
         if self.method.trains:
             self.check()
             check_images(task.train, cache=self.home / "checked", progress=progress)
-            sets = {
-                name: images
-                for name in self._wanted
-                if (images := self._image_set(name, task, folder, progress)) is not None
-            }
-            with _timed(folder, task.name):
-                train_task(
-                    self.model,
-                    self.method,
-                    task.labels,
-                    task.train,
-                    self.config.training,
-                    sets=sets,
-                    seed=self.config.seed,
-                    sentences=self._sets.sentences(sets.get("reference")),
-                    record=None if folder is None else _recorder(folder, task.name),
-                    checkpoints=None if folder is None else self._checkpoints(folder, task),
-                    progress=progress,
-                )
+            self._train(task, len(self.memory) + 1, folder=folder, progress=progress)
         self.memory = (*self.memory, task.labels)
 
-    def _checkpoints(self, folder: RunFolder, task: Task) -> Checkpoints:
+    def train_ahead(
+        self, tasks: Sequence[Task], folder: RunFolder, *, progress: Progress = silent
+    ) -> None:
+        """Train the tasks to come side by side, each on one process.
+
+        What comes out is kept in the folder, and :meth:`learn`, called for one after the other,
+        ends the tasks from there.
+
+        Args:
+            tasks: those that will be learned next, in this order, by an independent method.
+            folder: the run folder, which all processes see.
+            progress: called while the model is trained.
+        """
+        assert self.method.independent
+        own = range(len(tasks))[parallel.rank() :: parallel.processes()]
+        with parallel.alone():
+            for number in own:
+                twin = copy.copy(self)
+                twin.model = copy.deepcopy(self.model)
+                twin.method = create_method(self.config.method, self.config.method_settings)
+                twin.method.load_state_dict(self.method.state_dict())
+                position = len(self.memory) + 1 + number
+                twin._train(tasks[number], position, folder=folder, finish=False, progress=progress)
+
+    def _train(
+        self,
+        task: Task,
+        position: int,
+        *,
+        folder: RunFolder | None,
+        finish: bool = True,
+        progress: Progress,
+    ) -> None:
+        """Train the model on the task that has this place among all, from 1."""
+        assert task.train is not None
+        sets = {
+            name: images
+            for name in self._wanted
+            if (images := self._image_set(name, task, folder, progress)) is not None
+        }
+        started, ending = time.perf_counter(), 0.0
+        try:
+            ending = train_task(
+                self.model,
+                self.method,
+                task.labels,
+                task.train,
+                self.config.training,
+                sets=sets,
+                seed=self.config.seed,
+                sentences=self._sets.sentences(sets.get("reference")),
+                record=None if folder is None else _recorder(folder, task.name),
+                checkpoints=None if folder is None else self._checkpoints(folder, task, position),
+                finish=finish,
+                progress=progress,
+            )
+        finally:
+            if folder is not None:  # also of a training that is stopped
+                seconds = time.perf_counter() - started - ending
+                folder.log("train", task=task.name, seconds=seconds)
+                if finish:
+                    folder.log("merge", task=task.name, seconds=ending)
+
+    def _checkpoints(self, folder: RunFolder, task: Task, position: int) -> Checkpoints:
         """Where the training of a task is kept while it is unfinished."""
         assert task.train is not None
+        before = () if self.method.independent else self.memory
         decisive = [
             deciding(self.config),
-            [asdict(labels) for labels in (*self.memory, task.labels)],
+            [asdict(labels) for labels in (*before, task.labels)],
             [task.train.fingerprint, list(task.train.labels)],
         ]
         training = self.config.training
         return Checkpoints(
-            folder.task(len(self.memory) + 1, task.name) / "checkpoint",
+            folder.task(position, task.name) / "checkpoint",
             hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
             every_steps=training.checkpoint_steps,
             every_minutes=training.checkpoint_minutes,
@@ -265,6 +326,7 @@ class Learner:
         *,
         classes: Sequence[str] | None = None,
         seen: bool | None = None,
+        task: str | None = None,
         top: int = 3,
     ) -> list[Prediction]:
         """Name images.
@@ -273,22 +335,21 @@ class Learner:
             images: paths or opened images.
             classes: further class names to choose from.
             seen: whether the classes of all learned tasks compete; by default they do unless
-                ``classes`` is given.
+                ``classes`` or ``task`` is given.
+            task: name of the learned task that the images belong to: its classes compete, and
+                methods that keep something for each task use what they have of this one.
             top: how many names to return per image.
 
         Raises:
-            ValueError: no class to choose from, or images that cannot be read (all are named).
+            ValueError: no class to choose from, a task that was not learned, or images that cannot
+                be read (all are named).
         """
-        candidates = list(self.memory) if (classes is None if seen is None else seen) else []
-        if classes is not None:
-            candidates.append(LabelSpace("given classes", tuple(classes)))
-        if not candidates:
-            raise ValueError("nothing was learned yet: give the class names to choose from.")
+        candidates = competing(self.memory, classes=classes, seen=seen, task=task)
         names = [name for labels in candidates for name in labels.classnames]
         predictor = self.method.predictor(self.model)
         arrays = np.stack([self.model.preprocess.test_array(i) for i in opened(images)])
         found: list[Prediction] = []
-        for scores in score_batches(predictor, self.model, arrays, candidates):
+        for scores in score_batches(predictor, self.model, arrays, candidates, task=task):
             found += [best_names(names, row, top) for row in scores.float().softmax(dim=1).tolist()]
         return found
 
@@ -310,27 +371,8 @@ class Learner:
                 "one in another folder."
             )
         if parallel.is_main():
-            self._write(run)
+            write_learner(run, self.model, self.method, self.memory)
         parallel.wait()
-
-    def _write(self, run: RunFolder) -> None:
-        previous = None if damage(run.learner) else run.previous_learner
-        with replacing(run.learner, previous) as new:
-            self.model.save_pretrained(new / "model")
-            save_file(
-                {key: value.contiguous().cpu() for key, value in self.method.state_dict().items()},
-                new / "method.safetensors",
-            )
-            write_json(
-                new / "method.json",
-                {
-                    "method": self.method.name(),
-                    "settings": self.method.settings.model_dump(mode="json"),
-                },
-            )
-            write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
-        for finished in run.path.glob("tasks/*/checkpoint"):
-            shutil.rmtree(finished)
 
     @classmethod
     def load(
@@ -341,22 +383,12 @@ class Learner:
         Raises:
             ValueError: the folder holds no learner, or none that is whole.
         """
-        run = RunFolder(Path(folder))
-        if not (run.has_config and run.has_learner):
-            raise ValueError(
-                f"{folder} holds no learner (no config.yaml and learner/ in it). Make one with "
-                "'gift learn DIR --task FOLDER --model MODEL'."
-            )
-        config = stored_config(run)
-        whole = run.whole_learner()
-        learner = cls(config, home=home, data_root=data_root, _model=whole / "model")
+        stored = read_learner(RunFolder(Path(folder)))
+        learner = cls(stored.config, home=home, data_root=data_root, _model=stored.model)
         learner.method.load_state_dict(
-            {
-                key: value.to(learner.model.device)
-                for key, value in load_file(whole / "method.safetensors").items()
-            }
+            {key: value.to(learner.model.device) for key, value in stored.method.items()}
         )
-        learner.memory = tuple(LabelSpace(**task) for task in read_json(whole / "memory.json"))
+        learner.memory = stored.memory
         return learner
 
     def _evaluation_set(self, task: Task, progress: Progress) -> EvaluationSet:
@@ -365,24 +397,6 @@ class Learner:
             raise ValueError(f"task {task.name!r} has no images to evaluate on.")
         pixels = self._sets.pixels(images, progress)
         return EvaluationSet(task.labels, pixels, tuple(images.labels), task.metric)
-
-
-def stored_config(run: RunFolder) -> LearnerConfig:
-    """What of a folder's configuration decides its learner."""
-    stored, known = run.read_config(), LearnerConfig.model_fields
-    own = {key: value for key, value in stored.items() if key in known}
-    return validate(LearnerConfig, own, where=str(run.path / "config.yaml"))
-
-
-@contextmanager
-def _timed(folder: RunFolder | None, task: str) -> Iterator[None]:
-    """Log the seconds that a training took, also of one that is stopped."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        if folder is not None:
-            folder.log("train", task=task, seconds=time.perf_counter() - started)
 
 
 def _recorder(folder: RunFolder, task: str) -> Recorder:

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+import safetensors.numpy
+import torch
+
 from gift import metrics, parallel
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, DatasetEntry, Task, rule_of
-from gift.files import write_json
+from gift.evaluate import pixel_batches
+from gift.files import replacing_file, write_json
 from gift.learner import Learner
 from gift.records import AccuracyMatrix, Progress, silent
 from gift.runs import RunFolder, peak_memory_mb
@@ -53,12 +58,21 @@ def measure(
 
 @dataclass(frozen=True)
 class Measuring:
-    """Rows of a run's matrix, by the rule of its benchmark; the figures are kept in its folder."""
+    """Rows of a run's matrix, by the rule of its benchmark; the figures are kept in its folder.
+
+    Attributes:
+        rule: how images are classified.
+        batch_size: images per forward pass.
+        folder: the run's.
+        progress: called while a row is measured.
+        embedding_images: images of each task whose features are kept, see :func:`features_of`.
+    """
 
     rule: BenchmarkEntry
     batch_size: int
     folder: RunFolder
     progress: Progress
+    embedding_images: int = 0
 
     def zero_shot(self, learner: Learner, tasks: Sequence[Task]) -> tuple[float, ...]:
         """What the model scores before the first task."""
@@ -71,6 +85,7 @@ class Measuring:
         else:
             accuracy = self._measured(learner, tasks)
         keep(self.folder, learner, accuracy, started)
+        self._keep_features(learner, tasks)
         return tuple(accuracy.values())
 
     def row(self, learner: Learner, tasks: Sequence[Task]) -> list[float | None]:
@@ -78,12 +93,29 @@ class Measuring:
         started = time.perf_counter()
         accuracy = self._measured(learner, tasks)
         keep(self.folder, learner, accuracy, started)
+        self._keep_features(learner, tasks)
         return [accuracy.get(task.name) for task in tasks]
 
     def _measured(self, learner: Learner, tasks: Sequence[Task]) -> dict[str, float]:
         return measure(
             learner, tasks, self.rule, batch_size=self.batch_size, progress=self.progress
         )
+
+    def _keep_features(self, learner: Learner, tasks: Sequence[Task]) -> None:
+        """Beside the task that was just learned; beside the matrix before the first one."""
+        if not self.embedding_images:
+            return
+        is_told = self.rule.task_id == "given"
+        content = features_of(
+            learner, tasks, self.embedding_images, is_told=is_told, batch_size=self.batch_size
+        )
+        if parallel.is_main():
+            position = len(learner.memory)
+            where = self.folder.path
+            if position:
+                where = self.folder.task(position, learner.memory[-1].name)
+            with replacing_file(where / "features.safetensors") as file:
+                file.write(safetensors.numpy.save(content))
 
 
 def keep(
@@ -98,10 +130,55 @@ def keep(
         write_json(where, {"after": after, "accuracy": accuracy})
 
 
+def features_of(
+    learner: Learner, tasks: Sequence[Task], images: int, *, is_told: bool, batch_size: int = 256
+) -> dict[str, np.ndarray[Any, Any]]:
+    """What a learner names images by.
+
+    Args:
+        learner: as it is.
+        tasks: whose images.
+        images: how many of each task, evenly spread over those that are measured; all where it has
+            fewer.
+        is_told: whether the method is told the task of an image.
+        batch_size: images per forward pass.
+
+    Returns:
+        ``features`` [N, D], unit rows in float16, and of each row the position of its ``task`` [N]
+        and of its class there, ``label`` [N].
+    """
+    predictor = learner.method.predictor(learner.model)
+    preprocess, device = learner.model.preprocess, learner.model.device
+    features, labels = [], []
+    for task in tasks:
+        measured = task.evaluation
+        assert measured is not None, "its accuracy was measured"
+        count = min(images, len(measured))
+        chosen = [len(measured) * i // count for i in range(count)]
+        pixels = np.stack([preprocess.test_array(measured[i]) for i in chosen])
+        features += [
+            predictor.features(batch.to(device), task.name if is_told else None).half().cpu()
+            for batch in pixel_batches(pixels, preprocess, batch_size)
+        ]
+        labels.append([measured.labels[i] for i in chosen])
+    return {
+        "features": torch.cat(features).numpy(),
+        "task": np.repeat(np.arange(len(tasks)), [len(own) for own in labels]),
+        "label": np.concatenate(labels),
+    }
+
+
 def summarize(
-    matrix: AccuracyMatrix, config: RunConfig, folder: RunFolder, command: str | None
+    matrix: AccuracyMatrix,
+    config: RunConfig,
+    folder: RunFolder,
+    command: str | None,
+    storage: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The summary of a complete run; every metric is computed from the matrix."""
+    """The summary of a complete run; every metric is computed from the matrix.
+
+    ``storage`` is what the learner keeps, see :attr:`gift.learner.Learner.storage`.
+    """
     measured = metrics.summarize(matrix.accuracy, images=matrix.images)
     zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
     return {
@@ -120,6 +197,7 @@ def summarize(
             **{name: _rounded(value) for name, value in zero_shot.items()},
         },
         "seconds": folder.seconds(),
+        "storage": dict(storage),
         "peak_memory_mb": peak_memory_mb(),
         "command": command,
     }

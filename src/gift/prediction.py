@@ -8,7 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from gift.config import unknown
 from gift.data import ImageFiles, to_rgb
+from gift.records import LabelSpace
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,37 @@ class Prediction:
 
     names: tuple[str, ...]
     probabilities: tuple[float, ...]
+
+
+def competing(
+    memory: Sequence[LabelSpace],
+    *,
+    classes: Sequence[str] | None,
+    seen: bool | None,
+    task: str | None,
+) -> list[LabelSpace]:
+    """The label spaces whose classes an image may be named after.
+
+    Args:
+        memory: the tasks learned so far.
+        classes: further class names.
+        seen: whether all learned tasks compete; by default where nothing else is given.
+        task: a learned task that competes in any case.
+
+    Raises:
+        ValueError: no class to choose from, or a task that was not learned.
+    """
+    known = {labels.name: labels for labels in memory}
+    if task is not None and task not in known:
+        raise ValueError(unknown("task", task, known))
+    found = [known[task]] if task is not None else []
+    if classes is None and task is None if seen is None else seen:
+        found = list(memory)
+    if classes is not None:
+        found.append(LabelSpace("given classes", tuple(classes)))
+    if not found:
+        raise ValueError("nothing was learned yet: give the class names to choose from.")
+    return found
 
 
 def opened(images: Sequence[Path | Image.Image]) -> list[Image.Image]:
