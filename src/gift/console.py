@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -19,6 +20,20 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.text import Text
+
+from gift.records import one_line
+
+
+def shown(text: str) -> str:
+    """The text as a terminal may have it: of all control characters, only line breaks stay.
+
+    Marks that reverse the direction of what follows are spelled out too.
+    """
+    lines = map(one_line, text.split("\n"))
+    return _REVERSING.sub(lambda mark: f"\\u{ord(mark[0]):04x}", "\n".join(lines))
+
+
+_REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class TimeLeftColumn(ProgressColumn):
@@ -43,7 +58,7 @@ class _Lines(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage()
+        line = shown(record.getMessage())
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -74,7 +89,7 @@ class Reporter:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._title = title
+        self._title = shown(title)
         self._counted = overall
         self._overall: TaskID | None = None
         self._whole = 0
@@ -98,6 +113,7 @@ class Reporter:
         self._log.removeHandler(self._lines)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        stage = shown(stage)
         if not self._console.is_terminal:
             self._print_line(stage, done, total)
         elif stage == self._counted:

@@ -27,7 +27,7 @@ from gift.data import (
     provenance,
     rule_of,
 )
-from gift.files import read_json, write_json
+from gift.files import as_json, read_json, restore, write_json, write_with_copy, writing_to
 from gift.learner import Learner
 from gift.micro.images import make_dataset
 from gift.records import AccuracyMatrix, Progress, silent
@@ -101,7 +101,9 @@ def open_tasks(
             assert entry.made_by is not None
             assert entry.source is not None
             target = data_root / entry.source.path
-            MAKERS[entry.made_by](entry.whole_name, target, progress=progress, draw=draw)
+            cure = "free some space there, or name another folder with --data-root"
+            with writing_to(target.parent, "the data folder", cure):
+                MAKERS[entry.made_by](entry.whole_name, target, progress=progress, draw=draw)
     return open_entries(entries, data_root)
 
 
@@ -218,6 +220,9 @@ def keep_provenance(
     path = folder.path / "data.json"
     begun = folder.has_learner or folder.read_matrix() is not None
     if begun and path.exists():
+        if parallel.is_main():
+            restore(path)
+        parallel.wait()
         known = {name: kept | {"place": None} for name, kept in read_json(path).items()}
         now = {name: own | {"place": None} for name, own in found.items()}
         if different := differences(known, now):
@@ -227,7 +232,7 @@ def keep_provenance(
             )
         return
     if parallel.is_main():
-        write_json(path, found)
+        write_with_copy(path, as_json(found))
 
 
 @dataclass(frozen=True)

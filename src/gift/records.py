@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +29,42 @@ def fill(template: str, classname: str) -> str:
     return template.replace("{}", classname)
 
 
+def one_line(text: object) -> str:
+    """The text with line breaks, other control characters and broken letters spelled out.
+
+    For names of files and the like in messages: they can neither begin a line nor move the cursor.
+
+    >>> print(one_line("a\\nb\\x1b[31m"))
+    a\\nb\\x1b[31m
+    """
+    return "".join(
+        char.encode("unicode_escape").decode() if _breaks_out(char) else char for char in str(text)
+    )
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that is not one line of text; anything else is data and may stand in it.
+
+    Args:
+        what: what it names, for the message.
+        name: the name.
+
+    Raises:
+        ValueError: it holds a line break, another control character (NUL, tab, escape) or letters
+            that are no Unicode text.
+    """
+    if wrong := [char for char in name if _breaks_out(char)]:
+        raise ValueError(
+            f"{what} '{one_line(name)}' holds '{one_line(wrong[0])}': a name is one line of text "
+            "without control characters; rename it."
+        )
+
+
+def _breaks_out(char: str) -> bool:
+    """Whether a character is a control character, a line break or half of a broken letter."""
+    return unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """The words of one task: its class names in label order and its prompt templates.
@@ -35,8 +72,8 @@ class LabelSpace:
     The first template serves training and image generation; all of them together serve evaluation.
 
     Raises:
-        ValueError: no class, an empty or repeated class name, no template, or a template
-            without ``{}``.
+        ValueError: no class, an empty or repeated class name, no template, a template without
+            ``{}``, or a name or template that is not one line of text.
     """
 
     name: str
@@ -46,6 +83,11 @@ class LabelSpace:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classnames", tuple(self.classnames))
         object.__setattr__(self, "templates", tuple(self.templates))
+        check_name("the task name", self.name)
+        for name in self.classnames:
+            check_name(f"{self.name}: the class name", name)
+        for template in self.templates:
+            check_name(f"{self.name}: the template", template)
         if not self.classnames:
             raise ValueError(f"{self.name}: a task needs at least one class name, none was given.")
         empty = [i for i, name in enumerate(self.classnames) if not name.strip()]

@@ -27,12 +27,29 @@ from filelock import FileLock, Timeout
 
 from gift import parallel
 from gift.config import validate
-from gift.files import damage, read_json, recover, write_json, write_text, writing_to
+from gift.files import (
+    as_json,
+    copy_of,
+    damage,
+    read_json,
+    recover,
+    remove_unfinished,
+    restore,
+    unaltered,
+    write_json,
+    write_text,
+    write_with_copy,
+    writing_to,
+)
 from gift.records import AccuracyMatrix
 from gift.settings import Settings, deciding
 
 log = logging.getLogger(__name__)
 
+_CURE = (
+    "what was finished is kept; make the folder writable or free some space, then run the same "
+    "command again"
+)
 _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
 
 
@@ -105,26 +122,41 @@ class RunFolder:
             ValueError: another process works in it; says which.
         """
         lock = FileLock(self.path / ".lock")
-        parallel.from_main(lambda: self._enter(lock))
-        try:
-            yield
-        finally:
-            lock.release()
+        with writing_to(self.path, "the run folder", _CURE):
+            try:
+                parallel.from_main(lambda: self._enter(lock))
+                yield
+            finally:
+                lock.release()
 
     def _enter(self, lock: FileLock) -> None:
         owner = self.path / ".owner.json"
-        with writing_to(self.path, "the folder", "choose another one, or free some space"):
-            (self.path / "tasks").mkdir(exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise ValueError(
-                    f"another process works in {self.path} ({_described(owner)}); wait for it, or "
-                    "use another folder."
-                ) from None
-            write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": _now()})
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"another process works in {self.path} ({_described(owner)}); wait for it, or "
+                "use another folder."
+            ) from None
+        write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": _now()})
+        (self.path / "tasks").mkdir(exist_ok=True)
+        remove_unfinished(self.path)
         recover(self.learner, self.previous_learner)
+        for path in (self._matrix, self._summary):
+            restore(path)
         self.mend_events()
+
+    @property
+    def _matrix(self) -> Path:
+        return self.path / "matrix.json"
+
+    @property
+    def _summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.yaml"
 
     def write_config(self, config: Settings) -> None:
         """Store the resolved configuration, or check that it agrees with the folder's.
@@ -137,30 +169,52 @@ class RunFolder:
         """
         if self.has_config and (self.has_learner or self.read_matrix() is not None):
             known = type(config).model_fields
-            own = {key: value for key, value in self.read_config().items() if key in known}
+            kept = _mapping(unaltered(self._config)) or self.read_config()
+            own = {key: value for key, value in kept.items() if key in known}
             stored = validate(type(config), own, where=str(self._config))
             if different := differences(deciding(stored), deciding(config)):
                 raise ValueError(
                     f"{self.path} was made with other settings: {'; '.join(different)}. Use "
                     "another folder, or the same settings to continue."
                 )
-        if parallel.is_main() and not self.done:
-            values = config.model_dump(mode="json")
-            write_text(self._config, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-
-    @property
-    def _config(self) -> Path:
-        return self.path / "config.yaml"
+        if not parallel.is_main():
+            return
+        if self.done:
+            restore(self._config)
+            return
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        write_with_copy(self._config, text)
 
     @property
     def has_config(self) -> bool:
         return self._config.exists()
 
     def read_config(self) -> dict[str, Any]:
-        """The resolved configuration."""
-        value = yaml.safe_load(self._config.read_text(encoding="utf-8"))
-        assert isinstance(value, dict)
-        return value
+        """The resolved configuration.
+
+        One that was changed by hand is told of and holds; one that cannot be read is taken from
+        its copy.
+
+        Raises:
+            ValueError: it cannot be read, nor its copy.
+        """
+        text, copy = self._config.read_bytes(), copy_of(self._config)
+        found = _mapping(text)
+        if found is None:
+            found = _mapping(unaltered(self._config))
+        elif copy is not None and text != copy.encode():
+            log.warning(
+                "%s is not as it was written. If the change is not yours, remove it and copy the "
+                "text in %s there.",
+                self._config,
+                self._config.parent / ".copies" / self._config.name,
+            )
+        if found is None:
+            raise ValueError(
+                f"{self._config} is damaged, it holds no configuration; put back a copy of it, or "
+                "start again in another folder."
+            )
+        return found
 
     def write_environment(self, device: str) -> None:
         """Store versions, machine, device and the state of the source tree."""
@@ -182,18 +236,21 @@ class RunFolder:
             os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
     def events(self) -> list[dict[str, Any]]:
-        """The whole lines of events.jsonl."""
+        """The whole lines of events.jsonl; damaged ones are told of and left out."""
         path = self.path / "events.jsonl"
         if not path.exists():
             return []
-        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
+        whole, _, _ = path.read_bytes().rpartition(b"\n")
+        found = [_object(line) for line in whole.split(b"\n")] if whole else []
+        if lost := found.count(None):
+            log.warning("%s: %d lines are damaged and left out.", path, lost)
+        return [event for event in found if event is not None]
 
     def seconds(self) -> dict[str, float]:
         """Seconds per stage and in total, over all the starts of the run."""
         total: dict[str, float] = {}
         for event in self.events():
-            if "seconds" in event:
+            if {"stage", "seconds"} <= event.keys():
                 total[event["stage"]] = total.get(event["stage"], 0.0) + event["seconds"]
         return {
             "total": round(sum(total.values()), 2),
@@ -201,27 +258,68 @@ class RunFolder:
         }
 
     def read_matrix(self) -> AccuracyMatrix | None:
-        """The accuracy matrix as far as it is measured, or None."""
-        path = self.path / "matrix.json"
-        return AccuracyMatrix.from_json(read_json(path)) if path.exists() else None
+        """The accuracy matrix as far as it is measured, or None.
+
+        Raises:
+            ValueError: it is damaged and so is its copy.
+        """
+        if not self._matrix.exists() and copy_of(self._matrix) is None:
+            return None
+        try:
+            return AccuracyMatrix.from_json(json.loads(unaltered(self._matrix)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self._matrix} is damaged ({error!r}); put back a copy of it, or start again in "
+                "another folder."
+            ) from None
 
     def write_matrix(self, matrix: AccuracyMatrix) -> None:
         if parallel.is_main():
-            write_json(self.path / "matrix.json", matrix.to_json())
+            write_with_copy(self._matrix, as_json(matrix.to_json()))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         if parallel.is_main():
-            write_json(self.path / "summary.json", summary)
+            write_with_copy(self._summary, as_json(summary))
 
     def read_summary(self) -> dict[str, Any]:
-        value = read_json(self.path / "summary.json")
-        assert isinstance(value, dict)
-        return value
+        """The summary of a finished run.
+
+        Raises:
+            ValueError: it is damaged and so is its copy.
+        """
+        try:
+            found = _object(unaltered(self._summary))
+        except FileNotFoundError:
+            found = None
+        if found is None:
+            raise ValueError(
+                f"{self._summary} is missing or damaged; remove {self.path / 'DONE'} and run the "
+                "same command again: it is computed anew from matrix.json."
+            )
+        return found
 
     def finish(self) -> None:
         """Write the completion marker."""
         if parallel.is_main():
             write_text(self.path / "DONE", "")
+
+
+def _mapping(text: str | bytes | None) -> dict[str, Any] | None:
+    """The mapping in a YAML text; None where there is none."""
+    try:
+        value = yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The object in a JSON text; None where there is none."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _now() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +18,9 @@ from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
     from gift.comparison import Result
+    from gift.report.table import Table as Measured
 
+LONGEST_NAME = 12  # of a row of a table where there is little room; a longer one is broken
 Jobs = Annotated[int, typer.Option(min=1, help="Runs side by side.")]
 
 
@@ -158,22 +162,52 @@ def _list_experiments(as_json: bool) -> None:
 
 
 def _print_result(result: Result) -> None:
-    """The table in little width: arrows left out, differences on a line of their own."""
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for position, head in enumerate(result.table.header):
-        title = head.rpartition(": ")[2].rstrip(" ↑↓")
-        table.add_column(
-            f"paper\n{title}" if head.startswith("paper") else title,
-            justify="right" if position else "left",
-            no_wrap=position > 0,
-        )
-    for row in result.table.rows:
-        table.add_row(Text(row[0].text), *(Text(c.text.replace(" (", "\n(")) for c in row[1:]))
+    """The table in little width, in several blocks of columns where one line is too short."""
+    console = Console()
     print_text(f"{result.heading}\n")
-    Console().print(table)
+    for position, block in enumerate(_blocks(result.table, console.width)):
+        if position:
+            console.print()
+        console.print(block)
     for note in result.table.notes:
         print_text(note)
     print_text("\nWritten: " + ", ".join(map(str, result.files)))
+
+
+def _blocks(table: Measured, width: int) -> Iterator[Table]:
+    """Arrows are left out; differences and units get a line of their own.
+
+    Every block begins with the names of the rows.
+    """
+    names = [table.header[0], *(row[0].text for row in table.rows)]
+    room = width - min(_width(names), LONGEST_NAME)
+    chosen: list[list[str]] = []
+    for position, head in enumerate(table.header[1:], start=1):
+        cells = (row[position].text.replace(" (", "\n(") for row in table.rows)
+        column = [_short_head(head), *cells]
+        if chosen and sum(_width(c) + 1 for c in (*chosen, column)) > room:
+            yield _block([names, *chosen])
+            chosen = []
+        chosen.append(column)
+    yield _block([names, *chosen])
+
+
+def _block(columns: Sequence[Sequence[str]]) -> Table:
+    block = Table(box=None, pad_edge=False, collapse_padding=True)
+    for position, (head, *_) in enumerate(columns):
+        block.add_column(Text(head), justify="right" if position else "left", no_wrap=position > 0)
+    for row in zip(*(cells for _, *cells in columns), strict=True):
+        block.add_row(*map(Text, row))
+    return block
+
+
+def _short_head(head: str) -> str:
+    title = head.rpartition(": ")[2].rstrip(" ↑↓").replace(" (", "\n(")
+    return f"paper\n{title}" if head.startswith("paper") else title
+
+
+def _width(column: Sequence[str]) -> int:
+    return max(cell_len(line) for text in column for line in text.split("\n"))
 
 
 def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from gift.cli.options import (
     ConfigFile,
     DataRoot,
+    FollowLinks,
     Home,
     Json,
     Overrides,
@@ -19,6 +20,7 @@ from gift.cli.options import (
     templates_of,
 )
 from gift.cli.show import print_accuracy, print_json, print_text, reporter
+from gift.records import one_line
 
 
 def learn_command(
@@ -40,6 +42,7 @@ def learn_command(
     ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
+    follow_links: FollowLinks = False,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
@@ -50,7 +53,11 @@ def learn_command(
     from gift.data import Task
 
     chosen = Task.from_folder(
-        task, name=name, test_fraction=test_fraction, **templates_of(template)
+        task,
+        name=name,
+        test_fraction=test_fraction,
+        follow_links=follow_links,
+        **templates_of(template),
     )
     settings = read_settings(config, overrides, model=model, generator=generator, method=method)
     if recipe is not None:
@@ -77,15 +84,19 @@ def predict_command(
         bool | None,
         typer.Option("--seen/--no-seen", help="Whether all classes seen so far compete."),
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Name of the learned task that the images belong to.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Names per image.")] = 3,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Name images among all classes seen, among given ones, or both (--classes ... --seen)."""
+    """Name images among all classes seen, a task's, given ones, or both (--classes ... --seen)."""
     from gift import Learner
 
+    given = None if classes is None else names_of(classes)
     predictions = Learner.load(learner, home=home).predict(
-        images, classes=None if classes is None else names_of(classes), seen=seen, top=top
+        images, classes=given, seen=seen, task=task, top=top
     )
     if as_json:
         print_json(
@@ -97,7 +108,8 @@ def predict_command(
         return
     for image, prediction in zip(images, predictions, strict=True):
         ranked = zip(prediction.names, prediction.probabilities, strict=True)
-        print_text(f"{image}: " + ", ".join(f"{name} {100 * p:.1f} %" for name, p in ranked))
+        names = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked)
+        print_text(f"{one_line(image)}: {names}")
 
 
 def eval_command(
@@ -110,6 +122,7 @@ def eval_command(
     test_fraction: Annotated[
         float | None, typer.Option(help="Measure on the part that 'learn' held out.")
     ] = None,
+    follow_links: FollowLinks = False,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
@@ -119,7 +132,12 @@ def eval_command(
     from gift.data import Task
 
     tasks = [
-        Task.from_folder(folder, test_fraction=test_fraction, **templates_of(template))
+        Task.from_folder(
+            folder,
+            test_fraction=test_fraction,
+            follow_links=follow_links,
+            **templates_of(template),
+        )
         for folder in task or []
     ]
     with reporter("evaluating") as progress:

@@ -22,6 +22,10 @@ Templates = Annotated[
     list[str] | None,
     typer.Option("--template", help="Prompt template with {} for the class name; repeatable."),
 ]
+FollowLinks = Annotated[
+    bool,
+    typer.Option("--follow-links", help="Follow links that lead out of a task's folder."),
+]
 
 
 def read_settings(

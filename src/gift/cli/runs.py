@@ -87,13 +87,37 @@ def demo_command(
 def report_command(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report"),
+    embedding: Annotated[
+        bool,
+        typer.Option(
+            "--embedding",
+            help="Show test images in feature space, of runs with evaluation.embedding_images.",
+        ),
+    ] = False,
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            help="After how many tasks, e.g. 1,6,11. [default: the first, the middle, the last]"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the page, figures and tables of one or several runs."""
+    if sessions is not None and not embedding:
+        raise ValueError("--sessions chooses panels of --embedding; give both.")
+    chosen = _numbers(sessions) if sessions is not None else ()
     from gift.report import write_report
 
-    files = write_report(runs, out)
+    files = write_report(runs, out, embedding=chosen if embedding else None)
     if as_json:
         print_json({"page": str(files.page)})
     else:
         print_text(f"Page: {files.page}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 on out of ``1,6,11``."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(f"--sessions {text!r} must be numbers of learned tasks, such as 1,6,11.")
+    return tuple(map(int, parts))

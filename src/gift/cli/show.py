@@ -7,14 +7,13 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from gift.console import Reporter
+from gift.console import Reporter, shown
 
 
 def reporter(title: str, overall: str = "tasks") -> Reporter:
@@ -22,8 +21,6 @@ def reporter(title: str, overall: str = "tasks") -> Reporter:
 
     Of processes that a launcher started together, only the first one shows it.
     """
-    from gift.console import Reporter
-
     return Reporter(title, overall, quiet=not speaks())
 
 
@@ -38,20 +35,20 @@ def this_command() -> str:
 
 
 def print_text(text: str) -> None:
-    """Lines on standard output, as they are."""
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    """Lines on standard output, as they are but for control characters."""
+    Console(highlight=False, soft_wrap=True).print(shown(text), markup=False)
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON object on standard output, in ASCII: nothing in it moves a cursor."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_accuracy(accuracy: dict[str, float]) -> None:
     """A table of accuracies in percent."""
     table = Table("task", "accuracy %", box=None)
     for name, value in accuracy.items():
-        table.add_row(Text(name), f"{value:.1f}")
+        table.add_row(Text(shown(name)), f"{value:.1f}")
     Console().print(table)
 
 
@@ -68,7 +65,7 @@ def print_summaries(summaries: Sequence[dict[str, Any]]) -> None:
     for summary in summaries:
         numbers = [_number(summary[key]) for key in ("transfer", "avg", "last", "forgetting")]
         minutes = f"{summary['seconds']['total'] / 60:.1f}"
-        table.add_row(Text(summary["method"]), *numbers, minutes)
+        table.add_row(Text(shown(summary["method"])), *numbers, minutes)
     Console().print(table)
 
 
@@ -78,7 +75,8 @@ def _number(value: float | None) -> str:
 
 def print_error(text: str) -> None:
     """A line on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"gift: {text}", markup=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"gift: {shown(text)}", markup=False)
 
 
 def fail(message: str, status: int) -> None:

@@ -18,6 +18,8 @@ An entry names the rows of a table: a method each, and what it changes of the be
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,11 +28,24 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gift.config import read_yaml, unknown, validate
+from gift.methods import method_class
 from gift.settings import Settings
 
 Column = Literal[
-    "transfer", "avg", "last", "forgetting", "first_task_last", "train_seconds", "peak_memory_mb"
+    "transfer",
+    "avg",
+    "last",
+    "forgetting",
+    "first_task_last",
+    "train_seconds",
+    "merge_seconds",
+    "evaluate_seconds",
+    "peak_memory_mb",
+    "method_mb",
+    "extra_parameters",
 ]
+PER_DATASET: tuple[Column, ...] = ("transfer", "avg", "last")
+"""The columns that have a figure for every data set."""
 _SHIPPED = Path(str(files("gift.data")))
 
 
@@ -75,7 +90,27 @@ class Row(Settings):
     recipes: dict[str, dict[str, Any]] = Field(
         {}, description="settings laid over those where the benchmark has the recipe of that name"
     )
-    published: str | None = Field(None, description="row of the published table")
+    published: str | None = Field(None, description="row of the published tables")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A figure that a paper prints.
+
+    Attributes:
+        value: as printed.
+        table: id of the table it stands in.
+        misprint: the note on it, where it contradicts others.
+    """
+
+    value: float
+    table: str
+    misprint: Misprint | None = None
+
+    @property
+    def source(self) -> str:
+        """The paper, see :attr:`Published.sources`."""
+        return self.table.partition("/")[0]
 
 
 class Experiment(Settings):
@@ -86,6 +121,9 @@ class Experiment(Settings):
     benchmark: str = Field(description="benchmark where none is asked for: the paper's")
     published: tuple[PublishedFigures, ...] = Field((), description="printed figures")
     columns: tuple[Column, ...] = Field(min_length=1, description="what the table shows")
+    per_dataset: bool = Field(
+        False, description="beside the table, one for each metric with a column per data set"
+    )
     difference_to: str | None = Field(
         None, description="row whose figures are subtracted; the differences stand in brackets"
     )
@@ -101,9 +139,30 @@ class Experiment(Settings):
             raise ValueError(f"difference_to = {self.difference_to!r} is the name of no row")
         return self
 
-    def figures_for(self, benchmark: str) -> PublishedFigures | None:
-        """The printed figures that stand beside a benchmark's; None where it has none."""
-        return next((f for f in self.published if benchmark in f.benchmarks), None)
+    @model_validator(mode="after")
+    def _something_per_dataset(self) -> Self:
+        if self.per_dataset and not set(PER_DATASET) & set(self.columns):
+            raise ValueError(f"per_dataset needs one of the columns {', '.join(PER_DATASET)}")
+        return self
+
+    def figures_for(self, benchmark: str) -> tuple[PublishedFigures, ...]:
+        """The printed tables that stand beside a benchmark's figures; none for most benchmarks."""
+        return tuple(figures for figures in self.published if benchmark in figures.benchmarks)
+
+    def printed(self, row: Row, benchmark: str) -> dict[str, Printed]:
+        """What papers print for a row, by ``metric`` or ``dataset/metric``.
+
+        Where several tables have a figure, the first one's counts. What is printed as ``accuracy``
+        was measured once: it is the row's Last, and that of a method that learns nothing also its
+        Avg. and, of single data sets, its Transfer.
+        """
+        found: dict[str, Printed] = {}
+        for figures in self.figures_for(benchmark):
+            own = dict(published().row(figures.table, row.published))
+            for what in [what for what in own if what.endswith("accuracy")]:
+                own |= dict.fromkeys(_metrics_of(what, row.method), own[what])
+            found = own | found
+        return found
 
     def check_published(self) -> None:
         """Refuse references to printed figures that are not there.
@@ -115,10 +174,11 @@ class Experiment(Settings):
         for figures in self.published:
             if figures.table not in tables:
                 raise ValueError(unknown("published table", figures.table, tables))
-            for row in self.rows:
-                if row.published not in {None, *tables[figures.table]}:
-                    known = tables[figures.table]
-                    raise ValueError(unknown(f"row of {figures.table}", str(row.published), known))
+        own = list(dict.fromkeys(figures.table for figures in self.published))
+        known = {name for table in own for name in tables[table]}
+        for row in self.rows:
+            if own and row.published not in {None, *known}:
+                raise ValueError(unknown(f"row of {', '.join(own)}", str(row.published), known))
 
 
 class Misprint(Settings):
@@ -143,6 +203,12 @@ class Published(Settings):
         """The note on a misprinted figure, or None."""
         wanted = (table, row, what)
         return next((m for m in self.misprints if (m.table, m.row, m.what) == wanted), None)
+
+    def row(self, table: str, name: str | None) -> Iterator[tuple[str, Printed]]:
+        """The figures of a table's row; none where it has no such row or a dash."""
+        for what, value in self.tables[table].get(name or "", {}).items():
+            if value is not None:
+                yield what, Printed(value, table, self.misprint(table, name or "", what))
 
 
 def experiment_names() -> list[str]:
@@ -180,6 +246,16 @@ def published() -> Published:
     """All printed figures that the package knows."""
     text = (_SHIPPED / "published.json").read_text(encoding="utf-8")
     return validate(Published, json.loads(text), where="published.json")
+
+
+def _metrics_of(accuracy: str, method: str) -> Iterator[str]:
+    """The metrics that ``accuracy`` or ``dataset/accuracy`` stands for."""
+    dataset = accuracy.removesuffix("accuracy")
+    yield f"{dataset}last"
+    if not method_class(method).trains:
+        yield f"{dataset}avg"
+        if dataset:  # the mean over all of them would count the first one, Transfer does not
+            yield f"{dataset}transfer"
 
 
 def _in_order_of_numbers(name: str) -> tuple[bool, bool, int, str]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from gift.comparison.entries import Experiment, load_experiment
 from gift.comparison.figures import draw
+from gift.comparison.per_dataset import build_per_dataset
 from gift.comparison.plan import PlannedRow, flat, plan
-from gift.comparison.table import RowResult, build_table, read_rows, row_json
+from gift.comparison.table import RowResult, build_table, figures_title, read_rows, row_json
 from gift.comparison.work import Workers, work_off
 from gift.data import load_benchmark, short_name
 from gift.files import write_json, write_text
+from gift.preparation import chosen_tasks
 from gift.records import Progress, silent
 from gift.report.table import Table
 
@@ -27,8 +29,9 @@ class Result:
         heading: what the table shows, in one paragraph.
         rows: the rows with their finished runs.
         table: the table of these.
+        per_dataset: more tables, one for each metric, where the experiment has them.
         failures: why runs failed, by folder.
-        files: what was written: table as Markdown, CSV and JSON, perhaps a picture.
+        files: what was written: tables as Markdown, CSV and JSON, perhaps a picture.
     """
 
     entry: Experiment
@@ -37,6 +40,7 @@ class Result:
     heading: str
     rows: tuple[RowResult, ...]
     table: Table
+    per_dataset: tuple[Table, ...]
     failures: Mapping[Path, str]
     files: tuple[Path, ...]
 
@@ -44,13 +48,19 @@ class Result:
     def planned(self) -> tuple[PlannedRow, ...]:
         return tuple(row.planned for row in self.rows)
 
+    def markdown(self) -> str:
+        """All tables, those per data set below their titles."""
+        titled = (f"\n**{table.title}**\n\n{table.markdown()}" for table in self.per_dataset)
+        return "".join([self.table.markdown(), *titled])
+
     def to_json(self) -> dict[str, Any]:
+        tasks = _tasks(self.rows) if self.entry.per_dataset else ()
         return {
             "experiment": self.entry.name,
             "title": self.entry.title,
             "benchmark": self.benchmark,
             "seeds": list(self.seeds),
-            "rows": [row_json(row, self.entry.columns) for row in self.rows],
+            "rows": [row_json(row, self.entry.columns, tasks) for row in self.rows],
             "notes": list(self.table.notes),
             "failures": {str(folder): reason for folder, reason in self.failures.items()},
         }
@@ -101,10 +111,8 @@ def compare(
         if workers
         else {}
     )
-    found = read_rows(entry, benchmark, planned)
-    table = build_table(entry, benchmark, found)
     heading = _heading(entry, benchmark, seeds, settings or {}, redraw)
-    result = Result(entry, benchmark, tuple(seeds), heading, found, table, failures, ())
+    result = _result(entry, benchmark, seeds, planned, heading, failures)
     folder = runs / "tables" / short_name(benchmark)
     return replace(result, files=_write(result, folder))
 
@@ -112,10 +120,40 @@ def compare(
 def experiment_table(
     name: str, benchmark: str, runs: Path, seeds: Sequence[int], *, redraw: bool = False
 ) -> str:
-    """The table of an experiment as Markdown, from the folders that are there."""
+    """The tables of an experiment as Markdown, from the folders that are there."""
     entry = load_experiment(name)
     planned = plan(entry, benchmark, seeds=seeds, runs=runs, redraw=redraw)
-    return build_table(entry, benchmark, read_rows(entry, benchmark, planned)).markdown()
+    return _result(entry, benchmark, seeds, planned).markdown()
+
+
+def _result(
+    entry: Experiment,
+    benchmark: str,
+    seeds: Sequence[int],
+    planned: Sequence[PlannedRow],
+    heading: str = "",
+    failures: Mapping[Path, str] | None = None,
+) -> Result:
+    """The tables of what is there; nothing is written."""
+    rows = read_rows(entry, benchmark, planned)
+    return Result(
+        entry,
+        benchmark,
+        tuple(seeds),
+        heading,
+        rows,
+        build_table(entry, benchmark, rows),
+        build_per_dataset(entry, rows, _tasks(rows)) if entry.per_dataset else (),
+        failures or {},
+        (),
+    )
+
+
+def _tasks(rows: Sequence[RowResult]) -> tuple[str, ...]:
+    """The tasks that the rows learn, in order."""
+    config = rows[0].planned.runs[0].config
+    chosen = chosen_tasks(load_benchmark(config.benchmark), config.tasks)
+    return tuple(task.name for task in chosen)
 
 
 def _heading(
@@ -138,16 +176,18 @@ def _heading(
     if entry.difference_to is not None:
         text += f" In brackets the difference to {entry.difference_to}"
         text += ", with its 95 % interval over paired seeds." if entry.intervals else "."
-    if figures := entry.figures_for(benchmark):
-        text += f" The paper's figures are those of {figures.title}."
+    if title := figures_title(entry, benchmark):
+        text += f" The paper's figures are those of {title}."
     return text
 
 
 def _write(result: Result, folder: Path) -> tuple[Path, ...]:
-    """The table in three formats and the picture, if there is one."""
+    """The tables in three formats and the picture, if there is one."""
     name = result.entry.name
-    markdown, csv, values = (folder / f"{name}.{suffix}" for suffix in ("md", "csv", "json"))
-    write_text(markdown, f"{result.heading}\n\n{result.table.markdown()}")
-    write_text(csv, result.table.csv())
+    markdown, values = folder / f"{name}.md", folder / f"{name}.json"
+    write_text(markdown, f"{result.heading}\n\n{result.markdown()}")
+    tables = {folder / f"{table.name}.csv": table for table in (result.table, *result.per_dataset)}
+    for path, table in tables.items():
+        write_text(path, table.csv())
     write_json(values, result.to_json())
-    return markdown, csv, values, *draw(result.entry, result.rows, folder)
+    return markdown, *tables, values, *draw(result.entry, result.rows, folder)

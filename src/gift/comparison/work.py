@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import joblib
 
 from gift import experiment
 from gift.comparison.plan import PlannedRow, PlannedRun
+from gift.files import unaltered, write_text
 from gift.records import Progress, silent
 
 KEPT = ("config.yaml", "summary.json", "matrix.json", "env.json", "data.json")
@@ -103,9 +103,8 @@ def keep(rows: Sequence[PlannedRow], out: Path) -> list[Path]:
     kept = []
     for folder in sorted(finished):
         target = out / folder.parent.name / folder.name
-        target.mkdir(parents=True, exist_ok=True)
         for name in (name for name in KEPT if (folder / name).exists()):
-            shutil.copyfile(folder / name, target / name)
+            write_text(target / name, unaltered(folder / name).decode())
         kept.append(target)
     return kept
 

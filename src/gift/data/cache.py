@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache as remembered
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +19,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from gift.files import replacing_file, writing_to
+from gift.files import remove_unfinished, replacing_file, writing_to
 from gift.records import Images, Progress, silent
+
+log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 
@@ -48,7 +53,8 @@ def pixels(
 
     The file's name holds all that decides its content: the images' fingerprint, the transform's
     key, a version of our own and Pillow's. A second process that asks for the same file waits
-    until the first has made it.
+    until the first has made it. The file ends with its SHA-256, which each process looks at once;
+    a damaged file is made again.
 
     Args:
         images: N images, not empty.
@@ -71,6 +77,8 @@ def pixels(
     if array is None:
         with _making(path):
             if _load(path, len(images)) is None:  # another process may have had the lock before
+                if path.exists():
+                    log.warning("%s is not as it was written; it is made again.", path)
                 _make(path, lambda index: transform(images[index]), len(images), progress)
         array = _load(path, len(images))
         assert array is not None
@@ -98,6 +106,7 @@ def _making(path: Path) -> Iterator[None]:
         held = FileLock(lock).acquire()
     with held:
         try:
+            remove_unfinished(path.parent, path.name)
             yield
         finally:
             lock.unlink(missing_ok=True)  # whoever waits for it will find the array made
@@ -106,24 +115,50 @@ def _making(path: Path) -> Iterator[None]:
 def _make(path: Path, array: Callable[[int], Pixels], count: int, progress: Progress) -> None:
     # Plain writes, not a writable map: a full disk is then an error and not a dead process.
     with writing_cache(path.parent), replacing_file(path) as file:
-        done = 0
+        done, digest = 0, hashlib.sha256()
         for block in in_threads(array, count):
             stack = np.stack(block)
             assert stack.dtype == np.uint8
-            if not done:
-                shape = (count, *stack.shape[1:])
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(stack.tobytes())
+            content = (
+                stack.tobytes() if done else _header((count, *stack.shape[1:])) + stack.tobytes()
+            )
+            file.write(content)
+            digest.update(content)
             done += len(block)
             progress("decode", done, count)
+        file.write(digest.digest())
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """The beginning of a .npy file of bytes."""
+    header = io.BytesIO()
+    values = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, values)
+    return header.getvalue()
 
 
 def _load(path: Path, count: int) -> Pixels | None:
     """The cached array, or None when it is missing or damaged."""
     try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        stat = path.stat()
+    except OSError:  # it is not there, nor perhaps its folder
         return None
-    fits = array.ndim == 4 and len(array) == count and array.dtype == np.uint8
-    return array if fits else None
+    if not _is_whole(path, stat.st_size, stat.st_mtime_ns, stat.st_ino):
+        return None
+    array: Pixels = np.load(path, mmap_mode="r")
+    assert array.ndim == 4
+    assert len(array) == count
+    return array
+
+
+@remembered
+def _is_whole(path: Path, size: int, changed: int, inode: int) -> bool:
+    """Whether a file ends with its checksum; looked at once, unless the file changes."""
+    if size <= _DIGEST_SIZE:
+        return False
+    content = np.memmap(path, np.uint8, "r")
+    found = hashlib.sha256(content[:-_DIGEST_SIZE].data).digest()
+    return found == content[-_DIGEST_SIZE:].tobytes()
+
+
+_DIGEST_SIZE = hashlib.sha256().digest_size

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from gift.data.images import ImageFiles
+from gift.records import check_name, one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
@@ -36,28 +37,36 @@ def class_name(folder: str) -> str:
     return " ".join(folder.replace("_", " ").split())
 
 
-def scan(path: Path) -> ScannedFolder:
+def scan(path: Path, *, follow_links: bool = False) -> ScannedFolder:
     """List the images of a folder in byte order of their paths; hidden files are ignored.
 
     A folder is split when it has ``train`` and no other folders than parts, or when ``train`` has
     sub-folders itself. (``train`` is also a class name: a folder ``train`` that holds images and
     stands beside other classes is a class.)
 
+    Args:
+        path: the folder, or a link to it.
+        follow_links: whether links inside it may lead out of it.
+
     Raises:
         FileNotFoundError: no folder at ``path``.
         ValueError: the layout is not one of the two, a class is empty, two folders spell the same
-            class name, the parts' classes differ or parts share files.
+            class name, the parts' classes differ or parts share files, a link leads out of the
+            folder, or a class folder's name is not one line of text.
     """
     if not path.is_dir():
-        raise FileNotFoundError(f"{path} is not a folder; give a folder with one folder per class.")
-    names, _ = _list(path)
-    is_split = "train" in names and (set(names) <= set(PARTS) or bool(_list(path / "train")[0]))
+        raise FileNotFoundError(
+            f"{one_line(path)} is not a folder; give a folder with one folder per class."
+        )
+    look = _Look(path, follow_links)
+    names, _ = look.list(path)
+    is_split = "train" in names and (set(names) <= set(PARTS) or bool(look.list(path / "train")[0]))
     if not is_split:
-        folders, images = _scan_classes(path)
+        folders, images = _scan_classes(path, look)
         return ScannedFolder(path, folders, {"train": images})
     if {"val", "validation"} <= set(names):
         raise ValueError(f"{path} has both val/ and validation/; keep one of them.")
-    scanned = {PARTS[name]: _scan_classes(path / name) for name in PARTS if name in names}
+    scanned = {PARTS[name]: _scan_classes(path / name, look) for name in PARTS if name in names}
     folders = scanned["train"][0]
     for part, (others, _) in scanned.items():
         if different := sorted(set(folders) ^ set(others)):
@@ -70,16 +79,39 @@ def scan(path: Path) -> ScannedFolder:
     return ScannedFolder(path, folders, parts)
 
 
-def _list(path: Path) -> tuple[list[str], list[str]]:
-    """Names of the visible sub-folders and files, each in byte order."""
-    with os.scandir(path) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    folders = sorted((e.name for e in visible if e.is_dir()), key=os.fsencode)
-    return folders, sorted((e.name for e in visible if e.is_file()), key=os.fsencode)
+@dataclass(frozen=True)
+class _Look:
+    """What may be looked at below a folder."""
+
+    root: Path
+    follow_links: bool
+
+    def list(self, path: Path) -> tuple[list[str], list[str]]:
+        """Names of the visible sub-folders and files, each in byte order.
+
+        Raises:
+            ValueError: one of them is a link out of the folder, which may not be followed.
+        """
+        with os.scandir(path) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+        for entry in visible:
+            if entry.is_symlink() and not self.follow_links:
+                self._refuse_outside(entry.path)
+        folders = sorted((e.name for e in visible if e.is_dir()), key=os.fsencode)
+        return folders, sorted((e.name for e in visible if e.is_file()), key=os.fsencode)
+
+    def _refuse_outside(self, link: str) -> None:
+        root, target = os.path.realpath(self.root), os.path.realpath(link)
+        if os.path.commonpath([root, target]) != root:
+            raise ValueError(
+                f"{one_line(link)} is a link to {one_line(target)}, out of {one_line(self.root)}; "
+                "put the files themselves there, or give follow_links=True (--follow-links) if "
+                "you trust whoever made the folder."
+            )
 
 
-def _scan_classes(path: Path) -> tuple[tuple[str, ...], ImageFiles]:
-    folders, loose = _list(path)
+def _scan_classes(path: Path, look: _Look) -> tuple[tuple[str, ...], ImageFiles]:
+    folders, loose = look.list(path)
     if any(_is_image(name) for name in loose):
         raise ValueError(
             f"{path} holds images without class folders; put them into one folder per class."
@@ -90,6 +122,7 @@ def _scan_classes(path: Path) -> tuple[tuple[str, ...], ImageFiles]:
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
+        check_name(f"{path}: the folder", folder)
         name = class_name(folder)
         if name in spelled:
             raise ValueError(
@@ -97,7 +130,7 @@ def _scan_classes(path: Path) -> tuple[tuple[str, ...], ImageFiles]:
                 f"{name!r}; merge or rename one."
             )
         spelled[name] = folder
-        nested, inside = _list(path / folder)
+        nested, inside = look.list(path / folder)
         if nested:
             raise ValueError(
                 f"{path / folder} holds folders ({_some(nested)}), but images must lie directly in "
@@ -125,8 +158,8 @@ def _refuse_shared(parts: dict[str, ImageFiles]) -> None:
             other, first = owner.setdefault(real(path), (part, path))
             if other != part:
                 raise ValueError(
-                    f"{first} ({other}) and {path} ({part}) are the same file; an image may belong "
-                    "to one part only."
+                    f"{one_line(first)} ({other}) and {one_line(path)} ({part}) are the same file; "
+                    "an image may belong to one part only."
                 )
 
 
@@ -136,4 +169,4 @@ def _is_image(name: str) -> bool:
 
 def _some(names: list[str], limit: int = 5) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return one_line(", ".join(names[:limit])) + more

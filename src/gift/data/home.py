@@ -90,7 +90,7 @@ def clear_home(home: Path, kinds: Iterable[Kind]) -> list[Kept]:
                 ) from None
         cleared = [_kept(kind, found) for kind, found in things.items()]
         for thing in (*(t for found in things.values() for t in found), *locks):
-            if thing.is_dir():
+            if thing.is_dir() and not thing.is_symlink():
                 shutil.rmtree(thing)
             else:
                 thing.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from gift.data.entries import DatasetEntry, HubSource
 from gift.data.folder import class_name
 from gift.data.images import ImageSet, NumberedImages, to_rgb
 from gift.data.readers.reading import Reading
+from gift.pictures import opened
+from gift.records import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -69,13 +71,13 @@ class ImageRows(NumberedImages):
         """Decode one image to RGB.
 
         Raises:
-            OSError: it cannot be decoded; the message names copy and row.
+            OSError: it is no image, too large or cannot be decoded; the message names copy and row.
         """
         row = self.positions[index]
         try:
             content = self.table.rows[row][self.table.image]
-            data = BytesIO(content["bytes"]) if content["bytes"] else content["path"]
-            with Image.open(data) as image:
+            # A path in a row could name any file of this machine: only what is inside counts.
+            with opened(BytesIO(content["bytes"] or b"")) as image:
                 return to_rgb(image)
         except Exception as error:  # PIL's decoders raise nearly every type on damaged files
             raise OSError(
@@ -128,9 +130,13 @@ def _translation(source: HubSource, entry: DatasetEntry) -> dict[str, str]:
 
 def _rows(source: HubSource, splits: Sequence[str], place: str) -> Dataset:
     from datasets import Image as ImageColumn
-    from datasets import concatenate_datasets, load_dataset
+    from datasets import concatenate_datasets, load_dataset, load_dataset_builder
 
     try:
+        # Other kinds of files would be unpacked, or name further files to open.
+        found = load_dataset_builder(source.id, revision=source.revision).config.data_files or {}
+        if other := [f for files in found.values() for f in files if not f.endswith(".parquet")]:
+            raise ValueError(f"it holds {one_line(other[0])}, and only parquet files are read")
         rows = concatenate_datasets(
             [load_dataset(source.id, revision=source.revision, split=split) for split in splits]
         )

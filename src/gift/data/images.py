@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gift.pictures import opened
+from gift.records import one_line
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image as 8 bit RGB, the way the usual CLIP loaders see it.
@@ -101,15 +104,15 @@ class ImageFiles(ImageSet):
         """Decode one image to RGB.
 
         Raises:
-            OSError: the file is missing or cannot be decoded; the message names it.
+            OSError: the file is missing, too large or cannot be decoded; the message names it.
         """
         path = self.files[index]
         try:
-            with Image.open(path) as image:
+            with opened(path) as image:
                 return to_rgb(image)
         except Exception as error:  # PIL's decoders raise nearly every type on damaged files
             raise OSError(
-                f"{path} cannot be read as an image ({error}); replace or remove it."
+                f"{one_line(path)} cannot be read as an image ({error}); replace or remove it."
             ) from error
 
     @cached_property

@@ -58,6 +58,7 @@ class Task:
         templates: Sequence[str] = ("a photo of a {}.",),
         test_fraction: float | None = None,
         seed: int = 42,
+        follow_links: bool = False,
     ) -> Task:
         """Read a folder of images.
 
@@ -71,12 +72,15 @@ class Task:
             test_fraction: Share of the training images, in (0, 1), to set aside for testing: drawn
                 per class, at least one image on each side.
             seed: Seed of that draw.
+            follow_links: Whether symbolic links inside the folder may lead out of it. (The folder
+                itself may always be a link.)
 
         Raises:
             FileNotFoundError: no folder at ``path``.
-            ValueError: a layout, class names or a fraction that cannot be used.
+            ValueError: a layout, class names or a fraction that cannot be used, or a link that
+                may not be followed.
         """
-        scanned = scan(Path(path))
+        scanned = scan(Path(path), follow_links=follow_links)
         labels = LabelSpace(
             name or Path(path).resolve().name, _names(scanned, classnames), tuple(templates)
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gift.data.entries import DatasetEntry
 from gift.data.folder import class_name
 from gift.data.readers.reading import Reading
-from gift.records import LabelSpace
+from gift.records import LabelSpace, one_line
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def _matched(entry: DatasetEntry, reading: Reading) -> tuple[tuple[str, ...], li
         spelled = {class_name(name): name for name in reading.names}
         own = names if reading.ordered else tuple(spelled.get(class_name(n), n) for n in names)
     if set(own) != set(reading.names):
-        missing = ", ".join(sorted(set(own) - set(reading.names))) or "none"
-        extra = ", ".join(sorted(set(reading.names) - set(own))) or "none"
+        missing = one_line(", ".join(sorted(set(own) - set(reading.names)))) or "none"
+        extra = one_line(", ".join(sorted(set(reading.names) - set(own)))) or "none"
         raise ValueError(
             f"{entry.name}: the classes in {reading.place} do not fit the class names: missing "
             f"{missing}; unexpected {extra}. {_label_cure(entry)}"

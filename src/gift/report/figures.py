@@ -26,7 +26,7 @@ from gift.report.style import (
     series,
 )
 from gift.report.table import MISSING
-from gift.report.tables import ZERO_SHOT, duration, megabytes, stages_of
+from gift.report.tables import STORED, ZERO_SHOT, duration, megabytes, stages_of
 
 WIDTH = 10.0  # inches of a full-width figure
 POINTS_PER_TASK = 40  # of a loss curve
@@ -196,7 +196,7 @@ def losses(comparison: Comparison) -> Figure:
 
 
 def costs(comparison: Comparison) -> Figure:
-    """Time per stage and peak memory: one panel each, one bar per method."""
+    """Time per stage, peak memory and storage: one panel each, one bar per method."""
     stages = stages_of(comparison)
     quantities: list[tuple[str, list[Estimate | None], Callable[[float], str]]] = [
         (f"{stage.capitalize()} time", [g.seconds(stage) for g in comparison.groups], duration)
@@ -205,6 +205,9 @@ def costs(comparison: Comparison) -> Figure:
     memory = [group.peak_memory_mb for group in comparison.groups]
     if any(memory):
         quantities.append(("Peak memory", memory, megabytes))
+    for what, (title, show) in STORED.items():
+        if any(stored := [group.stored(what) for group in comparison.groups]):
+            quantities.append((title, stored, show))
     height = 0.24 * len(comparison.groups) + 0.35
     figure, panels = _panels(len(quantities), columns=3, height=height, share=False)
     for axes, (title, estimates, show) in zip(panels, quantities, strict=True):

@@ -7,8 +7,9 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from gift.pictures import opened
 from gift.report.groups import Comparison
 from gift.report.read import Run, SyntheticImage
 
@@ -49,9 +50,9 @@ def _pictures(images: Sequence[SyntheticImage]) -> tuple[Picture, ...]:
     pictures = []
     for image in images:
         try:
-            with Image.open(image.path) as opened:
-                pictures.append(_embed(opened.convert("RGB"), image.caption))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            with opened(image.path) as picture:
+                pictures.append(_embed(picture.convert("RGB"), image.caption))
+        except Exception:  # PIL's decoders raise nearly every type on damaged files
             continue
     return tuple(pictures)
 

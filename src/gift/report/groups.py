@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gift import metrics
-from gift.report.read import Run
+from gift.report.read import Run, printable
 
 METRICS = ("transfer", "avg", "last", "forgetting")
 METRICS_SEEN_ONLY = ("avg", "last", "forgetting")
@@ -79,6 +79,10 @@ class Group:
             [run.peak_memory_mb for run in self.used if run.peak_memory_mb is not None]
         )
 
+    def stored(self, what: str) -> Estimate | None:
+        """A number of :class:`gift.report.read.Storage` over the used runs."""
+        return Estimate.of([float(getattr(r.storage, what)) for r in self.used if r.storage])
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -131,6 +135,7 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Compari
     if len(labels) != len(runs):
         raise ValueError(f"Give one label per run: {len(runs)} runs, {len(labels)} labels.")
     _refuse_different_benchmarks(runs)
+    labels = [printable(label) for label in labels]
     groups = tuple(
         Group(label, tuple(r for r, own in zip(runs, labels, strict=True) if own == label))
         for label in dict.fromkeys(labels)
@@ -155,7 +160,7 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Compari
 def _labels(runs: Sequence[Run]) -> list[str]:
     times = Counter((run.method, run.seed) for run in runs)
     repeated = {method for (method, _), count in times.items() if count > 1}
-    return [f"{r.method} ({r.folder.name})" if r.method in repeated else r.method for r in runs]
+    return [f"{r.method} ({r.folder_name})" if r.method in repeated else r.method for r in runs]
 
 
 def _refuse_different_benchmarks(runs: Sequence[Run]) -> None:
@@ -208,7 +213,7 @@ def _rule(setting: Mapping[str, Any]) -> str:
         parts.append(f"mean over the classes instead of over the images: {', '.join(metric)}")
     if counts := setting.get("counts"):
         parts.append(f"not the published images: {', '.join(counts)}")
-    return ", ".join(parts)
+    return printable(", ".join(parts))
 
 
 def _data(runs: Sequence[Run]) -> str | None:

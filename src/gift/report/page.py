@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from gift.files import write_text
 from gift.records import Progress, silent
 from gift.report import figures, style
+from gift.report.embedding import PERPLEXITY, Embedding, embeddings
+from gift.report.embedding import figure as embedding_figure
 from gift.report.gallery import gallery
 from gift.report.groups import Comparison, compare
 from gift.report.outcome import outcome
-from gift.report.read import read_run
+from gift.report.read import printable, read_run
 from gift.report.table import Table
 from gift.report.tables import (
     ZERO_SHOT,
@@ -31,7 +33,13 @@ from gift.report.tables import (
     stages_of,
 )
 
-SECTIONS = ("sequence", "matrices", "losses", "costs")  # those of the page that hold figures
+SECTIONS = (
+    "sequence",
+    "matrices",
+    "embedding",
+    "losses",
+    "costs",
+)  # those of the page that hold figures
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ def write_report(
     labels: Sequence[str] | None = None,
     title: str | None = None,
     images_per_task: int = 24,
+    embedding: Sequence[int] | None = None,
     progress: Progress = silent,
 ) -> ReportFiles:
     """Compare runs of one benchmark on a page.
@@ -70,21 +79,25 @@ def write_report(
         labels: a name per run instead of its method's; runs with one label are averaged.
         title: heading of the page instead of the benchmark's name.
         images_per_task: how many synthetic images of each task the page shows.
+        embedding: after how many tasks to show test images in feature space, beside the start; ()
+            for after the first, the middle and the last one, None for no such picture.
         progress: called with ("report", done, total).
 
     Raises:
         FileNotFoundError: a folder holds no ``matrix.json``.
-        ValueError: no run, or runs that measured different things.
+        ValueError: no run, runs that measured different things, or none with the features that
+            ``embedding`` needs.
     """
     read = []
     for done, folder in enumerate(runs):
         progress("report", done, len(runs) + 1)
         read.append(read_run(Path(folder), images_per_task=images_per_task))
     comparison = compare(read, labels)
+    embedded = () if embedding is None else embeddings(comparison, embedding)
     progress("report", len(runs), len(runs) + 1)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     tables = _tables(comparison)
-    drawings, figure_files = _draw(comparison, out / "figures")
+    drawings, figure_files = _draw(comparison, embedded, out / "figures")
     page = out / "report.html"
     write_text(page, _render(comparison, tables, drawings, title))
     table_files = tuple(_table_files(tables.values(), out / "tables"))
@@ -93,9 +106,10 @@ def write_report(
 
 
 def _tables(comparison: Comparison) -> dict[str, Table]:
+    slugs = _slugs(comparison)
     matrices = [
-        matrix_table(comparison, group, f"accuracy-{slug}")
-        for group, slug in zip(comparison.groups, _slugs(comparison), strict=True)
+        matrix_table(comparison, group, f"accuracy-{slugs[group.label]}")
+        for group in comparison.groups
     ]
     tables = [
         metrics_table(comparison),
@@ -108,9 +122,10 @@ def _tables(comparison: Comparison) -> dict[str, Table]:
 
 
 def _draw(
-    comparison: Comparison, folder: Path
+    comparison: Comparison, embedded: Sequence[Embedding], folder: Path
 ) -> tuple[dict[str, list[Drawing]], tuple[Path, ...]]:
     """Draw every figure that the runs have data for; the key is the section of the page."""
+    slugs = _slugs(comparison)
     drawn: dict[str, list[tuple[str, str, Figure]]] = {}
     files: list[Path] = []
     drawings: dict[str, list[Drawing]] = {section: [] for section in SECTIONS}
@@ -120,13 +135,21 @@ def _draw(
             scale = figures.heat_scale(comparison)
             drawn["matrices"] = [
                 (
-                    f"accuracy-{slug}",
+                    f"accuracy-{slugs[group.label]}",
                     f"Heat map: accuracy matrix of {group.label}",
                     figures.accuracy_matrix(comparison, group, scale),
                 )
-                for group, slug in zip(comparison.groups, _slugs(comparison), strict=True)
+                for group in comparison.groups
                 if group.matrices.size
             ]
+        drawn["embedding"] = [
+            (
+                f"embedding-{slugs[one.group.label]}",
+                f"Scatter plots: test images in the feature space of {one.group.label}",
+                embedding_figure(comparison, one),
+            )
+            for one in embedded
+        ]
         if figures.loss_names(comparison):
             label = "Line charts: training losses over the sequence of tasks"
             drawn["losses"] = [("losses", label, figures.losses(comparison))]
@@ -169,7 +192,7 @@ def _render(
     colors = [f"var(--series-{i % len(style.SERIES) + 1})" for i in range(len(comparison.groups))]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("report.html.j2").render(
-        title=title or comparison.benchmark,
+        title=printable(title or comparison.benchmark),
         comparison=comparison,
         outcome=outcome(comparison),
         tables=tables,
@@ -177,6 +200,7 @@ def _render(
         swatches=dict(zip((g.label for g in comparison.groups), colors, strict=True)),
         drawings=drawings,
         heat_scale=figures.heat_scale(comparison),
+        perplexity=PERPLEXITY,
         gallery=gallery(comparison),
         environment=_environments(comparison),
         zero_shot=ZERO_SHOT,
@@ -202,12 +226,14 @@ def _has_costs(comparison: Comparison) -> bool:
     return bool(stages_of(comparison)) or memory
 
 
-def _slugs(comparison: Comparison) -> list[str]:
-    """File names for the methods: labels are data, never a path."""
-    slugs: list[str] = []
+def _slugs(comparison: Comparison) -> dict[str, str]:
+    """File names for the methods by label: labels are data, never a path."""
+    slugs: dict[str, str] = {}
     for group in comparison.groups:
-        slug = re.sub(r"[^a-z0-9]+", "-", group.label.lower()).strip("-") or "method"
-        slugs.append(slug if slug not in slugs else f"{slug}-{len(slugs) + 1}")
+        slug = re.sub(r"[^a-z0-9]+", "-", group.label.lower()).strip("-")[:60] or "method"
+        while slug in slugs.values():
+            slug = f"{slug}-{len(slugs) + 1}"
+        slugs[group.label] = slug
     return slugs
 
 

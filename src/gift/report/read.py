@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import yaml
 
 from gift.records import AccuracyMatrix
 
-STAGES = ("prepare", "paint", "train", "evaluate", "total")
+STAGES = ("prepare", "paint", "train", "merge", "evaluate", "total")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,21 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """What a finished run keeps.
+
+    Attributes:
+        model_bytes: of the model's weights.
+        method_bytes: of what the method keeps beside them from task to task.
+        extra_parameters: numbers that predict beside the model's own.
+    """
+
+    model_bytes: int
+    method_bytes: int
+    extra_parameters: int
+
+
+@dataclass(frozen=True)
 class Run:
     """What one run folder holds.
 
@@ -69,6 +84,12 @@ class Run:
     environment: dict[str, str] = field(default_factory=dict)
     samples: dict[str, tuple[SyntheticImage, ...]] = field(default_factory=dict)
     data: Data | None = None
+    storage: Storage | None = None
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the run's folder, for people."""
+        return printable(self.folder.name)
 
     @property
     def learned(self) -> int:
@@ -122,6 +143,7 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         environment=_environment(folder / "env.json"),
         samples=_samples(folder, matrix.tasks, images_per_task),
         data=_data(folder / "data.json"),
+        storage=_storage(summary.get("storage")),
     )
 
 
@@ -266,12 +288,22 @@ def _seconds(summary: object, events: Sequence[dict[str, Any]]) -> dict[str, flo
     return {printable(stage): seconds[stage] for stage in (*known, *others)}
 
 
+def _storage(summary: object) -> Storage | None:
+    """What the summary says about it; older ones say nothing."""
+    if not isinstance(summary, dict):
+        return None
+    counts = [summary.get(part.name) for part in fields(Storage)]
+    known = [count for count in counts if isinstance(count, int)]
+    return Storage(*known) if len(known) == len(counts) else None
+
+
 def _samples(
     folder: Path, tasks: Sequence[str], count: int
 ) -> dict[str, tuple[SyntheticImage, ...]]:
     found: dict[str, tuple[SyntheticImage, ...]] = {}
     for task_folder in sorted((folder / "tasks").glob("[0-9]*-*")) if count else ():
-        position = int(task_folder.name.split("-")[0]) - 1
+        number = task_folder.name.split("-")[0]
+        position = int(number) - 1 if number.isdecimal() else len(tasks)
         images = [
             image
             for manifest in sorted((task_folder / "synthetic").rglob("manifest.jsonl"))
@@ -285,10 +317,8 @@ def _samples(
 
 
 def _painted(manifest: Path) -> Iterator[SyntheticImage]:
-    home = manifest.parent.resolve()
+    neighbours = {path.name: path for path in manifest.parent.iterdir()}
     for line in _json_lines(manifest):
-        if line.get("black") or not isinstance(line.get("file"), str):
-            continue
-        path = (home / line["file"]).resolve()
-        if path.is_relative_to(home) and path.is_file():  # a manifest names only its neighbours
+        path = neighbours.get(str(line.get("file")))  # a manifest names only these
+        if path is not None and path.is_file() and not path.is_symlink() and not line.get("black"):
             yield SyntheticImage(path, printable(str(line.get("prompt", ""))))

@@ -78,6 +78,7 @@ _SETTINGS: Any = {  # matplotlib types the keys, differently in each version
     "grid.linewidth": 0.7,
     "text.color": INK,
     "text.parse_math": False,  # a "$" in a class name is a dollar sign
+    "text.usetex": False,  # and a backslash a backslash
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.major.size": 0,
@@ -98,6 +99,7 @@ def drawing() -> Iterator[None]:
     with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
         # Class names may be written in any script; the page shows them, files may show a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* nativ")
         yield
 
 

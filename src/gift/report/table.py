@@ -44,23 +44,28 @@ class Table:
         return "\n".join(lines) + "\n" + notes
 
     def csv(self) -> str:
-        """With all digits; the spread over seeds has a column of its own where there is one."""
+        """With all digits; the spread over seeds has a column of its own where there is one.
+
+        A name that a spreadsheet would take for a formula gets an apostrophe in front.
+        """
         spread = [
             any(_spread(row[i]) is not None for row in self.rows)
             for i in range(1, len(self.header))
         ]
-        header = [self.header[0]]
+        header = [_csv(self.header[0])]
         for title, has_spread in zip(self.header[1:], spread, strict=True):
-            plain = title.rstrip(" ↑↓")
+            plain = _csv(title.rstrip(" ↑↓"))
             header += [plain, f"{plain} std"] if has_spread else [plain]
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(header)
         for row in self.rows:
-            fields = [row[0].text]
+            fields = [_csv(row[0].text)]
             for cell, has_spread in zip(row[1:], spread, strict=True):
                 value = cell.value
-                fields.append(_digits(value.mean) if value else cell.text.replace(MISSING, ""))
+                fields.append(
+                    _digits(value.mean) if value else _csv(cell.text.replace(MISSING, ""))
+                )
                 if has_spread:
                     fields.append(_digits(_spread(cell)))
             writer.writerow(fields)
@@ -91,12 +96,16 @@ def _digits(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
+def _csv(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _markdown(text: str) -> str:
-    return "".join(f"\\{char}" if char in r"\`*_[]<>|" else char for char in text)
+    return "".join(f"\\{char}" if char in r"\`*_[]<>|&$~" else char for char in text)
 
 
 _LATEX = {
@@ -106,6 +115,10 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # after the end of a row it would begin an argument, and a star would too
+    "]": "{]}",
+    "*": "{*}",
     "±": r"$\pm$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",

@@ -148,19 +148,22 @@ def matrix_table(comparison: Comparison, group: Group, name: str) -> Table:
 
 
 def costs_table(comparison: Comparison) -> Table:
-    """Time per stage and the largest memory of every method."""
+    """Time per stage and the largest memory of every method; what it stores, where runs tell."""
     stages = stages_of(comparison)
+    stored = any(group.stored("method_bytes") for group in comparison.groups)
     rows = tuple(
         (
             _name(group),
             *(_quantity(group.seconds(stage), duration) for stage in stages),
             _quantity(group.peak_memory_mb, megabytes),
+            *(_quantity(group.stored(what), show) for what, (_, show) in STORED.items() if stored),
         )
         for group in comparison.groups
     )
-    header = ("Method", *(stage.capitalize() for stage in stages), "Peak memory")
-    notes = ("In CSV, times are seconds and memory is megabytes.",)
-    return Table("costs", "Time and memory", header, rows, notes)
+    header = ["Method", *(stage.capitalize() for stage in stages), "Peak memory"]
+    header += [title for title, _ in STORED.values() if stored]
+    units = f"times are seconds, memory is megabytes{', storage is bytes' if stored else ''}"
+    return Table("costs", "Time and memory", tuple(header), rows, (f"In CSV, {units}.",))
 
 
 def stages_of(comparison: Comparison) -> tuple[str, ...]:
@@ -191,6 +194,24 @@ def megabytes(value: float) -> str:
     ('612 MB', '20.0 GB')
     """
     return f"{value:.0f} MB" if value < 10_000 else f"{value / 1024:.1f} GB"
+
+
+def size(value: float) -> str:
+    """Bytes for people, a megabyte being a million.
+
+    >>> size(0), size(1_234_567), size(598_483_000), size(6_583_313_000)
+    ('0.00 MB', '1.23 MB', '598 MB', '6.6 GB')
+    """
+    if value < 10e6:
+        return f"{value / 1e6:.2f} MB"
+    return f"{value / 1e6:.0f} MB" if value < 1e9 else f"{value / 1e9:.1f} GB"
+
+
+STORED: dict[str, tuple[str, Callable[[float], str]]] = {
+    "method_bytes": ("Stored beside the model", size),
+    "extra_parameters": ("Extra parameters", "{:,.0f}".format),
+}
+"""Numbers of :class:`gift.report.read.Storage` that are shown: a title, and how."""
 
 
 def _column(comparison: Comparison, name: str) -> list[Cell]:

@@ -299,6 +299,11 @@ def _check_parts(folder: Path) -> None:
     parts = [name for name, value in entries if isinstance(value, list) and all(value)]
     if missing := [name for name in parts if not (folder / name).is_dir()]:
         raise ValueError(f"{folder} is not a whole pipeline: {', '.join(missing)} missing. {cure}")
+    if programs := sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py")):
+        raise ValueError(
+            f"{folder} brings programs of its own ({', '.join(programs)}), which are not run here; "
+            "give a pipeline of the classes of diffusers and transformers."
+        )
 
 
 def _hash_folder(folder: Path) -> str:

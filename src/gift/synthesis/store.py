@@ -5,7 +5,7 @@ batches and writes its images, and the first one writes the manifest. A set's fo
 that decides its images except their number::
 
     <root>/<key>/set.json          generator, pool, seed and task index
-                 manifest.jsonl    one line per painted image, written after its file
+                 manifest.jsonl    one line per painted image with its checksum, written after it
                  000001.png ...
 """
 
@@ -17,7 +17,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from typing import Any
 
 import PIL.Image
 
-from gift.files import read_json, write_json, writing_to
+from gift.files import checksum, read_json, write_json, writing_to
 from gift.parallel import from_main, is_main, processes, rank
 from gift.records import Progress, silent
 from gift.synthesis.generator import TextToImage
@@ -88,7 +88,7 @@ class ImageStore:
         seed: int = 42,
         progress: Progress = silent,
     ) -> SyntheticSet:
-        """The first ``count`` images of a set; those that are missing are painted.
+        """The first ``count`` images of a set; those that are missing or damaged are painted.
 
         All-black images (what a safety checker leaves) are recorded and left out, not painted
         anew, so the set may be smaller than ``count``. Processes that were launched together share
@@ -126,7 +126,8 @@ class ImageStore:
                 "another generator."
             )
         return SyntheticSet(
-            tuple(folder / _file(image) for image in shown), tuple(image.prompt for image in shown)
+            tuple(folder / _file(image.index) for image in shown),
+            tuple(image.prompt for image in shown),
         )
 
     def missing(
@@ -149,9 +150,13 @@ class ImageStore:
         return self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def descriptions(self) -> Iterator[dict[str, Any]]:
-        """The ``set.json`` of every set in the store, in the order of their folders."""
+        """The ``set.json`` of every set in the store, in the order of their folders.
+
+        Damaged ones are left out: they only tell people what a set is.
+        """
         for path in sorted(self.root.glob("*/set.json")):
-            yield read_json(path)
+            with suppress(ValueError):
+                yield read_json(path)
 
 
 def describe(
@@ -166,26 +171,40 @@ def describe(
     }
 
 
-def _file(image: PlannedImage) -> str:
-    return f"{image.index:06d}.png"
+def _file(index: int) -> str:
+    return f"{index:06d}.png"
 
 
 def _painted(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
-    """Manifest lines by index: those that fit the plan and whose files exist."""
+    """Manifest lines by index: those that fit the plan and whose files are as they were painted."""
+    return {
+        index: entry
+        for index, entry in _listed(folder, planned).items()
+        if _is_as_painted(folder / _file(index), entry)
+    }
+
+
+def _listed(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
+    """Manifest lines by index that fit the plan; damaged ones and one that was cut off do not."""
     manifest = folder / "manifest.jsonl"
-    lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
-    wanted = {image.index: image for image in planned}
-    painted = {}
+    lines = manifest.read_bytes().split(b"\n") if manifest.is_file() else []
+    wanted = {(image.index, image.prompt, image.seed) for image in planned}
+    listed = {}
     for line in lines:
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:  # cut off by a kill
+            known = entry["index"], entry["prompt"], entry["seed"]
+            if known in wanted and entry["black"] in (True, False):
+                listed[known[0]] = entry
+        except (ValueError, KeyError, TypeError):
             continue
-        image = wanted.get(entry["index"])
-        fits = image and (image.prompt, image.seed) == (entry["prompt"], entry["seed"])
-        if image and fits and (folder / _file(image)).is_file():
-            painted[image.index] = entry
-    return painted
+    return listed
+
+
+def _is_as_painted(file: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether an image's file is there and, where its checksum is known, has it."""
+    known = entry.get("sha256")  # versions before did not write it
+    return file.is_file() and (known is None or checksum(file) == known)
 
 
 def _write_description(folder: Path, description: Mapping[str, Any]) -> None:
@@ -194,8 +213,12 @@ def _write_description(folder: Path, description: Mapping[str, Any]) -> None:
 
 
 def _mended(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
+    """What is painted, after the rest of a killed process's line is gone; damage is told of."""
     _drop_cut_line(folder / "manifest.jsonl")
-    return _painted(folder, planned)
+    painted = _painted(folder, planned)
+    if damaged := len(_listed(folder, planned)) - len(painted):
+        log.warning("%s: %d images are not as they were painted; painted again.", folder, damaged)
+    return painted
 
 
 def _paint_missing(
@@ -261,10 +284,14 @@ def _append(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
 def _save(folder: Path, image: PlannedImage, drawn: PIL.Image.Image) -> dict[str, Any]:
     """Write an image's file; its manifest line."""
     drawn = drawn.convert("RGB")
-    drawn.save(folder / _file(image))
+    drawn.save(folder / _file(image.index))
     black = drawn.getbbox() is None
-    facts = {"file": _file(image), "black": black, "diffusers": version("diffusers")}
-    return asdict(image) | facts
+    return asdict(image) | {
+        "file": _file(image.index),
+        "black": black,
+        "sha256": checksum(folder / _file(image.index)),
+        "diffusers": version("diffusers"),
+    }
 
 
 def _drop_cut_line(manifest: Path) -> None:

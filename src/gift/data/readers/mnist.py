@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,13 @@ def read(root: Path, wanted: tuple[str, ...]) -> Reading:
 
 
 def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    content = existing(path).read_bytes()
-    if content[:4] != bytes([0, 0, _BYTES, dimensions]):
-        raise ValueError(f"{path} is no unpacked idx file of {dimensions} dimensions")
     start = 4 + 4 * dimensions
-    shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
-    size = int(np.prod(shape))
-    if len(shape) != dimensions or len(content) != start + size:
-        raise ValueError(f"{path} has {len(content)} bytes, but {start + size} belong in it")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    with existing(path).open("rb") as file:
+        header = file.read(start)
+        if len(header) < start or header[:4] != bytes([0, 0, _BYTES, dimensions]):
+            raise ValueError(f"{path} is no unpacked idx file of {dimensions} dimensions")
+        shape = np.frombuffer(header[4:], ">u4").tolist()
+        there, wanted = path.stat().st_size, start + math.prod(shape)
+        if there != wanted:
+            raise ValueError(f"{path} has {there} bytes, but {wanted} belong in it")
+        return np.frombuffer(file.read(), np.uint8).reshape(shape)

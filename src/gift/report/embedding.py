@@ -1,0 +1,181 @@
+"""Images in the space of the features that a method names them by, flattened with t-SNE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from gift.metrics import Array
+from gift.report.figures import WIDTH, shorten
+from gift.report.groups import Comparison, Group
+from gift.report.read import Run
+from gift.report.style import GRID, MARKERS, SERIES
+
+PERPLEXITY = 30  # at most; less where there are few images
+_FEWEST = 4  # images in a panel
+_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The images at one stage of a run.
+
+    Attributes:
+        session: how many tasks were learned by then.
+        points: where they are in the plane, [N, 2].
+        tasks: the positions of their tasks, [N].
+    """
+
+    session: int
+    points: Array
+    tasks: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The images of a method's run at some stages, before the first task to begin with."""
+
+    group: Group
+    stages: tuple[Stage, ...]
+
+
+def embeddings(comparison: Comparison, sessions: Sequence[int] = ()) -> tuple[Embedding, ...]:
+    """The images in feature space for every method that has a run with features.
+
+    Args:
+        comparison: its methods; of each the first such run counts.
+        sessions: after how many tasks to look; by default after the first, the middle and the last.
+
+    Raises:
+        ValueError: no run has features, or not those of a session; or they cannot be read.
+    """
+    found = []
+    for group in comparison.groups:
+        with_features = (run for run in (*group.used, *group.runs) if _kept(run))
+        if (run := next(with_features, None)) is not None:
+            found.append(Embedding(group, tuple(_stages(run, sessions))))
+    if not found:
+        raise ValueError(
+            "none of these runs has kept features of images to draw. They are kept while a run "
+            "goes on: make it anew in another folder with --set evaluation.embedding_images=20."
+        )
+    return tuple(found)
+
+
+def figure(comparison: Comparison, embedding: Embedding) -> Figure:
+    """One panel per stage; a colour and a shape per task, filled once the task is learned."""
+    count = len(embedding.stages)
+    columns = min(count, _COLUMNS)
+    rows = math.ceil(count / columns)
+    names = [f"{i}  {shorten(name)}" for i, name in enumerate(comparison.tasks, start=1)]
+    entries = min(6, len(names))
+    height = rows * (WIDTH / _COLUMNS + 0.25) + 0.2 * math.ceil(len(names) / entries) + 0.5
+    drawn = Figure(figsize=(WIDTH * columns / _COLUMNS, height), layout="constrained")
+    panels = list(drawn.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.remove()
+    for axes, stage in zip(panels, embedding.stages, strict=False):
+        _panel(axes, stage, comparison.tasks)
+    shapes = [
+        Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5)
+        for color, marker in map(_look, range(len(names)))
+    ]
+    drawn.legend(shapes, names, loc="outside lower left", ncols=entries, handletextpad=0.2)
+    drawn.suptitle(embedding.group.label, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    return drawn
+
+
+def _panel(axes: Axes, stage: Stage, names: Sequence[str]) -> None:
+    for task in range(len(names)):
+        color, marker = _look(task)
+        x, y = stage.points[stage.tasks == task].T
+        axes.plot(
+            x,
+            y,
+            color=color,
+            marker=marker,
+            linestyle="none",
+            markersize=3.6,
+            markeredgewidth=0.8,
+            markerfacecolor=color if task < stage.session else "none",
+        )
+    last = stage.session - 1
+    axes.set_title(f"after {last + 1}  {shorten(names[last])}" if stage.session else "pre-trained")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.06)
+    axes.spines[:].set(visible=True, color=GRID)
+
+
+def _look(task: int) -> tuple[str, str]:
+    """Colour and marker of a task; 64 differ."""
+    turn = task // len(SERIES)
+    return SERIES[task % len(SERIES)], MARKERS[(task + turn) % len(MARKERS)]
+
+
+def _stages(run: Run, sessions: Sequence[int]) -> Iterator[Stage]:
+    kept = _kept(run)
+    learned = [session for session in kept if session]
+    if missing := sorted(set(sessions) - set(learned)):
+        raise ValueError(
+            f"{run.folder} has no features of images after session {missing[0]}; it has those "
+            f"after {', '.join(map(str, learned)) or 'none'}."
+        )
+    middle = learned[(len(learned) - 1) // 2 :][:1]
+    wanted = {0, *(sessions or (*learned[:1], *middle, *learned[-1:]))}
+    for session in sorted(wanted):
+        features, tasks = _read(kept[session], len(run.matrix.tasks))
+        yield Stage(session, _flat(features), tasks)
+
+
+def _kept(run: Run) -> dict[int, Path]:
+    """The files of features by the number of tasks learned; none where the first is missing."""
+    start = run.folder / "features.safetensors"
+    if not start.is_file():
+        return {}
+    after = {}
+    for path in sorted(run.folder.glob("tasks/[0-9]*-*/features.safetensors")):
+        number = path.parent.name.split("-")[0]
+        if number.isdecimal() and 0 < int(number) <= run.learned:
+            after[int(number)] = path
+    return {0: start, **after}
+
+
+def _read(path: Path, tasks: int) -> tuple[Array, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Features [N, D] and the positions of their tasks [N]."""
+    try:
+        content = load_file(path)
+        features, of = content["features"].astype(np.float64), content["task"].astype(np.int64)
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path} holds no features of images: {error!r}.") from None
+    fits = features.ndim == 2 and of.shape == features.shape[:1] and len(of)
+    if not (fits and np.isfinite(features).all() and of.min() >= 0 and of.max() < tasks):
+        raise ValueError(f"{path} holds no features of images of the run's {tasks} tasks.")
+    if len(of) < _FEWEST:
+        raise ValueError(
+            f"{path} holds the features of {len(of)} images, too few for a picture; make the run "
+            "anew in another folder with --set evaluation.embedding_images=20."
+        )
+    return features, of
+
+
+def _flat(features: Array) -> Array:
+    """The points [N, 2] of features [N, D], neighbours near each other (t-SNE)."""
+    from sklearn.manifold import TSNE
+
+    if not np.ptp(features, axis=0).any():  # a model that has collapsed to one point
+        return np.zeros((len(features), 2))
+    perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+    points: Array = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(features)
+    return points
