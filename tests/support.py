@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,3 +70,14 @@ def load_file(path: Path) -> ModuleType:
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def memory_below(most: float) -> Iterator[None]:
+    """Fail where more bytes are set aside at a time than a refusal needs."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()

@@ -19,10 +19,10 @@ COMMON = {"help", "json"}
 OPTIONS = {
     "run": "config data-root generator home method model out seed set",
     "demo": "home out seed",
-    "learn": "config data-root generator home method model name recipe set task template "
-    "test-fraction",
+    "learn": "config data-root follow-links generator home method model name recipe set task "
+    "template test-fraction",
     "predict": "classes home no-seen seen top",
-    "eval": "benchmark data-root home task template test-fraction",
+    "eval": "benchmark data-root follow-links home task template test-fraction",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
     "report": "out",

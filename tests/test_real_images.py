@@ -30,7 +30,8 @@ def link_categories(folder: Path, categories: list[Path]) -> Path:
 def test_photographs_are_learned(tmp_path):
     """Eight categories of real photographs, taught to the small CLIP inside the package."""
     names = sorted(p for p in PHOTOS.iterdir() if p.name != "BACKGROUND_Google")[10:18]
-    task = Task.from_folder(link_categories(tmp_path / "photos", names), test_fraction=0.25)
+    folder = link_categories(tmp_path / "photos", names)
+    task = Task.from_folder(folder, test_fraction=0.25, follow_links=True)
     learner = Learner.from_pretrained(
         "builtin:micro/clip",
         method="finetune",

@@ -54,8 +54,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A value as it stands in a JSON file."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """A value as it stands in a JSON file.
+
+    Bytes of file names that are no text are written as JSON's escapes.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def read_json(path: Path) -> Any:

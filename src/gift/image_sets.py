@@ -215,7 +215,8 @@ class ImageSets:
         """The data set or image folder that real images of no task come from."""
         source = self._config.reference.source
         if Path(source).is_absolute():
-            return Task.from_folder(source, templates=(self._config.synthesis.base_template,))
+            template = self._config.synthesis.base_template
+            return Task.from_folder(source, templates=(template,), follow_links=True)
         return open_task(load_dataset(source), self._data_root)
 
     def _real(self, count: int, seed: tuple[int, ...], progress: Progress) -> ImageTexts:

@@ -106,8 +106,8 @@ class RunFolder:
         return (self.path / "DONE").exists()
 
     def task(self, position: int, name: str) -> Path:
-        """The folder of one task; ``position`` counts from 1."""
-        safe = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "task"
+        """The folder of one task; ``position`` counts from 1. Of a long name, it has the start."""
+        safe = re.sub(r"[^\w.-]+", "-", name)[:60].strip(".-") or "task"
         return self.path / "tasks" / f"{position:02d}-{safe}"
 
     @contextmanager
@@ -203,12 +203,8 @@ class RunFolder:
         if found is None:
             found = _mapping(unaltered(self._config))
         elif copy is not None and text != copy.encode():
-            log.warning(
-                "%s is not as it was written. If the change is not yours, remove it and copy the "
-                "text in %s there.",
-                self._config,
-                self._config.parent / ".copies" / self._config.name,
-            )
+            told = "%s is not as it was written. If the change is not yours, see .copies beside it."
+            log.warning(told, self._config)
         if found is None:
             raise ValueError(
                 f"{self._config} is damaged, it holds no configuration; put back a copy of it, or "

@@ -28,6 +28,7 @@ import PIL.Image
 
 from gift.files import checksum, read_json, write_json, writing_to
 from gift.parallel import from_main, is_main, processes, rank
+from gift.pictures import opened
 from gift.records import Progress, silent
 from gift.synthesis.generator import TextToImage
 from gift.synthesis.pool import PlannedImage, plan
@@ -50,11 +51,11 @@ class SyntheticSet:
         """Decode one image to RGB.
 
         Raises:
-            OSError: the file is missing or damaged; the message names it.
+            OSError: the file is missing, too large or damaged; the message names it.
         """
         path = self.files[index]
         try:
-            with PIL.Image.open(path) as image:
+            with opened(path) as image:
                 return image.convert("RGB")
         except Exception as error:  # PIL's decoders raise nearly every type on damaged files
             raise OSError(

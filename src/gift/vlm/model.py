@@ -104,8 +104,13 @@ class VisionLanguageModel(nn.Module):
         try:
             with _quiet_transformers():
                 _check_family(source)
+                _check_weights(source)
                 towers, loading = AutoModel.from_pretrained(
-                    source, dtype=dtype, output_loading_info=True, trust_remote_code=False
+                    source,
+                    dtype=dtype,
+                    output_loading_info=True,
+                    trust_remote_code=False,
+                    use_safetensors=True,
                 )
                 tokenizer = _load_tokenizer(source)
                 image_processor = AutoImageProcessor.from_pretrained(
@@ -348,6 +353,17 @@ def _check_family(source: str) -> None:
         raise ValueError(
             f"{source} holds a model of type {found!r}, but one with an image tower "
             f"and a text tower is needed; allowed types: {', '.join(_FAMILIES)}."
+        )
+
+
+def _check_weights(source: str) -> None:
+    """Refuses a folder without safetensors: other weights are pickles, which can hold programs."""
+    folder = Path(source)
+    if folder.is_dir() and not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{source} is not a complete model folder: it has no weights as safetensors, and "
+            "pickled ones (.bin) are not read; let transformers save the model again "
+            "(save_pretrained)."
         )
 
 

@@ -1,0 +1,329 @@
+"""Files that others made: images, tables of images, lists of numbers and links do no harm."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from official import miniature
+from PIL import Image, PngImagePlugin
+from scipy.io import savemat
+from support import memory_below, write_folder
+
+from gift.cli import main
+from gift.data import DatasetEntry, ImageFiles, Task, check_dataset, check_images, open_task
+from gift.data.readers import matlab, mnist
+from gift.synthesis import SyntheticSet
+
+# Lists of numbers
+
+
+def idx(*shape: int) -> bytes:
+    return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("train-images-idx3-ubyte", idx(2**31, 28, 28)),
+        ("train-images-idx3-ubyte", idx(2**32 - 1, 2**32 - 1, 2**32 - 1) + b"0" * 784),
+        ("train-images-idx3-ubyte", idx(2**31, 2**31, 4)),
+        ("t10k-labels-idx1-ubyte", idx(2**31) + b"0"),
+        ("train-images-idx3-ubyte", idx(1, 28)[:7]),
+        ("train-images-idx3-ubyte", b""),
+    ],
+)
+def test_an_idx_file_holds_what_it_says(file, content, tmp_path):
+    _, made = miniature("mnist", tmp_path)
+    (made.root / file).write_bytes(content)
+    refused = pytest.raises(ValueError, match=r"belong in it|is no unpacked idx file")
+    with memory_below(10e6), refused:
+        mnist.read(made.root, ())
+
+
+def element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
+
+
+def mat(*elements: bytes) -> bytes:
+    return b"MATLAB 5.0".ljust(124) + struct.pack("<H", 0x100) + b"IM" + b"".join(elements)
+
+
+def matrix(kind: int, dimensions: tuple[int, ...], content: bytes) -> bytes:
+    head = element(6, struct.pack("<II", kind, 0))
+    head += element(5, struct.pack(f"<{len(dimensions)}i", *dimensions)) + element(1, b"labels")
+    return element(14, head + content)
+
+
+def nested(depth: int) -> bytes:
+    return matrix(CELLS, (1, 1), nested(depth - 1) if depth else b"")
+
+
+BYTES, CELLS = 9, 1
+CELL = matrix(CELLS, (2**15, 2**16 - 1), b"")
+LISTS = {
+    "more entries than the file": mat(matrix(BYTES, (1, 2**31 - 1), element(2, b"12"))),
+    "more cells than the file": mat(CELL),
+    "cells in a cell": mat(matrix(CELLS, (1, 1), CELL)),
+    "more bytes than the file": mat(
+        matrix(BYTES, (1, 3), struct.pack("<II", 2, 2**31 - 1) + b"123")
+    ),
+    "packed zeros": mat(
+        element(15, zlib.compress(matrix(BYTES, (1, 2**27), element(2, bytes(2**27)))))
+    ),
+    "packed zeros beyond the entries": mat(
+        element(15, zlib.compress(matrix(BYTES, (1, 1), element(2, bytes(2**27)))))
+    ),
+    "cut off": mat(matrix(BYTES, (1, 8), element(2, bytes(8))))[:-4],
+    "many in each other": mat(nested(200)),
+    "a structure of nothing": mat(matrix(2, (2**15, 2**15), element(5, b"\x01\0\0\0"))),
+    "an older version": struct.pack("<5i", 0, 2**31 - 1, 2**31 - 1, 0, 7)
+    + b"labels\0"
+    + b"1" * 200,
+}
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_a_mat_file_holds_what_it_says(case, tmp_path):
+    path = tmp_path / "x.mat"
+    path.write_bytes(LISTS[case])
+    refused = pytest.raises(ValueError, match=r"x\.mat cannot be read")
+    with memory_below(60e6), refused:
+        matlab.load(path, "labels")
+
+
+def test_an_ordinary_packed_mat_file_is_read(tmp_path):
+    savemat(tmp_path / "x.mat", {"labels": np.arange(5)}, do_compression=True)
+    assert matlab.load(tmp_path / "x.mat", "labels")[0].tolist() == [0, 1, 2, 3, 4]
+
+
+# Images
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes], data: bytes = b"") -> bytes:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    middle = b"".join(chunk(name, content) for name, content in chunks)
+    end = chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + middle + end
+
+
+TEXT = b"Comment\0\0" + zlib.compress(b"A" * 2**27)
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+LIMIT = Image.MAX_IMAGE_PIXELS
+IMAGES = {
+    "more than twice the limit": (png(20_000, 20_000), "at most .* pixels are decoded"),
+    "just above the limit": (png(9_500, 9_500), "at most .* pixels are decoded; make it smaller"),
+    "2^31 wide": (png(2**31 - 1, 2**31 - 1), "at most .* pixels are decoded"),
+    "a huge text chunk": (png(8, 8, (b"zTXt", TEXT), data=bytes(200)), "too large"),
+    "a huge colour profile": (png(8, 8, (b"iCCP", b"x\0\0" + zlib.compress(bytes(2**27)))), ""),
+    "truncated": (png(64, 64, data=bytes(100)), "truncated|not enough"),
+    "a program for another program": (EPS, "it is none of JPEG, PNG"),
+    "empty": (b"", "it is none of JPEG, PNG"),
+}
+
+
+@pytest.mark.filterwarnings(
+    # Pillow says so before it is refused here: https://pillow.readthedocs.io/en/stable/reference/
+    "ignore:Image size:PIL.Image.DecompressionBombWarning"
+)
+@pytest.mark.parametrize("case", IMAGES)
+def test_an_image_is_small_enough_and_whole_or_refused(case, tmp_path):
+    content, message = IMAGES[case]
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    refused = pytest.raises(OSError, match=rf"x\.png cannot be read as an image \(.*{message}")
+    with memory_below(20e6), refused as error:
+        ImageFiles((path,), (0,))[0]
+    assert "\n" not in str(error.value)
+
+
+def test_a_bomb_is_an_error_where_warnings_are_errors_too(tmp_path):
+    (tmp_path / "x.png").write_bytes(png(9_500, 9_500))
+    with pytest.raises(OSError, match=r"at most .* pixels are decoded"):
+        ImageFiles((tmp_path / "x.png",), (0,))[0]
+
+
+def test_the_limit_is_pillows_own(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    Image.new("RGB", (20, 20)).save(path)
+    assert ImageFiles((path,), (0,))[0].size == (20, 20)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    assert ImageFiles((path,), (0,))[0].size == (20, 20)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert ImageFiles((path,), (0,))[0].size == (20, 20)
+
+
+def test_text_of_ordinary_length_is_no_harm(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "x" * 1000, zip=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png", pnginfo=info)
+    assert ImageFiles((tmp_path / "x.png",), (0,))[0].size == (4, 4)
+
+
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+def test_bombs_are_found_before_anything_is_learned(tmp_path):
+    folder = write_folder(tmp_path / "t", count=2)
+    (folder / "red" / "bomb.png").write_bytes(png(9_500, 9_500))
+    with pytest.raises(ValueError, match=r"1 unreadable images:\n.*bomb\.png"):
+        check_images(Task.from_folder(folder).train, cache=tmp_path / "checked")
+
+
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+def test_a_painted_set_that_was_copied_from_others_is_no_bomb(tmp_path):
+    (tmp_path / "000001.png").write_bytes(png(9_500, 9_500))
+    with pytest.raises(OSError, match=r"000001\.png cannot be read .* at most .* pixels"):
+        SyntheticSet((tmp_path / "000001.png",), ("x",))[0]
+
+
+# Tables of images
+
+
+def table_entry(folder: Path, *parts: str) -> DatasetEntry:
+    hub = {"id": str(folder), "parts": {part: (part,) for part in parts or ("train",)}}
+    return DatasetEntry.model_validate({"name": "t", "classnames": ["a"], "hub": hub})
+
+
+def write_table(folder: Path, image: dict[str, object]) -> Path:
+    folder.mkdir()
+    column = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    features = datasets.Features({"image": column, "label": datasets.Value("string")})
+    rows = datasets.Dataset.from_dict({"image": [image], "label": ["a"]}, features=features)
+    rows.to_parquet(folder / "train-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+def test_a_row_holds_its_image_and_names_no_file(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
+    for number, image in enumerate(
+        (
+            {"bytes": None, "path": str(tmp_path / "secret.png")},
+            {"bytes": b"", "path": "../secret.png"},
+            {"bytes": png(9_500, 9_500), "path": None},
+        )
+    ):
+        folder = write_table(tmp_path / f"copy{number}", image)
+        task = open_task(table_entry(folder), tmp_path)
+        with pytest.raises(OSError, match=r"row 0 of .*copy\d, train cannot be read as an image"):
+            task.train[0]
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("suffix", ["csv", "json", "txt", "tar", "zip", "png", "pkl"])
+def test_only_tables_of_images_are_read(suffix, tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / f"train.{suffix}").write_bytes(b"image,label\n/etc/passwd,a\n")
+    with pytest.raises(OSError, match=r"t: .*copy cannot be loaded"):
+        open_task(table_entry(tmp_path / "copy"), tmp_path)
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("keep", [slice(None, 40), slice(None, -8), slice(4, None)])
+def test_a_damaged_table_is_refused(keep, tmp_path):
+    folder = write_table(tmp_path / "copy", {"bytes": b"x" * 100, "path": None})
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[keep])
+    with pytest.raises(OSError, match=r"t: .*copy cannot be loaded"):
+        open_task(table_entry(folder), tmp_path)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_table_whose_footer_is_larger_than_the_file_is_refused(tmp_path):
+    folder = write_table(tmp_path / "copy", {"bytes": b"x" * 100, "path": None})
+    (file,) = folder.iterdir()
+    content = file.read_bytes()
+    file.write_bytes(content[:-8] + struct.pack("<I", 2**31 - 1) + b"PAR1")
+    with pytest.raises(OSError, match=r"t: .*copy cannot be loaded"):
+        open_task(table_entry(folder), tmp_path)
+
+
+# Links
+
+
+@pytest.fixture
+def outside(tmp_path) -> Path:
+    return write_folder(tmp_path / "outside", ("secret",), count=1)
+
+
+def test_links_out_of_a_task_folder_are_refused_or_followed_on_request(tmp_path, outside):
+    secret = outside / "secret"
+    for name, place, target in (
+        ("image", "red/x.png", secret / "0.png"),
+        ("class", "green", secret),
+        ("relative", "red/y.png", Path("../../outside/secret/0.png")),
+        ("part", "train", outside),
+    ):
+        folder = tmp_path / name
+        if name != "part":
+            write_folder(folder, ("red", "blue"), count=1)
+        folder.mkdir(exist_ok=True)
+        (folder / place).symlink_to(target)
+        with pytest.raises(ValueError, match=rf"{place} is a link to .*outside.*--follow-links"):
+            Task.from_folder(folder)
+        assert len(Task.from_folder(folder, follow_links=True).train) == (
+            1 if name == "part" else 3
+        )
+    chain = write_folder(tmp_path / "chain", ("red",), count=1)
+    (chain / "red" / "a.png").symlink_to(chain / "red" / "b.png")
+    (chain / "red" / "b.png").symlink_to(secret / "0.png")
+    with pytest.raises(ValueError, match=r"is a link to .*outside"):
+        Task.from_folder(chain)
+
+
+def test_links_inside_and_the_folder_itself_as_a_link_are_fine(tmp_path):
+    folder = write_folder(tmp_path / "t", ("red",), count=1)
+    (folder / "red" / "again.png").symlink_to("0.png")
+    (folder / "rouge").symlink_to("red")
+    (folder / "red" / "broken.png").symlink_to("nowhere.png")
+    (tmp_path / "link").symlink_to(folder)
+    assert len(Task.from_folder(tmp_path / "link").train) == 4
+    beside = tmp_path / "t-and-more"  # begins like the folder's name, but is another one
+    write_folder(beside, ("red",), count=1)
+    (folder / "red" / "beside.png").symlink_to(beside / "red" / "0.png")
+    with pytest.raises(ValueError, match="out of"):
+        Task.from_folder(tmp_path / "link")
+
+
+def test_data_roots_may_be_made_of_links(tmp_path, outside):
+    (tmp_path / "root" / "own").mkdir(parents=True)
+    (tmp_path / "root" / "own" / "train").symlink_to(outside)
+    entry = DatasetEntry.model_validate({"name": "own", "source": {"path": "own"}})
+    assert check_dataset(entry, tmp_path / "root").images == {"train": 1}
+
+
+@pytest.mark.parametrize("command", ["learn", "eval"])
+def test_the_command_line_follows_links_on_request(command, tmp_path, outside, capsys):
+    folder = write_folder(tmp_path / "t", count=1)
+    (folder / "link").symlink_to(outside / "secret")
+    for options, message in (([], "is a link to"), (["--follow-links"], "no learner|model")):
+        with pytest.raises(SystemExit) as end:
+            main([command, str(tmp_path / "x"), "--task", str(folder), *options])
+        assert end.value.code == 1
+        error = capsys.readouterr().err
+        assert any(word in error for word in message.split("|"))
+        assert ("is a link" in error) == (not options)
+
+
+def test_the_cache_is_cleared_without_following_links(tmp_path, outside):
+    from gift.data import clear_home
+
+    (tmp_path / "home" / "images").mkdir(parents=True)
+    (tmp_path / "home" / "images" / "set").symlink_to(outside)
+    clear_home(tmp_path / "home", ["images"])
+    assert (outside / "secret" / "0.png").is_file()
+    assert not (tmp_path / "home" / "images" / "set").exists()
