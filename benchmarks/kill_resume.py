@@ -1,11 +1,14 @@
-"""Kill runs of the tiny world at random moments, start them again, and compare.
+"""Kill runs of the tiny world again and again, start them again, and compare.
 
-One run is left alone. Others with the same settings are killed (SIGKILL) again and again, in
-painting, training, evaluation and writing, and started anew with the same command until they are
-done. What must come out is what came out of the first: the same weights to the last bit, the same
-accuracies; and no task that was finished may be learned again.
+One run is left alone. Others with the same settings are killed (SIGKILL) and started anew with the
+same command until they are done. The moments are aimed at in turns: while images are painted, a
+model is trained, a model is measured, files are written, and at any moment at all. What must come
+out is what came out of the first: the same weights to the last bit, the same accuracies; and no
+task that was finished may be learned again.
 
     python benchmarks/kill_resume.py --kills 50 --out results/bench/kill_resume.json
+
+``python scripts/docs.py`` then brings the figures into docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +32,20 @@ import torch
 from safetensors.torch import load_file
 
 from gift.files import read_json, write_json
+from gift.runs import RunFolder
 
+TASKS = ("micro-dtd", "micro-mnist")
 SETTINGS = {
-    "tasks": ["micro-dtd", "micro-mnist"],
+    "tasks": TASKS,
     "training.iterations": 40,
     "training.batch_size": 32,
     "training.checkpoint_steps": 5,
     "synthesis.images": 64,
     "synthesis.steps": 4,
 }
+AIMS = ("painting", "training", "evaluation", "writing", "any moment")
+LONGEST = {"painting": 1.0, "training": 2.0, "evaluation": 0.1, "writing": 0.0}
+"""Seconds that a kill comes at most after its stage began."""
 
 
 def command(method: str, folder: Path, home: Path) -> list[str]:
@@ -47,48 +57,115 @@ def command(method: str, folder: Path, home: Path) -> list[str]:
 
 
 def finished_tasks(folder: Path) -> int:
-    """Tasks that a folder says are learned."""
-    memory = folder / "learner" / "memory.json"
-    return len(read_json(memory)) if memory.exists() else 0
+    """Tasks that a run would go on from, after a kill at any moment."""
+    run = RunFolder(folder)
+    try:
+        return len(read_json(run.whole_learner() / "memory.json")) if run.has_learner else 0
+    except ValueError:  # the first learner was on its way
+        return 0
 
 
-def stage(folder: Path) -> str:
-    """What the run was last seen doing, for the statistics."""
+def stage(folder: Path, before: int) -> str:
+    """What a run is doing, from its files.
+
+    Args:
+        folder: the run folder.
+        before: the size that ``events.jsonl`` had when the process was started.
+    """
     if (folder / "DONE").exists():
         return "ending"
-    if list(folder.glob("tasks/*/checkpoint/step-*")):
-        return "training, after a checkpoint"
-    if not (folder / "matrix.json").exists():
+    if any(folder.glob("*.new")) or any(folder.glob("tasks/*/checkpoint/*.new")):
+        return "writing"
+    if any(folder.glob(".*.tmp")):
+        return "writing"
+    log = folder / "events.jsonl"
+    if not log.exists() or log.stat().st_size <= before:
         return "starting"
-    return "painting, training or evaluation"
+    last = RunFolder(folder).events()[-1]
+    try:
+        learned = len(read_json(folder / "learner" / "memory.json"))
+    except FileNotFoundError:
+        learned = 0
+    matrix = folder / "matrix.json"
+    measured = len(read_json(matrix)["accuracy"]) if matrix.exists() else -1
+    match last["stage"]:
+        case "prepare" | "evaluate" if measured == len(TASKS):
+            return "writing"
+        case "prepare" | "evaluate":
+            return "painting" if learned == measured else "evaluation"
+        case "train" if "seconds" in last:
+            return "evaluation" if learned > measured else "writing"
+    return "training"
 
 
-def until_done(
-    method: str, folder: Path, home: Path, whole: float, kills: int, chance: random.Random
-) -> Counter[str]:
-    """Start a run and kill it until it is done or ``kills`` are used up, then let it end.
+@dataclass
+class Tally:
+    """What came out of the kills so far."""
 
-    Returns:
-        How many kills fell into which stage, and under "lost" how many finished tasks were gone.
+    kills: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    divergences: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Starts of one run.
+
+    Attributes:
+        words: the command.
+        folder: its run folder.
+        whole: seconds that it takes when it is left alone.
+        chance: decides on the moments.
     """
-    counts: Counter[str] = Counter()
-    while not (folder / "DONE").exists():
-        before = finished_tasks(folder)
-        process = subprocess.Popen(
-            command(method, folder, home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        patience = chance.uniform(0.05, 1.0) * whole if sum(counts.values()) < kills else None
-        try:
-            _, errors = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
+
+    words: list[str]
+    folder: Path
+    whole: float
+    chance: random.Random
+
+    def killed(self, aim: str) -> str | None:
+        """Start the command and kill it near an aim.
+
+        Returns:
+            What it was doing; None where it came to its end before.
+
+        Raises:
+            RuntimeError: it failed by itself.
+        """
+        log = self.folder / "events.jsonl"
+        before = log.stat().st_size if log.exists() else 0
+        process = subprocess.Popen(self.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        started = time.monotonic()
+        moment = started + self.chance.uniform(0.05, 1.0) * self.whole
+        reached = aim == "any moment"
+        while process.poll() is None and not (reached and time.monotonic() >= moment):
+            if not reached and stage(self.folder, before) == aim:
+                reached = True
+                moment = time.monotonic() + self.chance.uniform(0, LONGEST[aim])
+            time.sleep(0.001)
+        if process.returncode is None:
+            found = stage(self.folder, before)
             process.kill()
-            process.communicate()
-            counts[stage(folder)] += 1
+        _, errors = process.communicate()
+        if process.returncode == -9:
+            return found
+        if process.returncode:
+            raise RuntimeError(errors.decode())
+        return None
+
+
+def until_done(attempts: Attempts, aims: cycle[str], tally: Tally, kills: int) -> None:
+    """Start a run and kill it until it is done or all kills are used up, then let it end."""
+    while not (attempts.folder / "DONE").exists():
+        learned = finished_tasks(attempts.folder)
+        if tally.kills.total() < kills:
+            found = attempts.killed(next(aims))
+            if found is not None:
+                tally.kills[found] += 1
         else:
-            if process.returncode:
-                raise RuntimeError(errors.decode())
-        counts["lost"] += max(0, before - finished_tasks(folder))
-    return counts
+            subprocess.run(attempts.words, check=True, capture_output=True)
+        tally.lost += max(0, learned - finished_tasks(attempts.folder))
 
 
 def same(first: Path, second: Path) -> bool:
@@ -110,33 +187,36 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--out", type=Path, help="a JSON file for the outcome")
     options = parser.parse_args()
-    chance = random.Random(options.seed)
-    counts: Counter[str] = Counter()
-    runs = divergences = 0
+    chance, aims, tally = random.Random(options.seed), cycle(AIMS), Tally()
     with tempfile.TemporaryDirectory(prefix="gift-kill-") as scratch:
         root = Path(scratch)
-        alone, home = root / "alone", root / "home"
+        alone = root / "alone"
         started = time.perf_counter()
-        subprocess.run(command(options.method, alone, home), check=True, capture_output=True)
+        subprocess.run(
+            command(options.method, alone, root / "home"), check=True, capture_output=True
+        )
         whole = time.perf_counter() - started
-        while (done := sum(counts.values()) - counts["lost"]) < options.kills:
-            runs += 1
-            killed, fresh = root / f"killed-{runs}", root / f"home-{runs}"
-            left = options.kills - done
-            counts += until_done(options.method, killed, fresh, whole, left, chance)
-            divergences += not same(alone, killed)
-            print(f"{sum(counts.values()) - counts['lost']} kills, {divergences} divergences")
-            shutil.rmtree(killed)
-            shutil.rmtree(fresh)
-    lost = counts.pop("lost", 0)
+        while tally.kills.total() < options.kills:
+            tally.runs += 1
+            folder, home = root / f"killed-{tally.runs}", root / f"home-{tally.runs}"
+            words = command(options.method, folder, home)
+            until_done(Attempts(words, folder, whole, chance), aims, tally, options.kills)
+            tally.divergences += not same(alone, folder)
+            print(
+                f"{tally.kills.total()} kills, {tally.divergences} divergences, "
+                f"{tally.lost} finished tasks lost",
+                flush=True,
+            )
+            shutil.rmtree(folder)
+            shutil.rmtree(home)
     outcome: dict[str, Any] = {
         "command": " ".join(["python", *sys.argv]),
         "method": options.method,
-        "runs": runs,
-        "kills": sum(counts.values()),
-        "kills_by_stage": dict(sorted(counts.items())),
-        "divergences": divergences,
-        "lost_finished_tasks": lost,
+        "runs": tally.runs,
+        "kills": tally.kills.total(),
+        "kills_by_stage": dict(sorted(tally.kills.items())),
+        "divergences": tally.divergences,
+        "lost_finished_tasks": tally.lost,
         "seconds_of_a_run_left_alone": round(whole, 1),
         "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__,
@@ -144,7 +224,7 @@ def main() -> int:
     print(json.dumps(outcome, indent=2))
     if options.out:
         write_json(options.out, outcome)
-    return int(divergences > 0 or lost > 0)
+    return int(tally.divergences > 0 or tally.lost > 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `step.py` measures: the same work done by the published step and by the library."""
+"""What `step.py` and `gpu.py` measure: the same work, by the published step and by the library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,11 +23,17 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 
 from gift import consolidation
 from gift.data import ImageFiles, class_list, pixels
-from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.methods import Batch, ImageTexts, Loss, TaskContext, create_method
 from gift.micro.clip import make_tokenizer
 from gift.records import LabelSpace
 from gift.runs import peak_memory_mb, reset_peak_memory
-from gift.vlm import PreprocessedImages, VisionLanguageModel, class_embeddings, pixel_batch
+from gift.vlm import (
+    PixelSet,
+    PreprocessedImages,
+    VisionLanguageModel,
+    class_embeddings,
+    pixel_batch,
+)
 
 MODELS = Path(__file__).parent / "models"
 CLASSES = (10, 100, 397, 1000)
@@ -36,6 +42,8 @@ MEMORY_CLASSES = 25
 TEMPLATE = "a photo of a {}."
 PHOTO, PHOTOS = (500, 375), 32
 """Width and height of the test images in pixels, and how many are read."""
+
+CPU = torch.device("cpu")
 
 WHOLE_IMAGES, WHOLE_CLASSES = 4, (1, 25)
 """Sizes of the whole steps: as many classes per image as 16 and 400 are for 64."""
@@ -115,10 +123,17 @@ def as_ours(towers: CLIPModel, subject: Subject) -> VisionLanguageModel:
 
 
 class OurStep:
-    """The library's step, as its training loop runs it."""
+    """The library's step, as its training loop runs it; ``half``: with forward passes in bf16."""
 
-    def __init__(self, model: VisionLanguageModel, prompts: LabelSpace, pairs: ImageTexts) -> None:
-        self.model, self.method = model, create_method("gift")
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        prompts: LabelSpace,
+        pairs: ImageTexts,
+        *,
+        half: bool = False,
+    ) -> None:
+        self.model, self.method, self.half = model, create_method("gift"), half
         self.method.begin_task(model, TaskContext(prompts, 0.2, {"synthetic": pairs}))
         self.parameters = model.trainable_parameters()
         self.optimizer = torch.optim.AdamW(
@@ -127,9 +142,15 @@ class OurStep:
 
     def __call__(self, task: Batch, synthetic: Batch) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        for loss in self.method.losses(self.model, {"task": task, "synthetic": synthetic}):
+        losses = self.method.losses(self.model, {"task": task, "synthetic": synthetic})
+        while (loss := self.next_of(losses)) is not None:
             self.method.backward(loss, self.parameters)
         self.optimizer.step()
+
+    def next_of(self, losses: Iterator[Loss]) -> Loss | None:
+        """The next loss, if there is one more."""
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.half):
+            return next(losses, None)
 
 
 def best(rounds: int, tasks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
@@ -230,14 +251,7 @@ def preparations(
     """CPU seconds of a zero-shot classifier of 24 classes, and of reading a test image."""
     labels = LabelSpace("classes", tuple(dict.fromkeys(subject.names))[:24], (TEMPLATE,))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rng = np.random.default_rng(0)
-        paths = [folder / f"{number}.jpg" for number in range(PHOTOS)]
-        for path in paths:
-            coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
-            coarse.resize(PHOTO, Image.Resampling.BICUBIC).save(path, quality=90)
-        decoded = PreprocessedImages(ImageFiles(tuple(paths), (0,) * PHOTOS), ours.preprocess)
-        cached = pixels(decoded.images, ours.preprocess.test_array, ours.preprocess.key, folder)
+        decoded, cached = photos(Path(name), ours, PHOTOS)
         found = best(
             rounds,
             {
@@ -252,6 +266,20 @@ def preparations(
     return {key: value / (PHOTOS if "image" in key else 1) for key, value in found.items()}
 
 
+def photos(
+    folder: Path, model: VisionLanguageModel, count: int
+) -> tuple[PreprocessedImages, PixelSet]:
+    """Test images as the model takes them: decoded each time, and from the cache."""
+    rng = np.random.default_rng(0)
+    paths = tuple(folder / f"{number}.jpg" for number in range(count))
+    for path in paths:
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        coarse.resize(PHOTO, Image.Resampling.BICUBIC).save(path, quality=90)
+    transform = model.preprocess
+    decoded = PreprocessedImages(ImageFiles(paths, (0,) * count), transform)
+    return decoded, pixels(decoded.images, transform.test_array, transform.key, folder)
+
+
 def peak_rate() -> float:
     """Operations per second of a large product of matrices in float32, the best of ten."""
     one, other = torch.randn(2, 2048, 2048)
@@ -260,35 +288,51 @@ def peak_rate() -> float:
 
 
 def sides(
-    subject: Subject, classes: int, images: int
+    subject: Subject,
+    classes: int,
+    images: int,
+    *,
+    device: torch.device = CPU,
+    half: bool = False,
+    backend: str | None = None,
 ) -> dict[str, Callable[[], Callable[[], object]]]:
-    """Makers of both sides' step of ``images`` images of the task and as many pairs."""
+    """Makers of both sides' step of ``images`` images of the task and as many pairs.
+
+    Args:
+        subject: the architecture.
+        classes: of the task.
+        images: of each batch.
+        device: where both work.
+        half: our forward passes are in bf16.
+        backend: of torch.compile for our layers; None does not compile.
+    """
     rng = np.random.default_rng(0)
     shape = (2, images, subject.side, subject.side, 3)
     task, synthetic = rng.integers(0, 256, shape, dtype=np.uint8)
     labels = LabelSpace("classes", tuple(dict.fromkeys(subject.names))[:classes], (TEMPLATE,))
     captions = tuple(subject.captions(images))
-    targets = torch.arange(images) % classes
+    index = torch.arange(images, device=device)
 
     def towers() -> CLIPModel:
         torch.manual_seed(0)
-        return make_towers(subject.sizes, subject.tokenizer)
+        return make_towers(subject.sizes, subject.tokenizer).to(device)
+
+    def batches_of(model: CLIPModel) -> list[Tensor]:
+        normalize = as_ours(model, subject).preprocess.normalize
+        return [normalize(torch.from_numpy(array)).to(device) for array in (task, synthetic)]
 
     def published_side() -> Callable[[], object]:
         model = towers()
-        normalize = as_ours(model, subject).preprocess.normalize
-        batches = [normalize(torch.from_numpy(array)) for array in (task, synthetic)]
+        batches = batches_of(model)
         step = PublishedStep(model, subject.tokenizer, labels.prompts)
-        return lambda: step(batches[0], targets, batches[1], captions)
+        return lambda: step(batches[0], index % classes, batches[1], captions)
 
     def our_side() -> Callable[[], object]:
         model = as_ours(towers(), subject)
-        step = OurStep(model, labels, ImageTexts(synthetic, captions))
-        index = torch.arange(images)
-        batches = [
-            Batch(model.preprocess.normalize(torch.from_numpy(array)), index, targets)
-            for array in (task, synthetic)
-        ]
+        if backend:
+            model.compile_layers(backend)
+        step = OurStep(model, labels, ImageTexts(synthetic, captions), half=half)
+        batches = [Batch(batch, index, index % classes) for batch in batches_of(model.towers)]
         return lambda: step(*batches)
 
     return {"published": published_side, "ours": our_side}

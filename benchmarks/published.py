@@ -119,6 +119,7 @@ def images_of(model: CLIPModel, pixels: Tensor) -> Tensor:
 
 def texts_of(model: CLIPModel, tokens: Tensor) -> Tensor:
     """Unit features of texts."""
+    tokens = tokens.to(model.device)
     return F.normalize(model.get_text_features(input_ids=tokens).pooler_output, dim=-1)
 
 

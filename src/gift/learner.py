@@ -112,6 +112,8 @@ class Learner:
         """
         if self.config.training.shard and self.method.trains:
             sharding.check(self.config.method, is_able=self.method.shards)
+        if self.config.training.compile and self.method.trains:
+            self.model.compile_layers()
         self._sets.check(self.memory)
 
     @property
