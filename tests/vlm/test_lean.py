@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils.flop_counter import FlopCounterMode
 from vlm import families
 
-from gift.vlm import VisionLanguageModel, lean
+from gift.vlm import VisionLanguageModel, add_adapters, lean
 
 KNOWN = ["openai", "openclip", "openai_large", "metaclip_2"]
 TEXTS = ["a photo of a cat", "a photo of a cab", "b", "a photo of a cat", "a photo", "", "a cat"]
@@ -56,9 +56,15 @@ def gradients(model, images, texts):
     return {name: p.grad for name, p in model.towers.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("adapted", [(), ("fc1", "fc2"), ("q_proj", "out_proj", "fc2")])
 @pytest.mark.parametrize("family", KNOWN)
-def test_features_and_gradients_are_those_of_transformers(load, family):
+def test_features_and_gradients_are_those_of_transformers(load, family, adapted):
     model = load(family)
+    if adapted:
+        add_adapters(model, rank=2, modules=adapted, seed=0)
+        with torch.no_grad():
+            for parameter in model.trainable_parameters().values():
+                parameter.add_(0.2 * torch.randn_like(parameter))
     inputs = batch(model)
     assert lean.knows_images(model.towers)
     assert lean.knows_texts(model.towers)

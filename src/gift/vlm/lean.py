@@ -299,7 +299,8 @@ def _attend_once(
 
 
 def _mlp(mlp: _Mlp, states: Tensor) -> Tensor:
-    if not isinstance(mlp.activation_fn, QuickGELUActivation):
+    plain = _is_plain(mlp.fc1) and _is_plain(mlp.fc2)
+    if not (plain and isinstance(mlp.activation_fn, QuickGELUActivation)):
         return mlp(states)
     first, second, factor = mlp.fc1, mlp.fc2, _QUICK_GELU
     rows = states.flatten(0, -2)
@@ -326,17 +327,14 @@ def _is_known_layer(layer: nn.Module) -> bool:
     if _parts(layer).keys() != _LAYER:
         return False
     attention, mlp = (_parts(layer.get_submodule(name)) for name in ("self_attn", "mlp"))
-    # These are used without being called, so they must be plain matrices: no adapters, no shards.
-    weights = (attention.get("k_proj"), attention.get("v_proj"), mlp.get("fc1"), mlp.get("fc2"))
-    return (
-        attention.keys() == _ATTENTION
-        and mlp.keys() == _MLP
-        and all(type(part) is nn.Linear and _is_plain(part.weight) for part in weights)
-    )
+    # These are used without being called, so they must be plain matrices.
+    used = (attention.get("k_proj"), attention.get("v_proj"))
+    return attention.keys() == _ATTENTION and mlp.keys() == _MLP and all(map(_is_plain, used))
 
 
-def _is_plain(weight: Tensor) -> bool:
-    return type(weight) in {Tensor, nn.Parameter}
+def _is_plain(part: object) -> bool:
+    """Whether a module is a matrix and nothing else: no adapters beside it, no shards of it."""
+    return type(part) is nn.Linear and type(part.weight) in {Tensor, nn.Parameter}
 
 
 def _parts(module: nn.Module) -> dict[str, nn.Module]:
