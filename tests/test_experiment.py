@@ -58,6 +58,12 @@ def start(benchmark, tmp_path):
     return run
 
 
+def test_settings_for_another_benchmark_are_refused():
+    assert experiment.resolve("micro-1", "gift", {"benchmark": "micro-1"}).benchmark == "micro-1"
+    with pytest.raises(ValueError, match="name the benchmark 'micro-2', but 'micro-1' was asked"):
+        experiment.resolve("micro-1", "gift", {"seed": 3}, {"benchmark": "micro-2"})
+
+
 def learned_weights(folder):
     return (folder / "learner" / "model" / "model.safetensors").read_bytes()
 

@@ -56,6 +56,12 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunCo
     Raises:
         ValueError: unknown benchmark, method, recipe or setting.
     """
+    for named in overrides:
+        if (other := named.get("benchmark", benchmark)) != benchmark:
+            raise ValueError(
+                f"the settings name the benchmark {other!r}, but {benchmark!r} was asked for; "
+                "leave one of them out."
+            )
     entry = load_benchmark(benchmark)
     recipe = load_recipe(entry.recipe, method) if entry.recipe else {}
     own = {
