@@ -2,17 +2,25 @@ import errno
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from gift.files import (
+    Unwritable,
+    copy_of,
     damage,
     read_json,
     recover,
     replacing,
     replacing_file,
+    restore,
+    unaltered,
     write_json,
     write_text,
+    write_with_copy,
     writing_to,
 )
 
@@ -116,6 +124,62 @@ def test_writing_to_says_what_to_do(tmp_path):
         writing_to(tmp_path / "file", "the box", "buy another"),
     ):
         pass
+
+
+def test_the_copy_of_a_file_holds(tmp_path, caplog):
+    path = tmp_path / "a.json"
+    write_with_copy(path, "é\n")
+    assert unaltered(path) == "é\n".encode()
+    assert not caplog.text
+    for harm in (lambda: path.write_text("e\n"), path.unlink):
+        harm()
+        assert unaltered(path) == "é\n".encode()
+        assert f"{path} is not as it was written; its copy" in caplog.text
+        restore(path)
+        assert path.read_text(encoding="utf-8") == "é\n"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": "0", "text": "b"}', '{"text": 3}'])
+def test_a_file_without_a_whole_copy_is_taken_as_it_is(tmp_path, text):
+    path = tmp_path / "a.json"
+    write_with_copy(path, "a")
+    (tmp_path / ".copies" / "a.json").write_text(text)
+    assert copy_of(path) is None
+    assert unaltered(path) == b"a"
+    path.unlink()
+    restore(path)
+    with pytest.raises(FileNotFoundError):
+        unaltered(path)
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path):
+    for content in (b"{", b"\xff", b""):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.json is damaged, it is no JSON"):
+            read_json(tmp_path / "a.json")
+
+
+def test_writing_to_names_what_is_inside_and_leaves_others_alone(tmp_path, monkeypatch):
+    """Also where one path is given from the current folder and the other is not."""
+    monkeypatch.chdir(tmp_path)
+
+    def failing(name):
+        with writing_to(Path("box"), "the box", "buy another"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), name)
+
+    with pytest.raises(Unwritable, match=r"^the box box .* \(Read-only file system at a/b\); buy"):
+        failing(str(tmp_path / "box" / "a" / "b"))
+    with pytest.raises(OSError, match=r"^\[Errno 30\]"):
+        failing(str(tmp_path / "other"))
+    inner = Unwritable(errno.ENOSPC, "the lid is full; buy another lid")
+    with pytest.raises(Unwritable, match="the lid is full"), writing_to(Path("box"), "", ""):
+        raise inner
+
+
+def test_what_safetensors_met_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "learner") as new:
+        save_file({"a": torch.zeros(2)}, new / "missing" / "a.safetensors")
+    assert os.listdir(tmp_path) == []
 
 
 class Stop(Exception):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -74,7 +75,72 @@ def test_a_folder_of_an_older_version_lacks_newer_settings(tmp_path):
     values = run.read_config()
     del values["training"]["on_nonfinite"]
     write_text(tmp_path / "config.yaml", yaml.safe_dump(values))
+    shutil.rmtree(tmp_path / ".copies")
     run.write_config(configured(iterations=3))
+
+
+def test_a_change_by_hand_is_told_of_and_holds_but_nothing_is_learned_with_it(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    run.write_config(configured(iterations=3))
+    write_text(run.learner / "memory.json", "[]")
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("iterations: 3", "iterations: 4"))
+    assert run.read_config()["training"]["iterations"] == 4
+    assert "config.yaml is not as it was written" in caplog.text
+    with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
+        run.write_config(configured(iterations=4))
+
+
+@pytest.mark.parametrize("text", [b"", b"- a list", b"\xff\xfe", b"a: [", b"a: \x00"])
+def test_a_configuration_that_is_none_is_named_or_taken_from_its_copy(tmp_path, text):
+    run = RunFolder(tmp_path)
+    run.write_config(configured(iterations=3))
+    (tmp_path / "config.yaml").write_bytes(text)
+    assert run.read_config()["training"]["iterations"] == 3
+    shutil.rmtree(tmp_path / ".copies")
+    with pytest.raises(ValueError, match=r"config\.yaml is damaged, it holds no configuration"):
+        run.read_config()
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"tasks": 3}', "null"])
+def test_a_matrix_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "matrix.json").write_text(text)
+    with pytest.raises(ValueError, match=r"matrix\.json is damaged .*; put back a copy"):
+        RunFolder(tmp_path).read_matrix()
+
+
+def test_a_refused_start_leaves_the_folder_free(tmp_path):
+    (tmp_path / "tasks").touch()  # in the place of a folder
+    with pytest.raises(OSError, match=r"cannot be written \(File exists at tasks\)") as kept:
+        RunFolder(tmp_path).writing().__enter__()
+    (tmp_path / "tasks").unlink()
+    with RunFolder(tmp_path).writing():
+        assert kept.value.errno
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    (tmp_path / ".matrix.json.17-4.tmp").write_text('{"bench')
+    with RunFolder(tmp_path).writing():
+        assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_errors_about_other_places_pass(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"^\[Errno 2\]"),
+        RunFolder(tmp_path / "run").writing(),
+    ):
+        (tmp_path / "data" / "image.png").read_bytes()
+
+
+def test_damaged_events_are_told_of_and_left_out(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    for number in range(3):
+        run.log("train", seconds=number)
+    content = bytearray((tmp_path / "events.jsonl").read_bytes())
+    content[len(content) // 2] = 0xFF
+    (tmp_path / "events.jsonl").write_bytes(content)
+    assert run.seconds() == {"total": 2.0, "train": 2.0}
+    assert "1 lines are damaged and left out" in caplog.text
 
 
 def test_a_damaged_learner_is_named_and_the_one_before_is_used(tmp_path, caplog):

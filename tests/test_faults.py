@@ -1,0 +1,538 @@
+"""Nothing is lost: full disks, vanished files, signals, damage and second processes.
+
+Every test provokes a fault in a run of a small benchmark, reads what the user is told, and runs the
+same command again without the fault: it must end with the bits of a run that was left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from support import write_folder
+
+from gift.cli import main
+from gift.console import Reporter
+from gift.methods import Loss
+from gift.methods.terms import ClassificationTask
+from gift.report.read import read_run
+
+TASKS = ("colours", "shapes", "sounds")
+SETTINGS = {
+    "training.iterations": 3,
+    "training.batch_size": 4,
+    "training.warmup": 1,
+    "training.learning_rate": 1e-3,
+    "training.checkpoint_steps": 1,
+    "training.log_every": 1,
+    "synthesis.images": 4,
+    "synthesis.steps": 1,
+    "synthesis.batch_size": 2,
+}
+RESULTS = ("learner/model/model.safetensors", "learner/method.safetensors", "matrix.json")
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with a benchmark of three tasks, a run of it, and a cache; it can be reset."""
+
+    root: Path
+    snapshots: Path
+    models: tuple[Path, Path]
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def result(self) -> list[bytes]:
+        return [(self.run / name).read_bytes() for name in RESULTS]
+
+    def keep(self, name: str) -> None:
+        shutil.copytree(self.root, self.snapshots / name)
+
+    def reset(self, name: str) -> None:
+        shutil.rmtree(self.root)
+        shutil.copytree(self.snapshots / name, self.root)
+
+    def command(self, **settings: object) -> list[str]:
+        words = ["run", "mine.yaml", "--out", "run", "--home", "home"]
+        words += ["--model", str(self.models[0]), "--generator", str(self.models[1])]
+        for key, value in {**SETTINGS, **settings}.items():
+            words += ["--set", f"{key}={value}"]
+        return words
+
+    def start(self, *command: str, **settings: object) -> tuple[int, str]:
+        """Run a command in the folder; its exit status and what it says."""
+        said = io.StringIO()
+        with (
+            contextlib.chdir(self.root),
+            contextlib.redirect_stderr(said),
+            contextlib.redirect_stdout(io.StringIO()),
+            pytest.raises(SystemExit) as end,
+        ):
+            main(list(command) or self.command(**settings))
+        text = said.getvalue()
+        assert "Traceback" not in text
+        assert "--debug" not in text, f"the bare error of a library: {text}"
+        return end.value.code or 0, text
+
+    def fails(self, *command: str, **settings: object) -> str:
+        """The message that a command ends with."""
+        status, text = self.start(*command, **settings)
+        assert status == 1, text
+        return text.partition("gift: ")[2]
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory, tiny_clip_folder, tiny_pipeline_folder) -> World:
+    """Kept are: nothing run yet, a run left alone, one stopped in its last task."""
+    root = tmp_path_factory.mktemp("faults")
+    world = World(root / "world", root / "kept", (tiny_clip_folder, tiny_pipeline_folder))
+    for number, name in enumerate(TASKS):
+        for part in ("train", "test"):
+            write_folder(world.root / name / part, ("one", "two"), seed=number)
+    (world.root / "base.txt").write_text("fox\nowl\n")
+    tasks = [{"name": name, "source": {"path": name}} for name in TASKS]
+    entry = {"name": "mine", "tasks": tasks, "base_classnames": "base.txt"}
+    (world.root / "mine.yaml").write_text(yaml.safe_dump(entry))
+    world.keep("fresh")
+    assert world.start()[0] == 0
+    world.keep("done")
+    world.reset("fresh")
+    with at("learning sounds", 2, signal.SIGINT):
+        assert world.start()[0] == 130
+    world.keep("stopped")
+    return world
+
+
+@pytest.fixture(scope="module")
+def expected(worlds) -> list[bytes]:
+    """What comes out of a run that is left alone."""
+    return [(worlds.snapshots / "done" / "run" / name).read_bytes() for name in RESULTS]
+
+
+@pytest.fixture
+def fresh(worlds) -> World:
+    worlds.reset("fresh")
+    return worlds
+
+
+@pytest.fixture
+def stopped(worlds) -> World:
+    worlds.reset("stopped")
+    return worlds
+
+
+@pytest.fixture
+def done(worlds) -> World:
+    worlds.reset("done")
+    return worlds
+
+
+@pytest.fixture(autouse=True, scope="module")
+def handlers() -> Iterator[None]:
+    """Signals act as in a terminal, and afterwards as before."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def at(stage: str, done: int, event: signal.Signals | Callable[[], object]) -> Iterator[None]:
+    """Once, when a stage has done so much, a signal comes or something else happens."""
+    events = [event]
+    report = Reporter.__call__
+
+    def reported(self: Reporter, now: str, count: int, total: int) -> None:
+        report(self, now, count, total)
+        if (now, count) == (stage, done) and events:
+            happening = events.pop()
+            if isinstance(happening, signal.Signals):
+                os.kill(os.getpid(), happening)
+            else:
+                happening()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reporter, "__call__", reported)
+        yield
+
+
+# A full disk ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """The system refuses to make any file larger; what fits is written, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@dataclass
+class Disk:
+    """Refuses writes below a folder from the n-th on, as long as ``code`` is set."""
+
+    folder: Path = Path("/nowhere")
+    code: int = 0
+    allowed: int = 0
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        """See :func:`sys.addaudithook`."""
+        if self.code and self._is_write(event, arguments):
+            self.allowed -= 1
+            if self.allowed < 0:
+                raise OSError(self.code, os.strerror(self.code), arguments[0])
+
+    def _is_write(self, event: str, arguments: tuple[object, ...]) -> bool:
+        if event not in {"open", "os.mkdir", "os.rename"}:
+            return False
+        if event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR):
+            return False
+        path = arguments[0]
+        return isinstance(path, str | Path) and Path(path).absolute().is_relative_to(self.folder)
+
+    @contextlib.contextmanager
+    def refusing(self, folder: Path, code: int, after: int = 0) -> Iterator[None]:
+        self.folder, self.code, self.allowed = folder, code, after
+        try:
+            yield
+        finally:
+            self.code = 0
+
+
+disk = Disk()
+sys.addaudithook(disk)  # for good: a hook cannot be taken back
+
+FILES = {  # what does not fit, and steps between checkpoints
+    "run/config.yaml": 0,
+    "run/events.jsonl": 0,
+    "home/images/*/000001.png": 0,
+    "home/pixels/*.npy": 0,
+    "run/learner/model/model.safetensors": 0,
+    "the checkpoint": 1,
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_does_not_fit_on_the_disk(fresh, expected, file):
+    """Cut off in the middle of the write, whoever writes it."""
+    whole = fresh.snapshots / "done"
+    sizes = [path.stat().st_size for path in whole.glob(file)]
+    model = (whole / "run/learner/model/model.safetensors").stat().st_size
+    with files_end_at(max(sizes, default=model + 1) - 1):
+        message = fresh.fails(**{"training.checkpoint_steps": FILES[file]})
+    assert "cannot be written (File too large" in message
+    assert "free some space" in message
+    assert fresh.start()[0] == 0
+    assert fresh.result == expected
+
+
+@pytest.mark.parametrize("state", ["fresh", "stopped"])
+@pytest.mark.parametrize("writes", [1, 4, 9, 17, 30, 55])
+def test_the_disk_is_full_from_the_nth_write_on(worlds, expected, state, writes):
+    worlds.reset(state)
+    with disk.refusing(worlds.root, errno.ENOSPC, after=writes):
+        message = worlds.fails()
+    assert "cannot be written (No space left on device" in message
+    assert re.search(r"(run|home/\w+)[ /].*; .*free some space", message)
+    assert worlds.start()[0] == 0
+    assert worlds.result == expected
+
+
+# A folder that cannot be written ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["run", "home"])
+@pytest.mark.parametrize("state", ["fresh", "stopped"])
+def test_a_read_only_folder_is_named(worlds, expected, state, place):
+    worlds.reset(state)
+    shutil.rmtree(worlds.root / "home", ignore_errors=True)
+    with disk.refusing(worlds.root / place, errno.EROFS):
+        message = worlds.fails()
+    assert re.search(rf"{place}.* cannot be written \(Read-only file system", message)
+    assert worlds.start()[0] == 0
+    assert worlds.result == expected
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(fresh):
+    fresh.run.touch()
+    assert "run cannot be written (File exists)" in fresh.fails()
+
+
+def test_a_read_only_learner_still_serves(done):
+    image = "sounds/test/one/0.png"
+    with disk.refusing(done.run, errno.EROFS):
+        assert done.start("predict", "run", image, "--home", "home")[0] == 0
+        assert done.start("eval", "run", "--task", "sounds", "--home", "home")[0] == 0
+
+
+# Data that vanish -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "workers"),
+    [(("learning sounds", 1), 0), (("tasks", 2), 1)],
+    ids=["during", "worker"],
+)
+def test_images_that_vanish_while_they_are_learned(stopped, expected, moment, workers):
+    """Put back, they are gone on with."""
+    images, away = stopped.root / "sounds" / "train", stopped.root / "away"
+    shutil.rmtree(stopped.run / "tasks" / "03-sounds" / "checkpoint")
+    with at(*moment, lambda: images.rename(away)):
+        message = stopped.fails(**{"training.workers": workers})
+    assert re.match(r"\S+sounds/train/\w+/\d\.png cannot be read .*; replace or remove", message)
+    assert message.count("\n") == 1
+    away.rename(images)
+    assert stopped.start()[0] == 0
+    assert stopped.result == expected
+
+
+def test_an_image_that_vanished_between_two_starts(stopped, expected):
+    image = stopped.root / "sounds" / "train" / "one" / "0.png"
+    image.rename(stopped.root / "away.png")
+    message = stopped.fails()
+    assert "sounds.train.images is 8 there and 7 here" in message
+    assert "Bring the data back" in message
+    (stopped.root / "away.png").rename(image)
+    assert stopped.start()[0] == 0
+    assert stopped.result == expected
+
+
+# Being asked to stop ----------------------------------------------------------------------------
+
+MOMENTS = [
+    ("decode", 8, signal.SIGTERM),
+    ("paint", 2, signal.SIGINT),
+    ("learning shapes", 2, signal.SIGTERM),
+    ("evaluating", 2, signal.SIGINT),
+]
+
+
+@pytest.mark.parametrize(("stage", "count", "number"), MOMENTS)
+def test_asked_to_stop(fresh, expected, stage, count, number):
+    with at(stage, count, number):
+        status, text = fresh.start()
+    assert status == 130
+    assert "stopped; what was finished is kept, run the same command again" in text
+    assert fresh.start()[0] == 0
+    assert fresh.result == expected
+
+
+# Damage -----------------------------------------------------------------------------------------
+
+
+def flip(content: bytearray, chance: random.Random) -> None:
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+
+
+def cut(content: bytearray, chance: random.Random) -> None:
+    del content[chance.randrange(len(content)) :]
+
+
+def digit(content: bytearray, chance: random.Random) -> None:
+    """Another number: what no parser notices."""
+    place = chance.choice([i for i, byte in enumerate(content) if byte in b"23456789"])
+    content[place] = ord("1")
+
+
+def damage(world: World, file: str, harm: Callable[[bytearray, random.Random], None]) -> None:
+    """Harm all files of a pattern, each at another random place."""
+    chance = random.Random(f"{file} {harm.__name__}")
+    paths = sorted(world.root.glob(file))
+    assert paths
+    for path in paths:
+        content = bytearray(path.read_bytes())
+        harm(content, chance)
+        path.write_bytes(content)
+
+
+CHECKPOINT = "run/tasks/03-sounds/checkpoint/step-0000002"
+NAMED = {  # what is said when it is damaged
+    "run/learner/model/model.safetensors": "model/model.safetensors not as written",
+    "run/learner/model/config.json": "model/config.json not as written",
+    "run/learner/method.safetensors": "method.safetensors not as written",
+    "run/learner/memory.json": "memory.json not as written",
+    "run/learner/checksums.json": "The learner before is used",
+    f"{CHECKPOINT}/state.safetensors": f"{CHECKPOINT}: state.safetensors not as written",
+    f"{CHECKPOINT}/state.json": f"{CHECKPOINT}: state.json not as written",
+    f"{CHECKPOINT}/checksums.json": f"checkpoint {CHECKPOINT}: ",
+    "home/images/*/000001.png": "1 images are not as they were painted; painted again",
+    "home/pixels/*.npy": ".npy is not as it was written; it is made again",
+    "run/config.yaml": "run/config.yaml is not as it was written; its copy",
+    "run/matrix.json": "run/matrix.json is not as it was written; its copy",
+    "run/data.json": "run/data.json is not as it was written; its copy",
+}
+UNSAID = (  # nothing is taken from it, or what it says is checked against something else
+    "home/images/*/manifest.jsonl",
+    "home/images/*/set.json",
+    "run/.copies/config.yaml",
+    "run/.copies/matrix.json",
+    "run/.owner.json",
+    "run/env.json",
+    "run/events.jsonl",
+    "run/learner.previous/model/model.safetensors",
+    "run/tasks/01-colours/eval.json",
+)
+DIGITS = ("checksums.json", "config.yaml", "matrix.json", "data.json")
+HARMS = [
+    (file, harm)
+    for file in (*NAMED, *UNSAID)
+    for harm in (flip, cut, digit)
+    if harm is not digit or (file in NAMED and file.endswith(DIGITS))
+]
+
+
+@pytest.mark.parametrize(("file", "harm"), HARMS)
+def test_a_damaged_file_is_made_good(stopped, expected, file, harm):
+    damage(stopped, file, harm)
+    status, text = stopped.start()
+    assert status == 0, text
+    assert NAMED.get(file, "") in text
+    assert stopped.result == expected
+
+
+@pytest.mark.parametrize("harm", [flip, cut, digit])
+@pytest.mark.parametrize("file", ["matrix.json", "summary.json", "config.yaml"])
+def test_a_finished_run_is_made_good(done, file, harm):
+    damage(done, f"run/{file}", harm)
+    status, text = done.start()
+    assert status == 0
+    assert f"run/{file} is not as it was written" in text
+    whole = done.snapshots / "done" / "run" / file
+    assert (done.run / file).read_bytes() == whole.read_bytes()
+
+
+def test_a_report_shows_no_altered_figures(done, caplog):
+    whole = read_run(done.run).matrix
+    damage(done, "run/matrix.json", digit)
+    assert read_run(done.run).matrix == whole
+    assert "run/matrix.json is not as it was written" in caplog.text
+
+
+def test_where_the_copy_is_gone_too_the_cure_is_named(done):
+    shutil.rmtree(done.run / ".copies")
+    damage(done, "run/summary.json", cut)
+    message = done.fails()
+    assert "run/summary.json is missing or damaged; remove run/DONE" in message
+    (done.run / "DONE").unlink()
+    assert done.start()[0] == 0
+    damage(done, "run/matrix.json", cut)
+    shutil.rmtree(done.run / ".copies")
+    assert "run/matrix.json is damaged" in done.fails()
+
+
+def test_the_first_learner_has_none_before_it(fresh):
+    with at("learning shapes", 1, signal.SIGINT):
+        fresh.start()
+    damage(fresh, "run/learner/model/model.safetensors", flip)
+    message = fresh.fails()
+    assert "run/learner: model/model.safetensors not as written (wrong checksum)" in message
+    assert "Put back a copy of the folder, or start again" in message
+
+
+def test_a_damaged_learner_names_things_as_the_one_before(done, caplog):
+    damage(done, "run/learner/model/model.safetensors", flip)
+    assert done.start("predict", "run", "sounds/test/one/0.png", "--home", "home")[0] == 0
+    assert "The learner before is used" in caplog.text
+
+
+def test_a_learner_is_not_taught_with_altered_settings(done, caplog):
+    """What a run is told by its command, ``learn`` reads from the folder."""
+    for name in ("matrix.json", ".copies/matrix.json"):
+        (done.run / name).unlink()
+    config = done.run / "config.yaml"
+    config.write_text(config.read_text().replace("iterations: 3", "iterations: 2"))
+    done.root.joinpath("colours").rename(done.root / "more")
+    message = done.fails("learn", "run", "--task", "more", "--home", "home")
+    assert "run/config.yaml is not as it was written" in caplog.text
+    assert "training.iterations is 3 there and 2 here" in message
+
+
+# Two processes ----------------------------------------------------------------------------------
+
+
+def test_a_second_process_is_refused_until_the_first_is_dead(stopped, expected):
+    """The first is stopped in the middle of its work, and then killed."""
+    code = (
+        "import os, signal, sys; from gift.console import Reporter; from gift.cli import main\n"
+        "def stop(self, stage, *_): "
+        "stage == 'learning sounds' and os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "Reporter.__call__ = stop; main(sys.argv[1:])"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, *stopped.command()], cwd=stopped.root)
+    os.waitid(os.P_PID, first.pid, os.WSTOPPED | os.WNOWAIT)
+    message = stopped.fails()
+    assert f"another process works in run (process {first.pid} on " in message
+    assert "wait for it, or use another folder" in message
+    first.kill()
+    first.wait()
+    assert stopped.start()[0] == 0
+    assert stopped.result == expected
+
+
+# Losses that are not finite ---------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite(stopped, expected, monkeypatch):
+    """The state stays as it was; without the fault, the run goes on."""
+    _spoil_losses(monkeypatch)
+    message = stopped.fails()
+    assert re.match(r"task sounds, step 2: task is not finite \(task batch: images \[\d", message)
+    assert "training.on_nonfinite = skip" in message
+    monkeypatch.undo()
+    assert stopped.start()[0] == 0
+    assert stopped.result == expected
+
+
+def test_a_loss_that_is_not_finite_may_be_left_out(fresh, monkeypatch):
+    _spoil_losses(monkeypatch)
+    status, text = fresh.start(**{"training.on_nonfinite": "skip", "method_settings": "{}"})
+    assert status == 0
+    assert text.count("The step is left out.") == 1
+
+
+def _spoil_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first task loss from now on is not a number."""
+    loss, spoilt = ClassificationTask.loss, []
+
+    def spoil(self: ClassificationTask, *arguments: object) -> Loss:
+        found = loss(self, *arguments)
+        if spoilt:
+            return found
+        spoilt.append(found)
+        return replace(found, value=found.value * float("nan"))
+
+    monkeypatch.setattr(ClassificationTask, "loss", spoil)
+
+
+def test_the_page_names_tests_that_exist():
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "reliability.md").read_text()
+    named = re.findall(r"`(?:(tests/\w+\.py)(?:::)?)?(test_\w+)?`", page)
+    found = [
+        (root / (file or "tests/test_faults.py"), name) for file, name in named if file or name
+    ]
+    assert len(found) > 20
+    for path, name in found:
+        assert not name or f"def {name}(" in path.read_text(), name
+        assert path.exists()
