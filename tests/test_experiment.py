@@ -58,6 +58,12 @@ def start(benchmark, tmp_path):
     return run
 
 
+def test_features_for_a_picture_are_kept_on_request(start, tmp_path):
+    start("finetune", evaluation={"embedding_images": 2})
+    kept = sorted(path.parent.name for path in (tmp_path / "run").rglob("features.safetensors"))
+    assert kept == ["01-colours", "02-shapes", "03-sounds", "run"]
+
+
 def test_settings_for_another_benchmark_are_refused():
     assert experiment.resolve("micro-1", "gift", {"benchmark": "micro-1"}).benchmark == "micro-1"
     with pytest.raises(ValueError, match="name the benchmark 'micro-2', but 'micro-1' was asked"):

@@ -137,7 +137,10 @@ def run(
         run_folder.write_environment(str(learner.model.device))
         reset_peak_memory()
         tasks = _prepare(benchmark, entries, config, learner, run_folder, progress)
-        measuring = Measuring(benchmark, config.evaluation.batch_size, run_folder, progress)
+        how = config.evaluation
+        measuring = Measuring(
+            benchmark, how.batch_size, run_folder, progress, embedding_images=how.embedding_images
+        )
         if matrix is None:
             matrix = AccuracyMatrix(
                 benchmark.name,
@@ -362,7 +365,9 @@ def _check_memory(
     learned = [labels.name for labels in learner.memory]
     measured = len(matrix.accuracy) if matrix else 0
     begins = [entry.name for entry in entries[: len(learned)]]
-    if learned != begins or len(learned) not in {measured, measured + 1}:
+    # Without a matrix, the model before the first task is still to be measured.
+    fits = {measured, measured + 1} if matrix else {0}
+    if learned != begins or len(learned) not in fits:
         raise ValueError(
             f"the learner in {folder} has learned {', '.join(learned) or 'nothing'}, but "
             f"{measured} tasks are measured there; use another folder."

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gift.cli.options import ConfigFile, DataRoot, Home, Json, Overrides, read_settings
+from gift.cli.options import ConfigFile, DataRoot, Home, Json, OnNonfinite, Overrides, read_settings
 from gift.cli.show import print_json, print_summaries, print_text, reporter, this_command
 
 
@@ -24,6 +24,7 @@ def run_command(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Two-tower model.")] = None,
     generator: Annotated[str | None, typer.Option(help="Diffusers pipeline.")] = None,
+    on_nonfinite: OnNonfinite = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     data_root: DataRoot = None,
@@ -37,7 +38,13 @@ def run_command(
     from gift import comparison, experiment
 
     settings = read_settings(
-        config, overrides, model=model, generator=generator, method=method, seed=seed
+        config,
+        overrides,
+        model=model,
+        generator=generator,
+        method=method,
+        seed=seed,
+        on_nonfinite=on_nonfinite,
     )
     resolved = experiment.resolve(benchmark, settings.pop("method", "gift"), settings)
     folder = out or comparison.default_folder(resolved, Path("runs"))

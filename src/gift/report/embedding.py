@@ -24,6 +24,7 @@ from gift.report.style import GRID, MARKERS, SERIES
 PERPLEXITY = 30  # at most; less where there are few images
 _FEWEST = 4  # images in a panel
 _COLUMNS = 4
+_ROUNDING = 1e-3  # t-SNE would enlarge differences of this size
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ def embeddings(comparison: Comparison, sessions: Sequence[int] = ()) -> tuple[Em
     Raises:
         ValueError: no run has features, or not those of a session; or they cannot be read.
     """
-    found = []
+    found, plane = [], _Plane()
     for group in comparison.groups:
         with_features = (run for run in (*group.used, *group.runs) if _kept(run))
         if (run := next(with_features, None)) is not None:
-            found.append(Embedding(group, tuple(_stages(run, sessions))))
+            found.append(Embedding(group, tuple(_stages(run, sessions, plane))))
     if not found:
         raise ValueError(
             "none of these runs has kept features of images to draw. They are kept while a run "
@@ -124,7 +125,7 @@ def _look(task: int) -> tuple[str, str]:
     return SERIES[task % len(SERIES)], MARKERS[(task + turn) % len(MARKERS)]
 
 
-def _stages(run: Run, sessions: Sequence[int]) -> Iterator[Stage]:
+def _stages(run: Run, sessions: Sequence[int], plane: _Plane) -> Iterator[Stage]:
     kept = _kept(run)
     learned = [session for session in kept if session]
     if missing := sorted(set(sessions) - set(learned)):
@@ -136,7 +137,7 @@ def _stages(run: Run, sessions: Sequence[int]) -> Iterator[Stage]:
     wanted = {0, *(sessions or (*learned[:1], *middle, *learned[-1:]))}
     for session in sorted(wanted):
         features, tasks = _read(kept[session], len(run.matrix.tasks))
-        yield Stage(session, _flat(features), tasks)
+        yield Stage(session, plane.points(features), tasks)
 
 
 def _kept(run: Run) -> dict[int, Path]:
@@ -170,12 +171,30 @@ def _read(path: Path, tasks: int) -> tuple[Array, np.ndarray[Any, np.dtype[np.in
     return features, of
 
 
+class _Plane:
+    """Where features lie when they are flattened; the same ones always lie the same."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Array, Array]] = []
+
+    def points(self, features: Array) -> Array:
+        """The points [N, 2] of features [N, D]: neighbours are near each other (t-SNE)."""
+        for known, points in self._known:
+            if known.shape == features.shape and np.allclose(known, features, atol=_ROUNDING):
+                return points
+        points = _flat(features)
+        self._known.append((features, points))
+        return points
+
+
 def _flat(features: Array) -> Array:
-    """The points [N, 2] of features [N, D], neighbours near each other (t-SNE)."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if not np.ptp(features, axis=0).any():  # a model that has collapsed to one point
         return np.zeros((len(features), 2))
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
-    points: Array = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(features)
+    with threadpool_limits(1):  # more threads take longer for so few points
+        tsne = TSNE(perplexity=perplexity, init="pca", random_state=0)
+        points: Array = tsne.fit_transform(features)
     return points
