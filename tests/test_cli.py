@@ -17,15 +17,15 @@ from gift.console import TimeLeftColumn
 
 COMMON = {"help", "json"}
 OPTIONS = {
-    "run": "config data-root generator home method model out seed set",
+    "run": "config data-root generator home method model on-nonfinite out seed set",
     "demo": "home out seed",
-    "learn": "config data-root follow-links generator home method model name recipe set task "
-    "template test-fraction",
-    "predict": "classes home no-seen seen top",
+    "learn": "config data-root follow-links generator home method model name on-nonfinite recipe "
+    "set task template test-fraction",
+    "predict": "classes home no-seen seen task top",
     "eval": "benchmark data-root follow-links home task template test-fraction",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
-    "report": "out",
+    "report": "embedding out sessions",
     "experiment": "backend benchmark cluster data-root home jobs keep list out redraw rows seed "
     "seeds set table-only",
     "search": "data-root home jobs method out set space trials",

@@ -55,15 +55,15 @@ class TrainingSettings(Settings):
     )
     compile: bool = Field(
         False,
-        description="torch.compile the layers of both towers; a slow start, then faster steps on a "
-        "GPU, the same update to rounding",
+        description="run the layers of both towers through torch.compile; a slow start, meant for "
+        "GPUs; the same update to rounding",
     )
     shard: bool = Free(
         False,
         description="spread weights, gradients and the optimiser's state over the processes, of "
         "which there must be several; less memory in each, more traffic, the same update",
     )
-    on_nonfinite: Literal["stop", "skip"] = Field(
+    on_nonfinite: Literal["stop", "skip"] = Free(
         "stop", description="a step whose losses are not finite ends the training or is left out"
     )
     workers: int = Free(0, ge=0, description="processes that decode training images; 0 = none")

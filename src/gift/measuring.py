@@ -198,9 +198,15 @@ def summarize(
         },
         "seconds": folder.seconds(),
         "storage": dict(storage),
+        "steps_left_out": _steps_left_out(folder),
         "peak_memory_mb": peak_memory_mb(),
         "command": command,
     }
+
+
+def _steps_left_out(folder: RunFolder) -> int:
+    """Steps whose losses were not finite; a step that a resumed run took again counts once."""
+    return len({(e["task"], e["step"]) for e in folder.events() if e.get("left_out")})
 
 
 def _rounded(value: float | None) -> float | None:

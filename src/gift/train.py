@@ -30,12 +30,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step did, for the log: losses are plain numbers, ``lr`` the step's rate."""
+    """What one step did, for the log.
+
+    Attributes:
+        step: its number, from 0.
+        losses: by name; without those that are not finite.
+        lr: its learning rate.
+        images_per_second: since the training was started.
+        left_out: whether the weights stayed as they were, since a loss was not finite.
+    """
 
     step: int
     losses: dict[str, float]
     lr: float
     images_per_second: float
+    left_out: bool = False
 
 
 Recorder = Callable[[StepRecord], None]
@@ -103,7 +112,7 @@ def train_task(
         sets: the image sets that the method asked for; those it calls streams give batches.
         seed: of batch order and augmentation; every step's batch depends on (seed, step) alone.
         sentences: texts of no task, see :class:`~gift.methods.TaskContext`.
-        record: called every ``settings.log_every`` steps and at the last one.
+        record: called every ``settings.log_every`` steps, at the last one, and for steps left out.
         checkpoints: where unfinished trainings are kept; what is there is gone on with.
         finish: False leaves the task before its end: the weights after the last step are kept in
             ``checkpoints``, from where the same training finishes it later.
@@ -174,15 +183,19 @@ def train_task(
                     values |= {name: value.detach() for name, value in logged.items()}
                     further = method.backward(loss, parameters)
                     values |= {name: sharding.whole(value) for name, value in further.items()}
-                if _is_finite(values, settings.on_nonfinite, labels.name, step, batch):
+                left_out = not _is_finite(values, settings.on_nonfinite, labels.name, step, batch)
+                if not left_out:
                     optimizer.step()
                 method.after_step(model, step)
 
                 seen += sum(len(part.index) for part in batch.values())
                 progress(f"learning {labels.name}", step + 1, settings.iterations)
-                if record and (step % settings.log_every == 0 or step + 1 == settings.iterations):
-                    numbers = {name: float(value) for name, value in values.items()}
-                    record(StepRecord(step, numbers, rate, seen / (time.perf_counter() - started)))
+                is_last = step + 1 == settings.iterations
+                if record and (left_out or is_last or step % settings.log_every == 0):
+                    found = {name: float(value) for name, value in values.items()}
+                    finite = {name: value for name, value in found.items() if math.isfinite(value)}
+                    speed = seen / (time.perf_counter() - started)
+                    record(StepRecord(step, finite, rate, speed, left_out))
                 stop = parallel.agree(is_asked_to_stop())
                 if checkpoints and (stop or checkpoints.is_due(step + 1)):
                     checkpoints.keep(step + 1, _state(parameters, optimizer, method))
@@ -299,5 +312,5 @@ def _is_finite(
         return False
     raise FloatingPointError(
         f"{problem} The weights before this task are kept; try a smaller learning rate or penalty "
-        "weight, or leave such steps out with training.on_nonfinite = skip."
+        "weight, or leave such steps out with --on-nonfinite skip (training.on_nonfinite = skip)."
     )

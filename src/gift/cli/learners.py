@@ -13,6 +13,7 @@ from gift.cli.options import (
     FollowLinks,
     Home,
     Json,
+    OnNonfinite,
     Overrides,
     Templates,
     names_of,
@@ -40,6 +41,7 @@ def learn_command(
         str | None,
         typer.Option(help="New learner: settings of a recipe; 'micro' is for the small models."),
     ] = None,
+    on_nonfinite: OnNonfinite = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     follow_links: FollowLinks = False,
@@ -59,7 +61,14 @@ def learn_command(
         follow_links=follow_links,
         **templates_of(template),
     )
-    settings = read_settings(config, overrides, model=model, generator=generator, method=method)
+    settings = read_settings(
+        config,
+        overrides,
+        model=model,
+        generator=generator,
+        method=method,
+        on_nonfinite=on_nonfinite,
+    )
     if recipe is not None:
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
     with reporter(f"learning {chosen.name}") as progress:

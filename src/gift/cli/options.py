@@ -22,6 +22,10 @@ Templates = Annotated[
     list[str] | None,
     typer.Option("--template", help="Prompt template with {} for the class name; repeatable."),
 ]
+OnNonfinite = Annotated[
+    str | None,
+    typer.Option(help="A step whose losses are not finite: 'stop' or 'skip'. [default: stop]"),
+]
 FollowLinks = Annotated[
     bool,
     typer.Option("--follow-links", help="Follow links that lead out of a task's folder."),
@@ -37,6 +41,8 @@ def read_settings(
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     if "generator" in options:
         options["synthesis"] = {"generator": options.pop("generator")}
+    if "on_nonfinite" in options:
+        options["training"] = {"on_nonfinite": options.pop("on_nonfinite")}
     layers = [parse_override(text) for text in overrides or []]
     return merge(read_yaml(config) if config else {}, options, *layers)
 

@@ -117,9 +117,15 @@ class ImageFiles(ImageSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every file's key, size and time of change."""
+        """SHA-256 over every file's key, size and time of change.
+
+        Raises:
+            FileNotFoundError: one of them is gone.
+        """
         digest = hashlib.sha256()
         for key, path in zip(self.keys, self.files, strict=True):
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is gone; put it back, or start again without it.")
             stat = path.stat()
             digest.update(
                 f"{key}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape")
