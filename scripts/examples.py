@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from gift import experiment
-from gift.comparison.entries import experiment_names, load_experiment, published
+from gift.comparison.entries import experiment_names, load_experiment
 from gift.comparison.plan import own_settings
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark
@@ -82,11 +82,15 @@ TRAINING = (
 )
 SYNTHESIS = ("generator", "images", "steps", "guidance", "base_classnames", "batch_size")
 REFERENCE = ("source", "images", "texts")
-HIDDEN = {("gift", "fisher_images"), ("gift", "preset"), ("gift", "alignment_smoothing")}
+HIDDEN = {
+    *(("gift", "fisher_images"), ("gift", "preset"), ("gift", "alignment_smoothing")),
+    *(("condu", "fusion_temperature"), ("condu_lora", "fusion_temperature")),
+}
 """Settings of a method that change nothing unless another one is set."""
 
 MTIL = "as in MTIL"
 CODE = "official code"
+CONDU = "official code of ConDU"
 FEWSHOT = "few-shot code of ConDU"
 CIL = "ZSCL's class-incremental code"
 ORIGINS = {
@@ -134,6 +138,15 @@ ORIGINS = {
     "icarl/method_settings.teacher": f"iCaRL's paper; {CODE}: initial",
     "icarl/method_settings.row_weight": "ours; the released command has no distillation",
     "icarl/method_settings.column_weight": "ours, likewise",
+    **{f"{method}/method_settings": CONDU for method in ("condu", "condu_lora")},
+    **{
+        f"{method}/method_settings.cache_mb": "ours; memory for speed, changes no number"
+        for method in ("condu", "condu_lora")
+    },
+    "condu_lora/training.learning_rate": "ours; every data set has its own below",
+    "condu_lora/training.learning_rates": f"{CONDU}, order I",
+    "mtil-fewshot/condu_lora/training.learning_rate": "ours; every data set has its own below",
+    "mtil-fewshot/condu_lora/training.learning_rates": FEWSHOT,
     **{f"cil/{method}/method_settings": CIL for method in ("lwf", "lwf_vr", "icarl", "zscl")},
     "cil/icarl/method_settings.teacher": CIL,
     "cil/icarl/method_settings.row_weight": CIL,
@@ -159,7 +172,9 @@ PROMPT_GFLOP = 1.2
 PAINTED_TFLOP = 51 * 2 * 0.803 + 2.5
 """Forward passes of CLIP ViT-B/16 (a prompt of 16 tokens) and one image of Stable Diffusion 1.5 in
 50 steps (51 evaluations, two each for the guidance), counted with torch's FlopCounterMode. Backward
-passes cost twice as much."""
+passes cost twice as much, where the matrices are frozen as much."""
+
+FROZEN = ("condu_lora",)
 
 
 @dataclass(frozen=True)
@@ -193,7 +208,7 @@ class Example:
     def figures(self, benchmark: str) -> tuple[str, dict[str, str]]:
         """The published table and its figures as printed; both empty without any."""
         table, figures = published_rows(benchmark).get(self.method, ("", {}))
-        digits = 1 if "transfer" in figures else 2
+        digits = 1 if known(benchmark).class_incremental is None else 2
         return table, {key: f"{value:.{digits}f}" for key, value in figures.items()}
 
 
@@ -215,19 +230,18 @@ def published_rows(benchmark: str) -> dict[str, tuple[str, dict[str, float]]]:
     entry = known(benchmark)
     found: dict[str, tuple[str, dict[str, float]]] = {}
     for name in experiment_names():
-        if (table := load_experiment(name).figures_for(benchmark)) is None:
-            continue
         for row in load_experiment(name).rows:
-            if row.published is None or row.method in found:
+            printed = load_experiment(name).printed(row, benchmark)
+            if not printed or row.method in found:
                 continue
             settings = own_settings(row, entry, {})
             if settings and not same(
                 experiment.resolve(benchmark, row.method, settings), plain(benchmark, row.method)
             ):
                 continue
-            printed = published().tables[table.table][row.published]
-            figures = {key: value for key in METRICS if (value := printed.get(key)) is not None}
-            found[row.method] = table.table, figures
+            figures = {key: printed[key] for key in METRICS if key in printed}
+            table = next(iter(figures.values())).table
+            found[row.method] = table, {key: figure.value for key, figure in figures.items()}
     return found
 
 
@@ -295,7 +309,8 @@ def work(example: Example, benchmark: str) -> dict[str, float]:
     synthetic = "synthetic" in method.streams
     images = tasks * training.batch_size * (1 + len(method.streams))
     prompts = example.protocol.classes + tasks * training.batch_size * synthetic
-    step = 3 * (images * IMAGE_GFLOP + prompts * PROMPT_GFLOP) / 1e6
+    passes = 2 if example.method in FROZEN else 3
+    step = passes * (images * IMAGE_GFLOP + prompts * PROMPT_GFLOP) / 1e6
     painted = tasks * config.synthesis.images * synthetic * PAINTED_TFLOP / 1e3
     return {"training": training.iterations * step * method.trains, "painting": painted}
 
@@ -353,7 +368,8 @@ def table() -> str:
         cells = []
         for benchmark in example.protocol.benchmarks:
             _, figures = example.figures(benchmark)
-            cells.append(" / ".join(figures.values()) or "–")
+            alone = [f"{METRICS[key]} {value}" for key, value in figures.items()]
+            cells.append(" / ".join(alone if len(alone) == 1 else figures.values()) or "–")
         named = ", ".join(f"`{name}`" for name in example.protocol.benchmarks)
         lines.append(f"| [{example.name}]({example.name}) | {named} | {'; '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gift.report.read import read_run
+from gift.report.read import Storage, read_run
 
 
 def test_reads_a_whole_run(make_run: Any) -> None:
@@ -19,6 +19,23 @@ def test_result_folder_with_matrix_and_summary_only(make_run: Any) -> None:
     run = read_run(make_run("a", only_results=True), images_per_task=4)
     assert (run.config, run.environment, run.steps, run.samples) == (None, {}, (), {})
     assert run.method == "gift"
+
+
+STORAGE = {"model_bytes": 400, "method_bytes": 300, "extra_parameters": 20}
+
+
+def test_what_a_run_stores(make_run: Any) -> None:
+    path = make_run("a")
+    assert read_run(path).storage is None  # as in older summaries
+    summary = json.loads((path / "summary.json").read_text())
+    for storage, wanted in (
+        (STORAGE, Storage(400, 300, 20)),
+        ({**STORAGE, "method_bytes": "many"}, None),
+        ({"model_bytes": 400}, None),
+        ([1], None),
+    ):
+        (path / "summary.json").write_text(json.dumps({**summary, "storage": storage}))
+        assert read_run(path).storage == wanted
 
 
 def test_unfinished_run_takes_method_and_time_from_config_and_events(make_run: Any) -> None:

@@ -1,10 +1,11 @@
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
 
-from gift.report import metrics_markdown, per_task_markdown
+from gift.report import figures, metrics_markdown, per_task_markdown
 from gift.report.groups import compare
 from gift.report.read import read_run
 from gift.report.table import Cell, Table
@@ -89,3 +90,28 @@ def test_matrix_and_costs(make_run: Any) -> None:
     costs = costs_table(comparison)
     assert costs.header == ("Method", "Train", "Evaluate", "Total", "Peak memory")
     assert [c.text for c in costs.rows[0]] == ["gift", "60.0 s", "40.0 s", "100.0 s", "512 MB"]
+
+
+def test_costs_have_what_is_stored_where_a_run_tells(make_run: Any) -> None:
+    folders = [make_run("a", method="condu"), make_run("b", method="old")]
+    path = folders[0] / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["seconds"]["merge"] = 0.5
+    summary["storage"] = {
+        "model_bytes": 9,
+        "method_bytes": 598_483_000,
+        "extra_parameters": 149_620_737,
+    }
+    path.write_text(json.dumps(summary))
+    comparison = compare([read_run(folder) for folder in folders])
+    costs = costs_table(comparison)
+    assert costs.header == (
+        *("Method", "Train", "Merge", "Evaluate", "Total", "Peak memory"),
+        *("Stored beside the model", "Extra parameters"),
+    )
+    assert [cell.text for cell in costs.rows[0]][2::2] == ["0.50 s", "100.0 s", "598 MB"]
+    assert costs.rows[0][-1].text == "149,620,737"
+    assert [cell.text for cell in costs.rows[1]][-2:] == ["–", "–"]
+    assert "storage is bytes" in costs.notes[0]
+    titles = [axes.get_title() for axes in figures.costs(comparison).axes]
+    assert titles[-3:] == ["Peak memory", "Stored beside the model", "Extra parameters"]

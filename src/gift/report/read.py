@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from gift.files import unaltered
 from gift.records import AccuracyMatrix
 
 STAGES = ("prepare", "paint", "train", "merge", "evaluate", "total")
@@ -194,7 +195,7 @@ def _check_shape(matrix: AccuracyMatrix, folder: Path) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(unaltered(path))
     except ValueError as error:
         raise ValueError(f"{path} is not readable JSON: {error}") from None
     if not isinstance(value, dict):

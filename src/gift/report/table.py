@@ -93,7 +93,9 @@ def _spread(cell: Cell) -> float | None:
 
 
 def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1e6 else f"{value:.6g}"
 
 
 def _csv(text: str) -> str:
