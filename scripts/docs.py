@@ -88,9 +88,9 @@ def penalties() -> str:
     return "\n".join(lines) + "\n"
 
 
-def condu_cost() -> str:
-    """What prediction, storage and merging of ConDU cost at full size."""
-    words = [sys.executable, "benchmarks/condu.py", "--show", "results/bench/condu.json"]
+def shown(script: str, file: str) -> str:
+    """The table that a script prints of the figures it wrote."""
+    words = [sys.executable, script, "--show", f"results/{file}"]
     return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
@@ -140,13 +140,54 @@ def kills() -> str:
     return "\n".join([*lines, *(f"| {name} | {number} |" for name, number in rows.items())]) + "\n"
 
 
+def theory() -> dict[str, Any]:
+    """What was measured of ConDU's theory, by kind of task vectors."""
+    found: dict[str, Any] = json.loads((RESULTS / "theory" / "condu.json").read_text())["vectors"]
+    return found
+
+
+def condu_again() -> str:
+    """Merging the same tasks again and again: the change in a round, and what else happened."""
+    rounds = ("1", "2", "10", "30", "100")
+    head = ["vectors", "scales", *(f"round {n}" for n in rounds), "mask bits changed"]
+    head += ["largest scale after round 1", "smallest in the end"]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for kind, found in theory().items():
+        for rescaler, one in found["merged_again"].items():
+            cells = [kind, f"`{rescaler}`", *(f"{one['change'][n]:.1e}" for n in rounds)]
+            cells.append(str(one["flipped_bits"]))
+            cells += [
+                f"{one[key]:.4f}"
+                for key in ("largest_scale_after_round_1", "smallest_scale_in_the_end")
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def condu_one_more() -> str:
+    """One more task after n others."""
+    counts = (1, 2, 5, 10, 31)
+    titles = {"change": "change", "lost": "mask bits lost", "off_own": "from the own vectors"}
+    head = ["vectors", "", *(f"n = {n}" for n in counts)]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for kind, found in theory().items():
+        for key, title in titles.items():
+            values = found["one_more"]["tensor_mean"][key]
+            cells = [f"{values[n - 1]:.2%}" if n <= len(values) else "–" for n in counts]
+            lines.append(f"| {kind} | {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "kills": kills,
     "demo": lambda: metrics_markdown(runs("demo")),
     "search": search,
     "penalties": penalties,
     "build": build,
-    "condu cost": condu_cost,
+    "condu cost": lambda: shown("benchmarks/condu.py", "bench/condu.json"),
+    "condu votes": lambda: shown("scripts/condu_votes.py", "theory/votes.json"),
+    "condu again": condu_again,
+    "condu one more": condu_one_more,
 }
 
 
