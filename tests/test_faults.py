@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import random
 import re
@@ -509,6 +510,7 @@ def test_a_loss_that_is_not_finite_may_be_left_out(fresh, monkeypatch):
     status, text = fresh.start(**{"training.on_nonfinite": "skip", "method_settings": "{}"})
     assert status == 0
     assert text.count("The step is left out.") == 1
+    assert json.loads((fresh.run / "summary.json").read_text())["steps_left_out"] == 1
 
 
 def _spoil_losses(monkeypatch: pytest.MonkeyPatch) -> None:
