@@ -64,6 +64,8 @@ def measured(folder: Path, home: Path) -> dict[str, Any]:
     """All that is measured on the learner of one run."""
     config = validate(RunConfig, RunFolder(folder).read_config())
     rule = load_benchmark(config.benchmark)
+    if rule.task_id != "hidden" or config.tasks is not None:
+        raise ValueError(f"{folder} is no run of a whole benchmark that hides the task.")
     learner = Learner.load(folder, home=home)
     opened = open_tasks(rule.datasets(), learner.data_root, config.draw)
     tasks = [measured_part(task, config.evaluation) for task in opened]

@@ -361,7 +361,7 @@ def test_prediction_for_a_task(new_learner, colours, shapes, tmp_path, method):
         learner.predict([image], task="colour")
 
 
-@pytest.mark.parametrize("method", ["gift", "icarl", "finetune_individual", "condu"])
+@pytest.mark.parametrize("method", ["gift", "icarl", "finetune_individual", "condu", "condu_lora"])
 def test_storage_is_what_lies_on_disk(new_learner, colours, tmp_path, method):
     learner = new_learner(method)
     learner.learn(colours)
@@ -373,7 +373,10 @@ def test_storage_is_what_lies_on_disk(new_learner, colours, tmp_path, method):
     assert storage["model_bytes"] == sum(tensor.nbytes for tensor in model.values())
     weights = learner.model.trainable_parameters().values()
     elements = sum(parameter.numel() for parameter in weights)
+    floats = [t for name, t in stored.items() if not name.startswith(("mask/", "sizes"))]
+    kept = sum(tensor.numel() for tensor in floats)
     of_one_task = {"finetune_individual": elements, "condu": elements + 2 * 16 + 1}
+    of_one_task["condu_lora"] = kept
     assert storage["extra_parameters"] == of_one_task.get(method, 0)
 
 

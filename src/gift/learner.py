@@ -114,6 +114,8 @@ class Learner:
             sharding.check(self.config.method, is_able=self.method.shards)
         if self.config.training.compile and self.method.trains:
             self.model.compile_layers()
+        if not self.model.has_adapters:  # of a task that was broken off
+            self.method.check(self.model)
         self._sets.check(self.memory)
 
     @property

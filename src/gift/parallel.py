@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -22,10 +23,15 @@ from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
 
+_PATIENCE = timedelta(days=7)
+
 
 def join() -> None:
-    """Join the other processes, where a launcher has started several; otherwise nothing."""
-    PartialState()
+    """Join the other processes, where a launcher has started several; otherwise nothing.
+
+    They may wait long for one another: for one that trains a task alone, or fetches data.
+    """
+    PartialState(timeout=_PATIENCE)
 
 
 def processes() -> int:

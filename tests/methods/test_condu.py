@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from functools import partial
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 import torch
@@ -227,11 +228,41 @@ def test_unknown_matrices_are_refused(tiny_clip):
         learned(tiny_clip, "condu_lora", modules=("fc1", "fc9"))
 
 
-def test_a_second_try_starts_from_the_same_adapters(tiny_clip):
-    """A training that was broken off has left adapters in the model."""
-    method = create_method("condu_lora", {"rank": 2})
-    tries = []
-    for _ in range(2):
-        method.begin_task(tiny_clip, TaskContext(TASKS[0], 0.0, seed=3))
-        tries.append(weights(tiny_clip))
-    assert all(torch.equal(tries[0][key], tries[1][key]) for key in tries[0])
+class Stopped(Exception):
+    """What breaks a training off in a test."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_training_that_was_broken_off_leaves_nothing_behind(tiny_clip, name):
+    twin, before = copy.deepcopy(tiny_clip), weights(tiny_clip)
+    undisturbed = learned(twin, name)
+
+    def stop(stage, done, total):
+        if done == 3:
+            raise Stopped
+
+    method = learned(tiny_clip, name, tasks=1)
+    wanted = method.predictor(tiny_clip).scores(images(tiny_clip), [NEW])
+    with pytest.raises(Stopped):
+        learn(tiny_clip, method, 1, progress=stop)
+    assert torch.equal(method.predictor(tiny_clip).scores(images(tiny_clip), [NEW]), wanted)
+    learn(tiny_clip, method, 1)
+    after = weights(tiny_clip)
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    state, expected = method.state_dict(), undisturbed.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+
+
+def test_a_task_whose_images_fail_is_not_merged_in_part(tiny_clip):
+    method = learned(tiny_clip, "condu", tasks=1)
+    failing = mock.patch("gift.methods.task_models.class_prototypes", side_effect=OSError("gone"))
+    with failing, pytest.raises(OSError, match="gone"):
+        learn(tiny_clip, method, 1)
+    assert len(method._tasks.vectors) == len(method._tasks.prototypes) == 1
+
+
+def test_a_model_with_adapters_is_not_saved(tiny_clip, tmp_path):
+    add_adapters(tiny_clip, rank=2, modules=("fc1",), seed=0)
+    with pytest.raises(ValueError, match="end the task, or take them away"):
+        tiny_clip.save_pretrained(tmp_path / "model")

@@ -178,6 +178,13 @@ class Method(ABC):
     def name(cls) -> str:
         return cls.__module__.rpartition(".")[2]
 
+    def check(self, model: VisionLanguageModel) -> None:
+        """Refuse settings that do not go with the model, before anything is made for it.
+
+        Raises:
+            ValueError: what does not go, and what would.
+        """
+
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Called once before the first step of a task, with the model as it is then.
 

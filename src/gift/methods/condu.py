@@ -41,6 +41,8 @@ class Condu(Method):
         self._initial: dict[str, Tensor] = {}
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
+        if self._initial:  # a training that was broken off has left its weights in the model
+            consolidation.put(model.trainable_parameters(), self._initial)
         self._initial = consolidation.snapshot(model.trainable_parameters())
         self._task = ClassificationTask(model, task)
 
@@ -56,6 +58,9 @@ class Condu(Method):
         self._initial = {}
 
     def predictor(self, model: VisionLanguageModel) -> Predictor:
+        if self._initial:
+            model = model.frozen_copy()
+            consolidation.put(model.trainable_parameters(), self._initial)
         return self._tasks.predictor(model, model.frozen_copy())
 
     def extra_parameters(self) -> int:

@@ -14,7 +14,7 @@ from gift import consolidation
 from gift.methods.base import Batch, Loss, Method, Predictor, TaskContext
 from gift.methods.task_models import TaskModels, TaskModelSettings, difference
 from gift.methods.terms import ClassificationTask
-from gift.vlm import VisionLanguageModel, add_adapters, remove_adapters
+from gift.vlm import VisionLanguageModel, add_adapters, check_modules, remove_adapters
 
 _INITIAL = "initial/"
 
@@ -47,6 +47,10 @@ class ConduLora(Method):
         self._tasks = TaskModels(self.settings)
         self._initial: dict[str, Tensor] = {}
 
+    def check(self, model: VisionLanguageModel) -> None:
+        """Refuse matrices that the model does not have."""
+        check_modules(model, self.settings.modules)
+
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._adapt(model, task.seed)
         self._initial = consolidation.snapshot(model.trainable_parameters())
@@ -63,14 +67,18 @@ class ConduLora(Method):
         self._tasks.add(task, model, difference(tuned, self._initial))
 
     def predictor(self, model: VisionLanguageModel) -> Predictor:
+        if model.has_adapters:  # of a training that was broken off
+            model = model.frozen_copy()
+            remove_adapters(model)
         host = model.frozen_copy()
         if self._initial:
             self._adapt(host)
-        return self._tasks.predictor(model, host)
+        return self._tasks.predictor(model, host.requires_grad_(False).eval())
 
     def extra_parameters(self) -> int:
-        """The merged vector, its scales and the prototypes; the masks are bits."""
-        return self._tasks.extra_parameters()
+        """The merged vector, its scales, the factors at the start and the prototypes."""
+        start = (tensor for name, tensor in self._initial.items() if ".lora_A." in name)
+        return self._tasks.extra_parameters() + sum(tensor.numel() for tensor in start)
 
     def state_dict(self) -> dict[str, Tensor]:
         """See :meth:`TaskModels.state_dict`; and ``initial/<name>``, the factors A at the start.

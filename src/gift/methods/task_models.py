@@ -77,8 +77,9 @@ class TaskModels:
             pretrained: the model that all tasks start from.
             vector: the task's weights minus those, by name, see :meth:`UnifiedVectors.add`.
         """
+        prototypes = class_prototypes(pretrained, task)  # first, as it may fail
         self.vectors.add(vector)
-        self.prototypes[task.labels.name] = class_prototypes(pretrained, task)
+        self.prototypes[task.labels.name] = prototypes
 
     def predictor(
         self, pretrained: VisionLanguageModel, host: VisionLanguageModel
@@ -116,6 +117,7 @@ class TaskModels:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
+        self.vectors, self.prototypes = UnifiedVectors(self._settings.rescaler), {}
         if not state:
             return
         self.vectors.load_state_dict(state)

@@ -8,7 +8,7 @@ from gift.vlm.features import (
     pixel_batch,
     trim,
 )
-from gift.vlm.lora import add_adapters, remove_adapters
+from gift.vlm.lora import add_adapters, check_modules, remove_adapters
 from gift.vlm.model import VisionLanguageModel
 from gift.vlm.preprocess import Preprocess
 from gift.vlm.zeroshot import class_embeddings, mean_class_embeddings, tokenize_unique
@@ -19,6 +19,7 @@ __all__ = [
     "PreprocessedImages",
     "VisionLanguageModel",
     "add_adapters",
+    "check_modules",
     "class_embeddings",
     "encode_all_images",
     "encode_all_texts",

@@ -36,6 +36,23 @@ def add_adapters(
         ValueError: the model has no matrix of such a name.
     """
     remove_adapters(model)
+    check_modules(model, modules)
+    config = LoraConfig(r=rank, lora_alpha=1, use_rslora=True, target_modules=list(modules))
+    inject_adapter_in_model(config, model.towers)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.trainable_parameters().items():
+            if ".lora_A." in name:
+                drawn = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(_STANDARD_DEVIATION * drawn)
+
+
+def check_modules(model: VisionLanguageModel, modules: Sequence[str]) -> None:
+    """Refuse names that no matrix of the model has.
+
+    Raises:
+        ValueError: with those that there are.
+    """
     found = {
         name.rpartition(".")[2]
         for name, module in model.towers.named_modules()
@@ -46,14 +63,6 @@ def add_adapters(
             f"the model has no matrix called {', '.join(unknown)}; its matrices are "
             f"{', '.join(sorted(found))}."
         )
-    config = LoraConfig(r=rank, lora_alpha=1, use_rslora=True, target_modules=list(modules))
-    inject_adapter_in_model(config, model.towers)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.trainable_parameters().items():
-            if ".lora_A." in name:
-                drawn = torch.randn(parameter.shape, generator=generator)
-                parameter.copy_(_STANDARD_DEVIATION * drawn)
 
 
 def remove_adapters(model: VisionLanguageModel) -> None:

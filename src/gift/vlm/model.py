@@ -156,7 +156,13 @@ class VisionLanguageModel(nn.Module):
 
         Raises:
             FileExistsError: the folder has something in it.
+            ValueError: there are adapters, which have no place in such a folder.
         """
+        if self.has_adapters:
+            raise ValueError(
+                "the model has adapters, as in the middle of a task; end the task, or take them "
+                "away with gift.vlm.remove_adapters(model)."
+            )
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(
                 f"{folder} is not empty, and nothing in it is overwritten; choose a new folder."
