@@ -58,7 +58,7 @@ def test_everything_is_counted(home):
         "images": 1,
         "data": 2,
     }
-    assert kept["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * 128
+    assert kept["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * (128 + 32)  # pixels, header and checksum
     assert kept["images"].bytes == 7
     assert kept["images"].last_use == datetime.fromtimestamp(2e9, UTC)
     assert kept["data"].bytes > 8 * 50
@@ -118,10 +118,10 @@ def test_the_commands(home, capsys, monkeypatch):
     clear = ("data", "cache", "clear", "pixels", "checked", *where)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert call(*clear) == 1
-    assert "Delete pixels (1.2 kB) and checked (0 bytes) from" in capsys.readouterr().err
+    assert "Delete pixels (1.3 kB) and checked (0 bytes) from" in capsys.readouterr().err
     assert call(*clear, "--yes") == 0
     shown = capsys.readouterr().out
-    assert "pixels: 2 deleted, 1.2 kB" in shown
+    assert "pixels: 2 deleted, 1.3 kB" in shown
     assert call("data", "cache", "clear", "images", *where, "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out)["freed"] == 7
     assert call("data", "cache", "list", *where, "--json") == 0
