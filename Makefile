@@ -43,7 +43,7 @@ check: lint types layers test
 wheel: setup
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
-	$(BIN)/python -m zipfile -l dist/*.whl | grep -q gift/micro/models/diffusion/unet
+	$(BIN)/python -m zipfile -l dist/*.whl | grep -q gift_micro/models/diffusion/unet
 
 clean:
 	rm -rf .venv build dist

@@ -24,9 +24,9 @@ from measured import Subject, as_ours, make_towers
 from torch import Tensor
 from torch.nn import functional as F
 
+from gift.data.labels import LabelSpace
 from gift.files import read_json, write_json
 from gift.methods.task_models import TaskModels, TaskModelSettings
-from gift.records import LabelSpace
 from gift.runs import environment
 from gift.vlm import VisionLanguageModel
 

@@ -47,9 +47,9 @@ from gift import Learner, Task
 from gift.config import LearnerConfig, validate
 from gift.data import class_list
 from gift.files import read_json, write_json
-from gift.micro.clip import make_tokenizer
 from gift.runs import RunFolder, environment, peak_memory_mb, reset_peak_memory
 from gift.train import accelerator
+from gift_micro.clip import make_tokenizer
 
 MODELS = Path(__file__).parent / "models"
 PHOTO = (500, 375)

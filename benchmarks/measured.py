@@ -21,19 +21,14 @@ from published import PublishedStep, images_of, texts_of
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from gift import consolidation
+from gift import weights as consolidation
 from gift.data import ImageFiles, class_list, pixels
-from gift.methods import Batch, ImageTexts, Loss, TaskContext, create_method
-from gift.micro.clip import make_tokenizer
-from gift.records import LabelSpace
+from gift.data.labels import LabelSpace
+from gift.data.loader import Batch, ImageTexts, PixelSet, PreprocessedImages
+from gift.methods import Loss, TaskContext, create_method
 from gift.runs import peak_memory_mb, reset_peak_memory
-from gift.vlm import (
-    PixelSet,
-    PreprocessedImages,
-    VisionLanguageModel,
-    class_embeddings,
-    pixel_batch,
-)
+from gift.vlm import VisionLanguageModel, class_embeddings, pixel_batch
+from gift_micro.clip import make_tokenizer
 
 MODELS = Path(__file__).parent / "models"
 CLASSES = (10, 100, 397, 1000)

@@ -23,12 +23,12 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gift import experiment
-from gift.comparison import default_folder
-from gift.consolidation import Rescaler, UnifiedVectors, decouple, rescale, task_mask, unify
+from gift import benchmark as experiment
 from gift.files import read_json, write_json
 from gift.report import style
 from gift.runs import RunFolder, environment
+from gift.studies import default_folder
+from gift.weights import Rescaler, UnifiedVectors, decouple, rescale, task_mask, unify
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "results" / "theory" / "condu.json"

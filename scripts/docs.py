@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gift.comparison import experiment_table, load_experiment, plan
-from gift.comparison.table import build_table, read_rows
-from gift.micro import models_folder
 from gift.report import metrics_markdown
 from gift.report.table import Cell, Table
+from gift.studies import experiment_table, load_experiment, plan
+from gift.studies.table import build_table, read_rows
+from gift_micro import models_folder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"

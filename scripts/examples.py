@@ -17,12 +17,12 @@ from typing import Any
 
 import yaml
 
-from gift import experiment
-from gift.comparison.entries import experiment_names, load_experiment
-from gift.comparison.plan import own_settings
+from gift import benchmark as experiment
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark
 from gift.methods import create_method, method_class
+from gift.studies.entries import experiment_names, load_experiment
+from gift.studies.plan import own_settings
 
 FOLDER = Path(__file__).parents[1] / "examples"
 BASICS = ("finetune", "l2", "gift")

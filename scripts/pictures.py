@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from gift.config import load_recipe, locate
-from gift.micro.images import TASK_TEMPLATES, draw_image
-from gift.micro.world import CLEAN, CONCEPTS, TASK_FAMILIES, concepts_of, render
-from gift.records import fill
 from gift.synthesis import DiffusersGenerator
+from gift.text import fill
+from gift_micro.images import TASK_TEMPLATES, draw_image
+from gift_micro.world import CLEAN, CONCEPTS, TASK_FAMILIES, concepts_of, render
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 

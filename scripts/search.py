@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from gift.config import merge
-from gift.search import search
+from gift.studies import search
 
 ROOT = Path(__file__).parents[1]
 TRIALS = 9

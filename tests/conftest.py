@@ -30,6 +30,8 @@ from transformers.utils import logging
 
 from gift.vlm import VisionLanguageModel
 
+pytest_plugins = ["made_runs"]
+
 SaveClip = Callable[[Path, CLIPConfig], None]
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from gift.records import LabelSpace
+from gift.data.labels import LabelSpace
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from support import words
 
-from gift import consolidation
-from gift.methods import Batch, ImageTexts
+from gift import weights as consolidation
+from gift.data.loader import Batch, ImageTexts
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))  # its files import each other, as when run as scripts

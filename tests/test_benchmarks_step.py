@@ -14,7 +14,7 @@ import torch
 from support import words
 from torch.autograd.graph import saved_tensors_hooks
 
-from gift.methods import Batch, ImageTexts
+from gift.data.loader import Batch, ImageTexts
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))  # its files import each other, as when run as scripts

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from support import write_folder
 
 from gift.cli import app, main
-from gift.console import TimeLeftColumn
+from gift.cli.console import TimeLeftColumn
 
 COMMON = {"help", "json"}
 OPTIONS = {
@@ -148,7 +148,7 @@ def test_the_demo_in_small(tmp_path, capsys, monkeypatch):
         "training": {"iterations": 3, "warmup": 1},
         "synthesis": {"images": 6, "steps": 2},
     }
-    monkeypatch.setattr("gift.experiment.DEMO", small)
+    monkeypatch.setattr("gift.benchmark.DEMO", small)
     assert call("demo", "--out", tmp_path / "demo", "--home", tmp_path / "home") == 0
     shown = capsys.readouterr()
     for word in ("zero-shot", "finetune", "gift", "Transfer", "Try next"):
@@ -235,7 +235,7 @@ def test_a_failed_row_makes_the_status_of_an_experiment(tmp_path, capsys, monkey
     def fail(config, *_, **__):
         raise RuntimeError(f"seed {config.seed} fails")
 
-    monkeypatch.setattr("gift.experiment.run", fail)
+    monkeypatch.setattr("gift.benchmark.run", fail)
     arguments = ["experiment", "table6", "--benchmark", "micro-1", "--out", tmp_path]
     assert call(*arguments, "--rows", "AWC (GIFT)", "--seeds", "2") == 1
     shown = capsys.readouterr()
@@ -257,7 +257,7 @@ def test_a_search_from_the_command_line(tmp_path, capsys, monkeypatch):
         ]
         return {"rows": rows, "best": rows[1]}
 
-    monkeypatch.setattr("gift.search.search", search)
+    monkeypatch.setattr("gift.studies.searching", search)
     arguments = ["search", "micro-1", "--method", "l2", "--trials", 3, "--space", "a.b=1,2,3"]
     assert call(*arguments, "--space", "a.c=1..2", "--set", "seed=4", "--out", tmp_path) == 0
     shown = capsys.readouterr().out
@@ -277,7 +277,7 @@ def test_a_search_takes_the_values_that_the_recipe_proposes(tmp_path, capsys, mo
         asked.update(space)
         return {"rows": [], "best": None}
 
-    monkeypatch.setattr("gift.search.search", search)
+    monkeypatch.setattr("gift.studies.searching", search)
     monkeypatch.setattr("gift.config.read_yaml", lambda path: {"search": {"a.b": [1, 2]}})
     assert call("search", "micro-1", "--trials", 1) == 0
     assert asked == {"a.b": [1, 2]}

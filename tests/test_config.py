@@ -5,6 +5,7 @@ import pytest
 from gift.config import (
     ReferenceSettings,
     RunConfig,
+    Settings,
     SynthesisSettings,
     load_recipe,
     locate,
@@ -15,7 +16,6 @@ from gift.config import (
     validate,
 )
 from gift.methods import create_method, method_names
-from gift.settings import Settings
 
 
 def test_defaults_are_the_published_values():

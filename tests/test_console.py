@@ -1,6 +1,6 @@
 import logging
 
-from gift.console import Reporter
+from gift.cli.console import Reporter
 
 log = logging.getLogger("gift.somewhere")
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gift.data.labels import LabelSpace
 from gift.evaluate import EvaluationSet, accuracy_row, growing_accuracy
-from gift.records import LabelSpace
+from gift.progress import listening
 
 SPACES = (
     LabelSpace("pets", ("cat", "dog")),
@@ -136,7 +137,8 @@ def test_the_task_is_told_or_hidden() -> None:
     data = sets([[0] * IMAGES] * 3)
     table = Table(np.zeros((3 * IMAGES, len(CLASSES)), np.float32))
     calls: list[tuple[str, int, int]] = []
-    accuracy_row(table, Stub(), data, progress=lambda *call: calls.append(call))
+    with listening(lambda *call: calls.append(call)):
+        accuracy_row(table, Stub(), data)
     accuracy_row(table, Stub(), data, candidates=SPACES, task_id="hidden")
     growing_accuracy(table, Stub(), data)
     assert table.told == ["pets", "toys", "vehicles", *[None] * 6]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from support import load_file, write_folder
 
-from gift import experiment
+from gift import benchmark as experiment
+from gift.benchmark import resolve
 from gift.cli import main
 from gift.cli.options import read_settings
 from gift.data import benchmark_names, load_benchmark
-from gift.experiment import resolve
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples"
@@ -85,7 +85,7 @@ def test_every_value_says_where_it_comes_from(name):
 
 
 def test_published_figures_stand_in_the_header():
-    paper = json.loads((ROOT / "src/gift/data/published.json").read_text())["tables"]
+    paper = json.loads((ROOT / "src/gift/studies/published.json").read_text())["tables"]
     row = paper["gift-paper/2"]["ZSCL"]
     line = f"Transfer {row['transfer']}   Avg. {row['avg']}   Last {row['last']}   (gift-paper/2)"
     assert f"#   mtil-2           {line}\n" in (FOLDER / "mtil-zscl.yaml").read_text()

@@ -11,11 +11,13 @@ from PIL import Image
 from support import write_folder
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from gift import experiment, metrics, preparation
+from gift import benchmark as experiment
+from gift import metrics, preparation
 from gift.data import load_dataset
 from gift.files import damage
 from gift.learner import Learner
 from gift.methods import method_names
+from gift.progress import listening
 from gift.runs import RunFolder
 
 
@@ -133,8 +135,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         if stage == where and calls.count(where) == 2 + 3 * (where == "evaluating"):
             raise Killed
 
-    with pytest.raises(Killed):
-        experiment.run(config, tmp_path / "cut", home=tmp_path / "other", progress=kill)
+    with pytest.raises(Killed), listening(kill):
+        experiment.run(config, tmp_path / "cut", home=tmp_path / "other")
     experiment.run(config, tmp_path / "cut", home=tmp_path / "other")
     whole, cut = (json.loads((tmp_path / n / "matrix.json").read_text()) for n in ("whole", "cut"))
     assert cut == whole
@@ -306,7 +308,7 @@ def test_what_is_excluded_must_exist(start):
 def test_a_reference_data_set_is_made_when_it_is_needed(start, monkeypatch, tmp_path, source):
     made = []
 
-    def make(name, folder, progress, draw):
+    def make(name, folder, draw):
         made.append((name, draw))
         write_folder(folder / "train", load_dataset(name).classnames, count=1)
 
@@ -391,8 +393,8 @@ def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, ben
             raise Killed
 
     config = experiment.resolve(path, "finetune", settings)
-    with pytest.raises(Killed):
-        experiment.run(config, tmp_path / "run", home=tmp_path / "home", progress=kill)
+    with pytest.raises(Killed), listening(kill):
+        experiment.run(config, tmp_path / "run", home=tmp_path / "home")
     shutil.rmtree(tmp_path / "run" / "learner")
     with pytest.raises(ValueError, match="learned nothing, but 1 tasks are measured"):
         start("finetune")

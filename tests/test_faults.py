@@ -27,10 +27,10 @@ import yaml
 from support import write_folder
 
 from gift.cli import main
-from gift.console import Reporter
+from gift.cli.console import Reporter
 from gift.methods import Loss
 from gift.methods.terms import ClassificationTask
-from gift.report.read import read_run
+from gift.runs.read import read_run
 
 TASKS = ("colours", "shapes", "sounds")
 SETTINGS = {
@@ -475,7 +475,7 @@ def test_a_learner_is_not_taught_with_altered_settings(done, caplog):
 def test_a_second_process_is_refused_until_the_first_is_dead(stopped, expected):
     """The first is stopped in the middle of its work, and then killed."""
     code = (
-        "import os, signal, sys; from gift.console import Reporter; from gift.cli import main\n"
+        "import os, signal, sys; from gift.cli.console import Reporter; from gift.cli import main\n"
         "def stop(self, stage, *_): "
         "stage == 'learning sounds' and os.kill(os.getpid(), signal.SIGSTOP)\n"
         "Reporter.__call__ = stop; main(sys.argv[1:])"

@@ -26,15 +26,16 @@ from support import write_folder
 
 from gift import Learner
 from gift.cli import main
-from gift.console import Reporter, shown
+from gift.cli.console import Reporter, shown
 from gift.data import Task, check_images, pixels
+from gift.data.labels import LabelSpace
 from gift.files import read_json, write_json
-from gift.records import LabelSpace, check_name, fill, one_line
 from gift.report import write_report
-from gift.report.read import read_run
 from gift.report.table import Cell, Table
 from gift.runs import RunFolder
+from gift.runs.read import read_run
 from gift.synthesis import build_pool
+from gift.text import check_name, fill, one_line
 
 DATA = (
     *("../../etc/passwd", "/etc/passwd", "..", ".", "~", "x" * 300, "鳥" * 120, "👩‍🚀 🏳️‍🌈", "שלום"),

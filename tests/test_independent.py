@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 from support import write_folder
 
-from gift import experiment
+from gift import benchmark as experiment
 from gift.data import load_benchmark
 from gift.learner import Learner
 from gift.methods import method_class, method_names

@@ -7,13 +7,13 @@ import json
 import pytest
 from support import write_folder
 
-from gift import Learner, experiment
+from gift import Learner
+from gift import benchmark as experiment
 from gift.cli import main
 from gift.config import EvaluationSettings
 from gift.data import DatasetEntry, Task, hub, load_benchmark, load_dataset, open_task
 from gift.data.entries import Counts
 from gift.data.readers.reading import Reading
-from gift.micro.images import COUNTS
 from gift.preparation import (
     check_exclusions,
     chosen_tasks,
@@ -23,8 +23,10 @@ from gift.preparation import (
     open_tasks,
     prepare,
 )
+from gift.progress import listening
 from gift.runs import RunFolder
 from gift.vlm import Preprocess
+from gift_micro.images import COUNTS
 
 
 def test_another_draw_has_a_folder_of_its_own(tmp_path, monkeypatch):
@@ -145,9 +147,8 @@ def test_a_prepared_data_set_leaves_nothing_to_decode(tmp_path, tiny_clip_folder
     assert (done.done, done.cached, done.problem) == (("checked", "decoded"), 6, "")
     assert done.images == {"train": 6, "test": 6}
     stages = []
-    learner.evaluate(
-        open_task(colours(), tmp_path / "data"), progress=lambda stage, *_: stages.append(stage)
-    )
+    with listening(lambda stage, *_: stages.append(stage)):
+        learner.evaluate(open_task(colours(), tmp_path / "data"))
     assert stages == ["evaluating"]
 
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gift.records import AccuracyMatrix, LabelSpace, fill
+from gift.data.labels import LabelSpace
+from gift.metrics import AccuracyMatrix
+from gift.text import fill
 
 
 @given(st.text())

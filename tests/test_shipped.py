@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import gift
-from gift import experiment
+from gift import benchmark as experiment
 from gift.config import locate, recipe_names
 from gift.data import benchmark_names, load_benchmark
 from gift.methods import create_method
-from gift.micro import models_folder
-from gift.micro.world import concepts_of
 from gift.vlm import VisionLanguageModel
+from gift_micro import models_folder
+from gift_micro.world import concepts_of
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,16 +10,16 @@ from accelerate.state import AcceleratorState
 from reference.published_step import PublishedTraining
 from support import NoiseImages, words
 
-from gift.batches import batch_order, set_batches, task_batches
 from gift.config import TrainingSettings
-from gift.consolidation import adaptive_fisher, normalization_groups
-from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.data.loader import Batch, ImageTexts, batch_order, set_batches, task_batches
+from gift.methods import TaskContext, create_method
 from gift.methods.terms import ClassificationTask, PairDistillation
 from gift.train import (
     accelerator,
     learning_rate,
     train_task,
 )
+from gift.weights import adaptive_fisher, normalization_groups
 
 SETTINGS = TrainingSettings(
     iterations=3, batch_size=4, learning_rate=1e-3, warmup=1, label_smoothing=0.2, log_every=1

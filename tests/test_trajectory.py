@@ -16,8 +16,8 @@ import pytest
 
 from gift import Learner, Task
 from gift.methods import method_class, method_names
-from gift.micro.images import make_dataset
 from gift.runs import RunFolder
+from gift_micro.images import make_dataset
 
 RECORDED = Path(__file__).parent / "data_files" / "trajectories.json"
 METHODS = [name for name in method_names() if method_class(name).trains]

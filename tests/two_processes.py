@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from vlm.families import save_siglip2
 
-from gift import parallel
-from gift.checkpoint import Checkpoints
+from gift import distributed
 from gift.methods import create_method
+from gift.progress import listening
+from gift.runs.checkpoint import Checkpoints
 from gift.train import accelerator
 from gift.vlm import VisionLanguageModel
 
@@ -67,14 +68,13 @@ def first_task(model_folder: str, folder: Path, *, kill: bool) -> dict[str, torc
         if kill and done == total:
             raise Killed
 
-    with suppress(Killed):
+    with suppress(Killed), listening(watch):
         learn(
             model,
             create_method("gift"),
             0,
             settings=SETTINGS.model_copy(update={"shard": True}),
             checkpoints=Checkpoints(folder, every_steps=int(kill)),
-            progress=watch,
         )
     return {**weights(model), "shares": torch.tensor(shares)}
 
@@ -97,10 +97,10 @@ def main() -> None:
     folder, model_folder, what = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     torch.set_num_threads(1)
     accelerator()
-    assert parallel.processes() == 2
+    assert distributed.world_size() == 2
 
     def keep(name: str, found: dict[str, torch.Tensor]) -> None:
-        save_file(found, folder / f"{name}-{parallel.rank()}.safetensors")
+        save_file(found, folder / f"{name}-{distributed.rank()}.safetensors")
 
     if what != ["shard"]:
         for name in TRAINED:
@@ -108,13 +108,13 @@ def main() -> None:
         return
     warnings.simplefilter("error")
     siglip = str(folder / "siglip2")
-    parallel.from_main(lambda: save_siglip2(Path(siglip)))
+    distributed.on_main(lambda: save_siglip2(Path(siglip)))
     keep("siglip2", learned("gift", siglip, shard=True))
     for name, own in SHARDED.items():
         keep(name, learned(name, model_folder, own, shard=True))
     keep("checkpointing", learned("gift", model_folder, shard=True, gradient_checkpointing=True))
     keep("killed", first_task(model_folder, folder / "checkpoint", kill=True))
-    parallel.wait()
+    distributed.barrier()
     keep("resumed", first_task(model_folder, folder / "checkpoint", kill=False))
 
 

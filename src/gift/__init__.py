@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gift.data import Task
+    from gift.data.labels import LabelSpace
     from gift.learner import Learner
+    from gift.metrics import AccuracyMatrix
     from gift.prediction import Prediction
-    from gift.records import AccuracyMatrix, LabelSpace
 
 __version__ = "0.1.0"
 
 __all__ = ["AccuracyMatrix", "LabelSpace", "Learner", "Prediction", "Task", "__version__"]
 
 _HOMES = {
-    "AccuracyMatrix": "gift.records",
-    "LabelSpace": "gift.records",
+    "AccuracyMatrix": "gift.metrics",
+    "LabelSpace": "gift.data",
     "Learner": "gift.learner",
     "Prediction": "gift.prediction",
     "Task": "gift.data",

@@ -6,25 +6,49 @@ keys are refused with the nearest valid one.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from gift.settings import Free, Settings
+from gift.text import unknown
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
 _BUILTIN = "builtin:"
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def Free(default: Any, **options: Any) -> Any:
+    """A field that does not bear on results: a run may go on with another value."""
+    return Field(default, json_schema_extra={"free": True}, **options)
+
+
+def deciding(settings: Settings) -> dict[str, Any]:
+    """The values that bear on results, nested as JSON; those of :func:`Free` are left out."""
+    found: dict[str, Any] = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value, extra = getattr(settings, name), field.json_schema_extra
+        if isinstance(value, Settings):
+            found[name] = deciding(value)
+        elif isinstance(extra, dict) and extra.get("free"):
+            del found[name]
+    return found
 
 
 class TrainingSettings(Settings):
@@ -380,21 +404,13 @@ def locate(reference: str) -> str:
     if not reference.startswith(_BUILTIN):
         return reference
     world, _, part = reference.removeprefix(_BUILTIN).partition("/")
-    folder = Path(str(files("gift"))) / world / "models" / part
+    folder = Path(str(files(f"gift_{world}"))) / "models" / part if world == "micro" else Path()
     if not folder.is_dir():
         raise ValueError(
             f"{reference!r} is not part of the package; builtin:micro/clip and "
             "builtin:micro/diffusion are."
         )
     return str(folder)
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for an unknown name: the nearest valid one, then all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
 
 
 def _settings_in(annotation: Any) -> type[Settings]:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from gift.data import Metric
+from gift.data.labels import LabelSpace
 from gift.methods import Predictor
-from gift.records import LabelSpace, Progress, silent
+from gift.progress import report
 from gift.vlm import Preprocess, VisionLanguageModel
 
 TaskId = Literal["given", "hidden"]
@@ -56,7 +57,6 @@ def accuracy_row(
     candidates: Sequence[LabelSpace] | None = None,
     task_id: TaskId = "given",
     batch_size: int = 256,
-    progress: Progress = silent,
 ) -> tuple[float, ...]:
     """Accuracy in percent on each set, by the set's metric.
 
@@ -68,7 +68,6 @@ def accuracy_row(
             image's own task. A name that several of them have is right wherever it stands.
         task_id: whether the predictor is told the task of the images.
         batch_size: images per forward pass.
-        progress: called with ("evaluating", sets done, all sets).
     """
     row: list[float] = []
     for number, data in enumerate(sets, start=1):
@@ -77,7 +76,7 @@ def accuracy_row(
         for scores, targets in _scored(predictor, model, data, compete, task_id, batch_size):
             right.append(known.right(scores, [data.labels.classnames[t] for t in targets]))
         row.append(data.accuracy(torch.cat(right).numpy()))
-        progress("evaluating", number, len(sets))
+        report("evaluating", number, len(sets))
     return tuple(row)
 
 
@@ -87,7 +86,6 @@ def growing_accuracy(
     sets: Sequence[EvaluationSet],
     *,
     batch_size: int = 256,
-    progress: Progress = silent,
 ) -> tuple[float, ...]:
     """Top-1 accuracy in percent over all images of the first k sets among their classes.
 
@@ -102,7 +100,7 @@ def growing_accuracy(
             names = [data.labels.classnames[target] for target in targets]
             for k in range(j, len(sets)):
                 right[k] += int(first[k].right(scores, names).sum())
-        progress("evaluating", j + 1, len(sets))
+        report("evaluating", j + 1, len(sets))
     images = np.cumsum([len(data.targets) for data in sets])
     return tuple(100.0 * count / int(total) for count, total in zip(right, images, strict=True))
 

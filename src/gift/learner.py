@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gift import parallel, sharding
-from gift.checkpoint import Checkpoints
-from gift.config import LearnerConfig, locate, merge, validate
+from gift import distributed
+from gift.config import LearnerConfig, deciding, locate, merge, validate
 from gift.data import Task, check_images, default_home
+from gift.data.labels import LabelSpace
+from gift.data.loader import ImageTexts
+from gift.distributed import fsdp
 from gift.evaluate import (
     EvaluationSet,
     TaskId,
@@ -25,13 +27,12 @@ from gift.evaluate import (
     growing_accuracy,
     score_batches,
 )
-from gift.image_sets import ImageSets
 from gift.learner_folder import read_learner, stored_config, write_learner
-from gift.methods import ImageTexts, create_method
+from gift.methods import create_method
 from gift.prediction import Prediction, best_names, competing, opened
-from gift.records import LabelSpace, Progress, silent
 from gift.runs import RunFolder, differences
-from gift.settings import deciding
+from gift.runs.checkpoint import Checkpoints
+from gift.streams import ImageSets
 from gift.synthesis import SyntheticSet
 from gift.train import Recorder, StepRecord, accelerator, train_task
 from gift.vlm import VisionLanguageModel
@@ -107,11 +108,11 @@ class Learner:
         Raises:
             ValueError: the generator is no pipeline folder, a class list or the reference data set
                 is unknown, images are missing that the generator cannot paint, or weights that
-                cannot be shared (see :func:`gift.sharding.check`).
+                cannot be shared (see :func:`gift.fsdp.check`).
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
         if self.config.training.shard and self.method.trains:
-            sharding.check(self.config.method, is_able=self.method.shards)
+            fsdp.check(self.config.method, is_able=self.method.shards)
         if self.config.training.compile and self.method.trains:
             self.model.compile_layers()
         if not self.model.has_adapters:  # of a task that was broken off
@@ -152,15 +153,12 @@ class Learner:
                 f"a task named {task.name!r} was already learned; give this one another name."
             )
 
-    def learn(
-        self, task: Task, *, folder: RunFolder | None = None, progress: Progress = silent
-    ) -> None:
+    def learn(self, task: Task, *, folder: RunFolder | None = None) -> None:
         """Teach the learner one task.
 
         Args:
             task: its ``train`` images are learned.
             folder: where losses are logged and a sample of the synthetic images is kept.
-            progress: called while images are painted and while the model is trained.
 
         Raises:
             ValueError: no training images, unreadable images, or a task of that name was learned;
@@ -174,13 +172,11 @@ class Learner:
         self.refuse_twice(task)
         if self.method.trains:
             self.check()
-            check_images(task.train, cache=self.home / "checked", progress=progress)
-            self._train(task, len(self.memory) + 1, folder=folder, progress=progress)
+            check_images(task.train, cache=self.home / "checked")
+            self._train(task, len(self.memory) + 1, folder=folder)
         self.memory = (*self.memory, task.labels)
 
-    def train_ahead(
-        self, tasks: Sequence[Task], folder: RunFolder, *, progress: Progress = silent
-    ) -> None:
+    def train_ahead(self, tasks: Sequence[Task], folder: RunFolder) -> None:
         """Train the tasks to come side by side, each on one process.
 
         What comes out is kept in the folder, and :meth:`learn`, called for one after the other,
@@ -189,18 +185,17 @@ class Learner:
         Args:
             tasks: those that will be learned next, in this order, by an independent method.
             folder: the run folder, which all processes see.
-            progress: called while the model is trained.
         """
         assert self.method.independent
-        own = range(len(tasks))[parallel.rank() :: parallel.processes()]
-        with parallel.alone():
+        own = range(len(tasks))[distributed.rank() :: distributed.world_size()]
+        with distributed.alone():
             for number in own:
                 twin = copy.copy(self)
                 twin.model = copy.deepcopy(self.model)
                 twin.method = create_method(self.config.method, self.config.method_settings)
                 twin.method.load_state_dict(self.method.state_dict())
                 position = len(self.memory) + 1 + number
-                twin._train(tasks[number], position, folder=folder, finish=False, progress=progress)
+                twin._train(tasks[number], position, folder=folder, finish=False)
 
     def _train(
         self,
@@ -209,14 +204,13 @@ class Learner:
         *,
         folder: RunFolder | None,
         finish: bool = True,
-        progress: Progress,
     ) -> None:
         """Train the model on the task that has this place among all, from 1."""
         assert task.train is not None
         sets = {
             name: images
             for name in self._wanted
-            if (images := self._image_set(name, task, folder, progress)) is not None
+            if (images := self._image_set(name, task, folder)) is not None
         }
         started, ending = time.perf_counter(), 0.0
         try:
@@ -232,7 +226,6 @@ class Learner:
                 record=None if folder is None else _recorder(folder, task.name),
                 checkpoints=None if folder is None else self._checkpoints(folder, task, position),
                 finish=finish,
-                progress=progress,
             )
         finally:
             if folder is not None:  # also of a training that is stopped
@@ -258,22 +251,19 @@ class Learner:
             every_minutes=training.checkpoint_minutes,
         )
 
-    def _image_set(
-        self, name: str, task: Task, folder: RunFolder | None, progress: Progress
-    ) -> ImageTexts | None:
+    def _image_set(self, name: str, task: Task, folder: RunFolder | None) -> ImageTexts | None:
         """A set that the method asks for; None for exemplars while it has none."""
         if name == "exemplar":
             return self.method.exemplars()
-        return self._sets.make(name, task, self.memory, folder=folder, progress=progress)
+        return self._sets.make(name, task, self.memory, folder=folder)
 
-    def paint(self, count: int | None = None, *, progress: Progress = silent) -> SyntheticSet:
+    def paint(self, count: int | None = None) -> SyntheticSet:
         """The synthetic images for the next task, painted unless they are in the store.
 
         Args:
             count: how many prompts to draw; the configuration's number by default.
-            progress: called while images are painted.
         """
-        return self._sets.paint(self.memory, count, progress=progress)
+        return self._sets.paint(self.memory, count)
 
     def evaluate(
         self,
@@ -282,7 +272,6 @@ class Learner:
         candidates: Sequence[LabelSpace] | None = None,
         task_id: TaskId = "given",
         batch_size: int = 256,
-        progress: Progress = silent,
     ) -> list[float]:
         """Top-1 accuracy in percent on each task.
 
@@ -293,23 +282,19 @@ class Learner:
             candidates: label spaces whose classes compete; by default the image's own task's.
             task_id: whether the method is told which task an image belongs to.
             batch_size: images per forward pass.
-            progress: called while images are decoded and after every task.
         """
         tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
         row = accuracy_row(
             self.method.predictor(self.model),
             self.model,
-            [self._evaluation_set(task, progress) for task in tasks],
+            [self._evaluation_set(task) for task in tasks],
             candidates=candidates,
             task_id=task_id,
             batch_size=batch_size,
-            progress=progress,
         )
         return list(row)
 
-    def evaluate_growing(
-        self, tasks: Sequence[Task], *, batch_size: int = 256, progress: Progress = silent
-    ) -> list[float]:
+    def evaluate_growing(self, tasks: Sequence[Task], *, batch_size: int = 256) -> list[float]:
         """Top-1 accuracy in percent over the first k tasks together, for each k = 1..n.
 
         The classes of these k tasks compete, and the method is not told the tasks: what a model
@@ -318,9 +303,8 @@ class Learner:
         row = growing_accuracy(
             self.method.predictor(self.model),
             self.model,
-            [self._evaluation_set(task, progress) for task in tasks],
+            [self._evaluation_set(task) for task in tasks],
             batch_size=batch_size,
-            progress=progress,
         )
         return list(row)
 
@@ -374,9 +358,9 @@ class Learner:
                 f"{folder} holds a learner with other settings: {'; '.join(different)}. Save this "
                 "one in another folder."
             )
-        if parallel.is_main():
+        if distributed.is_main():
             write_learner(run, self.model, self.method, self.memory)
-        parallel.wait()
+        distributed.barrier()
 
     @classmethod
     def load(
@@ -395,11 +379,11 @@ class Learner:
         learner.memory = stored.memory
         return learner
 
-    def _evaluation_set(self, task: Task, progress: Progress) -> EvaluationSet:
+    def _evaluation_set(self, task: Task) -> EvaluationSet:
         images = task.evaluation
         if images is None:
             raise ValueError(f"task {task.name!r} has no images to evaluate on.")
-        pixels = self._sets.pixels(images, progress)
+        pixels = self._sets.pixels(images)
         return EvaluationSet(task.labels, pixels, tuple(images.labels), task.metric)
 
 

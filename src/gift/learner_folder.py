@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gift.config import LearnerConfig, validate
+from gift.data.labels import LabelSpace
 from gift.files import damage, read_json, replacing, write_json
 from gift.methods import Method
-from gift.records import LabelSpace
 from gift.runs import RunFolder
 from gift.vlm import VisionLanguageModel
 

@@ -12,13 +12,13 @@ import numpy as np
 import safetensors.numpy
 import torch
 
-from gift import metrics, parallel
+from gift import distributed, metrics
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, DatasetEntry, Task, rule_of
 from gift.evaluate import pixel_batches
 from gift.files import replacing_file, write_json
 from gift.learner import Learner
-from gift.records import AccuracyMatrix, Progress, silent
+from gift.metrics import AccuracyMatrix
 from gift.runs import RunFolder, peak_memory_mb
 
 
@@ -36,7 +36,6 @@ def measure(
     rule: BenchmarkEntry,
     *,
     batch_size: int = 256,
-    progress: Progress = silent,
 ) -> dict[str, float]:
     """Accuracy in percent on a benchmark's tasks by its rule, by task name.
 
@@ -51,7 +50,6 @@ def measure(
         candidates=None if rule.label_space == "task" else [task.labels for task in tasks],
         task_id=rule.task_id,
         batch_size=batch_size,
-        progress=progress,
     )
     return dict(zip([task.name for task in tasks], row, strict=True))
 
@@ -64,23 +62,19 @@ class Measuring:
         rule: how images are classified.
         batch_size: images per forward pass.
         folder: the run's.
-        progress: called while a row is measured.
         embedding_images: images of each task whose features are kept, see :func:`features_of`.
     """
 
     rule: BenchmarkEntry
     batch_size: int
     folder: RunFolder
-    progress: Progress
     embedding_images: int = 0
 
     def zero_shot(self, learner: Learner, tasks: Sequence[Task]) -> tuple[float, ...]:
         """What the model scores before the first task."""
         started = time.perf_counter()
         if self.rule.label_space == "seen":
-            row = learner.evaluate_growing(
-                tasks, batch_size=self.batch_size, progress=self.progress
-            )
+            row = learner.evaluate_growing(tasks, batch_size=self.batch_size)
             accuracy = dict(zip([task.name for task in tasks], row, strict=True))
         else:
             accuracy = self._measured(learner, tasks)
@@ -97,9 +91,7 @@ class Measuring:
         return [accuracy.get(task.name) for task in tasks]
 
     def _measured(self, learner: Learner, tasks: Sequence[Task]) -> dict[str, float]:
-        return measure(
-            learner, tasks, self.rule, batch_size=self.batch_size, progress=self.progress
-        )
+        return measure(learner, tasks, self.rule, batch_size=self.batch_size)
 
     def _keep_features(self, learner: Learner, tasks: Sequence[Task]) -> None:
         """Beside the task that was just learned; beside the matrix before the first one."""
@@ -109,7 +101,7 @@ class Measuring:
         content = features_of(
             learner, tasks, self.embedding_images, is_told=is_told, batch_size=self.batch_size
         )
-        if parallel.is_main():
+        if distributed.is_main():
             position = len(learner.memory)
             where = self.folder.path
             if position:
@@ -125,7 +117,7 @@ def keep(
     after = learner.memory[-1].name if learner.memory else "zero-shot"
     seconds = time.perf_counter() - started
     folder.log("evaluate", task=after, accuracy=accuracy, seconds=seconds)
-    if learner.memory and parallel.is_main():
+    if learner.memory and distributed.is_main():
         where = folder.task(len(learner.memory), after) / "eval.json"
         write_json(where, {"after": after, "accuracy": accuracy})
 

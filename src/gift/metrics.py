@@ -18,7 +18,8 @@ called with ``partial=True``, and then computes what it says under "Partial".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,60 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 Matrix = ArrayLike | Sequence[Sequence[float | None]]
 """Accuracies in percent; None and NaN both mean: not measured."""
+
+
+@dataclass(frozen=True)
+class AccuracyMatrix:
+    """What a run measured, in percent: the only stored truth, every metric is computed from it.
+
+    ``accuracy[i][j]`` is the top-1 accuracy on task j after task i was learned; ``zero_shot[j]`` is
+    that of the model before the first task. While a run goes on, ``accuracy`` has fewer rows than
+    ``tasks``.
+
+    Where images are classified among the classes seen so far (``setting["label_space"]`` is
+    ``"seen"``), tasks that are not learned yet are not measured: None. ``zero_shot[j]`` is then the
+    accuracy of the model before the first task over all test images of the tasks 0..j, among the
+    classes of these.
+
+    ``images[j]`` is the number of test images of task j; empty in files of older versions.
+    """
+
+    benchmark: str
+    version: int
+    tasks: tuple[str, ...]
+    zero_shot: tuple[float, ...]
+    accuracy: tuple[tuple[float | None, ...], ...] = ()
+    setting: dict[str, Any] = field(default_factory=dict)
+    images: tuple[int, ...] = ()
+
+    def with_row(self, row: Sequence[float | None]) -> AccuracyMatrix:
+        """The matrix after one more task."""
+        assert len(row) == len(self.tasks)
+        return replace(self, accuracy=(*self.accuracy, tuple(row)))
+
+    @property
+    def complete(self) -> bool:
+        return len(self.accuracy) == len(self.tasks)
+
+    @property
+    def seen_only(self) -> bool:
+        """Whether images are classified among the classes seen so far."""
+        return self.setting.get("label_space") == "seen"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> AccuracyMatrix:
+        return cls(
+            benchmark=value["benchmark"],
+            version=value["version"],
+            tasks=tuple(value["tasks"]),
+            zero_shot=tuple(value["zero_shot"]),
+            accuracy=tuple(tuple(row) for row in value["accuracy"]),
+            setting=dict(value.get("setting", {})),
+            images=tuple(value.get("images", ())),
+        )
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from gift.config import unknown
 from gift.data import ImageFiles, to_rgb
-from gift.records import LabelSpace
+from gift.data.labels import LabelSpace
+from gift.text import unknown
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from gift import parallel
-from gift.config import EvaluationSettings, RunConfig, unknown
+from gift import distributed
+from gift.config import EvaluationSettings, RunConfig
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
@@ -29,10 +29,11 @@ from gift.data import (
 )
 from gift.files import as_json, read_json, restore, write_json, write_with_copy, writing_to
 from gift.learner import Learner
-from gift.micro.images import make_dataset
-from gift.records import AccuracyMatrix, Progress, silent
+from gift.metrics import AccuracyMatrix
 from gift.runs import RunFolder, differences
+from gift.text import unknown
 from gift.vlm import Preprocess
+from gift_micro.images import make_dataset
 
 MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
 """Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
@@ -73,16 +74,13 @@ def with_revisions(
     ]
 
 
-def open_tasks(
-    entries: Sequence[DatasetEntry], data_root: Path, draw: int = 0, *, progress: Progress = silent
-) -> list[Task]:
+def open_tasks(entries: Sequence[DatasetEntry], data_root: Path, draw: int = 0) -> list[Task]:
     """Open data sets, making those that can be made and are not there.
 
     Args:
         entries: the data sets.
         data_root: where they are; another draw than 0 has its own folder ``draw-<k>`` in it.
         draw: which draw of data sets that are made.
-        progress: called while a data set is made.
 
     Raises:
         ValueError: another draw than 0 of a data set that cannot be made, or a folder that does
@@ -103,11 +101,11 @@ def open_tasks(
             target = data_root / entry.source.path
             cure = "free some space there, or name another folder with --data-root"
             with writing_to(target.parent, "the data folder", cure):
-                MAKERS[entry.made_by](entry.whole_name, target, progress=progress, draw=draw)
+                MAKERS[entry.made_by](entry.whole_name, target, draw=draw)
     return open_entries(entries, data_root)
 
 
-def make_reference(learner: Learner, *, progress: Progress = silent) -> None:
+def make_reference(learner: Learner) -> None:
     """Make or look for the data set of real images that the learner's method needs, if any.
 
     Raises:
@@ -115,7 +113,7 @@ def make_reference(learner: Learner, *, progress: Progress = silent) -> None:
     """
     source = learner.config.reference.source
     if learner.needs_reference and source in dataset_names():
-        open_tasks([load_dataset(source)], learner.data_root, progress=progress)
+        open_tasks([load_dataset(source)], learner.data_root)
 
 
 def measured_part(task: Task, settings: EvaluationSettings) -> Task:
@@ -172,7 +170,7 @@ def _few_shot_part(task: Task, shots: int, seed: int, folder: Path) -> Task:
     except ValueError as error:
         raise ValueError(f"{task.name}: {error}") from None
     drawn = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
-    if parallel.is_main():
+    if distributed.is_main():
         write_json(folder / "train-indices.json", drawn)
     return replace(task, train=task.train.select(indices))
 
@@ -220,9 +218,9 @@ def keep_provenance(
     path = folder.path / "data.json"
     begun = folder.has_learner or folder.read_matrix() is not None
     if begun and path.exists():
-        if parallel.is_main():
+        if distributed.is_main():
             restore(path)
-        parallel.wait()
+        distributed.barrier()
         known = {name: kept | {"place": None} for name, kept in read_json(path).items()}
         now = {name: own | {"place": None} for name, own in found.items()}
         if different := differences(known, now):
@@ -231,7 +229,7 @@ def keep_provenance(
                 "back as they were, or use another folder."
             )
         return
-    if parallel.is_main():
+    if distributed.is_main():
         write_with_copy(path, as_json(found))
 
 
@@ -262,8 +260,6 @@ def prepare(
     data_root: Path,
     home: Path,
     preprocess: Preprocess | None = None,
-    *,
-    progress: Progress = silent,
 ) -> Prepared:
     """Do for a data set what its first run would do: make, open, check and decode.
 
@@ -272,7 +268,6 @@ def prepare(
         data_root: where the paths of sources begin.
         home: the cache folder.
         preprocess: of the model whose pixel cache is to be filled.
-        progress: called while the data set is made, checked and decoded.
 
     Returns:
         What was done. Nothing is raised for a data set that is missing, wrong or damaged.
@@ -281,20 +276,20 @@ def prepare(
     done: list[str] = []
     makes, downloads = will_be_made(first, data_root), is_on_hub(first, data_root)
     try:
-        tasks = open_tasks(entries, data_root, progress=progress)
+        tasks = open_tasks(entries, data_root)
         done += ["made"] if makes else ["hub copy there"] if downloads else []
         parts = {
             "train": [task.train for task in tasks if task.train is not None],
             "validation": [task.validation for task in tasks if task.validation is not None],
             "test": [task.test for task in tasks if task.test is not None],
         }
-        check_images(*chain(*parts.values()), cache=home / "checked", progress=progress)
+        check_images(*chain(*parts.values()), cache=home / "checked")
         done.append("checked")
         cached = None
         if preprocess is not None:
             for images in parts["test"]:
                 transform, key = preprocess.test_array, preprocess.key
-                pixels(images, transform, key, home / "pixels", progress)
+                pixels(images, transform, key, home / "pixels")
             cached = sum(map(len, parts["test"]))
             done.append("decoded")
     except (OSError, ValueError) as error:

@@ -15,14 +15,18 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
-from gift import consolidation, parallel, sharding
-from gift.batches import set_batches, task_batches
-from gift.checkpoint import Checkpoints
+from gift import distributed
+from gift import weights as consolidation
 from gift.config import TrainingSettings
-from gift.interruption import deferred
-from gift.methods import Batch, ImageTexts, Loss, Method, TaskContext
+from gift.data.images import LabeledImages
+from gift.data.labels import LabelSpace
+from gift.data.loader import Batch, ImageTexts, set_batches, task_batches
+from gift.distributed import fsdp
+from gift.distributed.signals import deferred
+from gift.methods import Loss, Method, TaskContext
 from gift.methods.base import Parameters
-from gift.records import LabeledImages, LabelSpace, Progress, silent
+from gift.progress import report
+from gift.runs.checkpoint import Checkpoints
 from gift.vlm import VisionLanguageModel
 
 log = logging.getLogger(__name__)
@@ -99,7 +103,6 @@ def train_task(
     record: Recorder | None = None,
     checkpoints: Checkpoints | None = None,
     finish: bool = True,
-    progress: Progress = silent,
 ) -> float:
     """Teach a model one task.
 
@@ -116,7 +119,6 @@ def train_task(
         checkpoints: where unfinished trainings are kept; what is there is gone on with.
         finish: False leaves the task before its end: the weights after the last step are kept in
             ``checkpoints``, from where the same training finishes it later.
-        progress: called after every step.
 
     Returns:
         The seconds that the method took to end the task.
@@ -124,7 +126,7 @@ def train_task(
     Raises:
         FloatingPointError: a loss is not finite; the weights are those before that step, with
             ``settings.shard`` those before the task.
-        ValueError: weights that cannot be spread, see :func:`gift.sharding.check`.
+        ValueError: weights that cannot be spread, see :func:`gift.fsdp.check`.
         KeyboardInterrupt: the process was asked to stop; a checkpoint was kept before.
     """
     context = accelerator(settings.precision)
@@ -182,21 +184,21 @@ def train_task(
                     logged = {loss.name: loss.value, **loss.parts}
                     values |= {name: value.detach() for name, value in logged.items()}
                     further = method.backward(loss, parameters)
-                    values |= {name: sharding.whole(value) for name, value in further.items()}
+                    values |= {name: fsdp.full(value) for name, value in further.items()}
                 left_out = not _is_finite(values, settings.on_nonfinite, labels.name, step, batch)
                 if not left_out:
                     optimizer.step()
                 method.after_step(model, step)
 
                 seen += sum(len(part.index) for part in batch.values())
-                progress(f"learning {labels.name}", step + 1, settings.iterations)
+                report(f"learning {labels.name}", step + 1, settings.iterations)
                 is_last = step + 1 == settings.iterations
                 if record and (left_out or is_last or step % settings.log_every == 0):
                     found = {name: float(value) for name, value in values.items()}
                     finite = {name: value for name, value in found.items() if math.isfinite(value)}
                     speed = seen / (time.perf_counter() - started)
                     record(StepRecord(step, finite, rate, speed, left_out))
-                stop = parallel.agree(is_asked_to_stop())
+                stop = distributed.any_rank(is_asked_to_stop())
                 if checkpoints and (stop or checkpoints.is_due(step + 1)):
                     checkpoints.keep(step + 1, _state(parameters, optimizer, method))
                 if stop:
@@ -224,18 +226,18 @@ def _spread(
     if not settings.shard:
         yield
         return
-    sharding.check(method.name(), is_able=method.shards)
+    fsdp.check(method.name(), is_able=method.shards)
     towers, state = model.towers, method.state_dict()
-    model.towers = sharding.sharded(towers, device)
+    model.towers = fsdp.shard_towers(towers, device)
     parameters = model.trainable_parameters()
     method.load_state_dict(
-        {key: sharding.split(t, parameters.get(_parameter(key), t)) for key, t in state.items()}
+        {key: fsdp.shard_like(t, parameters.get(_parameter(key), t)) for key, t in state.items()}
     )
     try:
-        with sharding.quiet_views():
+        with fsdp.quiet_views():
             yield
-        state = {name: sharding.whole(tensor) for name, tensor in method.state_dict().items()}
-        sharding.put_back(towers, model.towers)
+        state = {name: fsdp.full(tensor) for name, tensor in method.state_dict().items()}
+        fsdp.copy_back(towers, model.towers)
     finally:
         model.towers = towers.to(device)
         method.load_state_dict(state)
@@ -259,7 +261,7 @@ def _state(
         },
         **{f"method/{name}": value for name, value in method.training_state().items()},
     }
-    return sharding.whole_on_main(state)
+    return fsdp.full_on_main(state)
 
 
 def _resume(
@@ -277,13 +279,13 @@ def _resume(
         part, _, name = path.partition("/")
         parts[part][name] = tensor
     for name, parameter in parameters.items():
-        weight = sharding.split(parts["weights"][name], parameter)
+        weight = fsdp.shard_like(parts["weights"][name], parameter)
         consolidation.put({name: parameter}, {name: weight})
     for path, value in parts["optimizer"].items():
         key, _, name = path.partition("/")
         parameter = parameters[name]
         # A copy: on a CPU the tensor is a view of the file, which is deleted later.
-        optimizer.state[parameter][key] = sharding.split(value, parameter)
+        optimizer.state[parameter][key] = fsdp.shard_like(value, parameter)
     method.load_training_state(parts["method"])
     return moment.step
 

@@ -13,7 +13,7 @@ from gift.data import (
     load_dataset,
     open_task,
 )
-from gift.data.benchmark import ClassIncremental
+from gift.data.catalogue import ClassIncremental
 from gift.data.entries import Counts, HubSource, RandomSplit, Source, Subset
 from gift.data.readers import READERS
 

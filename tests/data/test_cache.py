@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gift.data import ImageFiles, cache, check_images, default_home, pixels
+from gift.progress import listening
 
 
 def transform(image):
@@ -30,7 +31,8 @@ def images(tmp_path):
 def test_pixels_are_the_transformed_images_and_stay(images, tmp_path):
     seen = []
     cache = tmp_path / "deep/cache"
-    found = pixels(images, transform, "4", cache, lambda *step: seen.append(step))
+    with listening(lambda *step: seen.append(step)):
+        found = pixels(images, transform, "4", cache)
     assert isinstance(found, np.memmap)
     assert (found.shape, found.dtype) == ((5, 4, 4, 3), np.uint8)
     np.testing.assert_array_equal(found, [transform(images[i]) for i in range(5)])
@@ -164,5 +166,6 @@ def test_check_names_all_unreadable_images_at_once(images, tmp_path):
 def test_check_is_remembered(images, tmp_path):
     seen = []
     for _ in range(2):
-        check_images(images, cache=tmp_path / "c", progress=lambda *step: seen.append(step))
+        with listening(lambda *step: seen.append(step)):
+            check_images(images, cache=tmp_path / "c")
     assert seen == [("check", 5, 5)]

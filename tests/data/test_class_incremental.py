@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import write_folder
 
 from gift.data import DatasetEntry, Task, load_benchmark, open_entries, open_task
-from gift.data.benchmark import ClassIncremental
+from gift.data.catalogue import ClassIncremental
 from gift.data.entries import Source
 from gift.data.readers import READERS, folder
 from gift.data.readers.reading import Reading

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from support import write_folder
 
-from gift import comparison, experiment
+from gift import benchmark as experiment
+from gift import studies
 from gift.data import load_benchmark, load_dataset, open_task, rule_of
 
 SKIN = {"source": {"path": "data/skin"}, "classnames": ["melanoma", "benign nevus"]}
@@ -52,7 +53,7 @@ def test_a_list_may_have_orders_too(tmp_path):
 def test_the_runs_of_two_orders_have_two_folders(tmp_path):
     path = write(tmp_path, tasks=["dtd", "mnist"], orders={"I": ["mnist", "dtd"]})
     folders = {
-        name: comparison.default_folder(experiment.resolve(name, "finetune"), tmp_path)
+        name: studies.default_folder(experiment.resolve(name, "finetune"), tmp_path)
         for name in (path, f"{path}@I", "mtil-1")
     }
     assert [folder.parent.name for folder in folders.values()] == ["mine", "mine-I", "mtil-1"]

@@ -11,11 +11,13 @@ import pytest
 import torch
 from methods.test_contract import TASKS, learn, weights
 
+from gift.data.labels import LabelSpace
+from gift.data.loader import ImageTexts
 from gift.losses import similarity
 from gift.methods import create_method
-from gift.methods.base import ImageTexts, TaskContext
+from gift.methods.base import TaskContext
 from gift.methods.task_models import class_prototypes
-from gift.records import LabelSpace
+from gift.progress import listening
 from gift.vlm import VisionLanguageModel, add_adapters, class_embeddings
 
 NAMES = ("condu", "condu_lora")
@@ -243,8 +245,8 @@ def test_a_training_that_was_broken_off_leaves_nothing_behind(tiny_clip, name):
 
     method = learned(tiny_clip, name, tasks=1)
     wanted = method.predictor(tiny_clip).scores(images(tiny_clip), [NEW])
-    with pytest.raises(Stopped):
-        learn(tiny_clip, method, 1, progress=stop)
+    with pytest.raises(Stopped), listening(stop):
+        learn(tiny_clip, method, 1)
     assert torch.equal(method.predictor(tiny_clip).scores(images(tiny_clip), [NEW]), wanted)
     learn(tiny_clip, method, 1)
     after = weights(tiny_clip)

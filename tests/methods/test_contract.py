@@ -11,17 +11,12 @@ import torch
 from support import NoiseImages, words
 
 import gift.methods
-from gift.checkpoint import Checkpoints
 from gift.config import TrainingSettings
-from gift.methods import (
-    ImageTexts,
-    Loss,
-    create_method,
-    method_class,
-    method_names,
-)
+from gift.data.loader import ImageTexts, PreprocessedImages
+from gift.methods import Loss, create_method, method_class, method_names
+from gift.progress import listening
+from gift.runs.checkpoint import Checkpoints
 from gift.train import train_task
-from gift.vlm import PreprocessedImages
 
 METHODS = method_names()
 TRAINED = [name for name in METHODS if method_class(name).trains]
@@ -153,8 +148,8 @@ def test_a_method_killed_in_the_middle_of_a_task_goes_on_as_if_nothing_had_happe
             raise Killed
 
     kept = Checkpoints(tmp_path, every_steps=1)
-    with pytest.raises(Killed):
-        learn(halfway, killed, task, checkpoints=kept, progress=kill)
+    with pytest.raises(Killed), listening(kill):
+        learn(halfway, killed, task, checkpoints=kept)
     learn(tiny_clip, method, task)
     records = []
     learn(twin, restored, task, records, checkpoints=Checkpoints(tmp_path))

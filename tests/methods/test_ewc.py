@@ -7,11 +7,12 @@ import pytest
 import torch
 from support import NoiseImages, words
 
-from gift import consolidation
+from gift import weights as consolidation
 from gift.config import TrainingSettings
-from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.data.loader import Batch, ImageTexts, PreprocessedImages
+from gift.methods import TaskContext, create_method
 from gift.train import train_task
-from gift.vlm import PreprocessedImages, pixel_batch
+from gift.vlm import pixel_batch
 
 SETTINGS = TrainingSettings(iterations=3, batch_size=4, learning_rate=1e-3, warmup=1)
 TASKS = (words("fruit", 5), words("birds", 3))

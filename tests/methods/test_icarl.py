@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from support import NoiseImages, words
 
 from gift.config import TrainingSettings
-from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.data.loader import Batch, ImageTexts, PreprocessedImages
+from gift.methods import TaskContext, create_method
 from gift.methods.icarl import herding
 from gift.train import train_task
-from gift.vlm import PreprocessedImages, encode_all_images, pixel_batch
+from gift.vlm import encode_all_images, pixel_batch
 
 SETTINGS = TrainingSettings(iterations=3, batch_size=4, learning_rate=1e-3, warmup=1)
 TASKS = (words("fruit", 5), words("birds", 3), words("tools", 4))

@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from support import NoiseImages, words
 
-from gift.batches import set_batches
 from gift.config import TrainingSettings
-from gift.methods import ImageTexts, TaskContext, create_method
+from gift.data.loader import ImageTexts, PreprocessedImages, set_batches
+from gift.methods import TaskContext, create_method
 from gift.train import train_task
-from gift.vlm import PreprocessedImages
 
 SETTINGS = TrainingSettings(iterations=3, batch_size=4, learning_rate=1e-3, warmup=1)
 LABELS = words("fruit", 5)

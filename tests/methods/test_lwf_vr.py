@@ -5,7 +5,8 @@ import pytest
 import torch
 from support import words
 
-from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.data.loader import Batch, ImageTexts
+from gift.methods import TaskContext, create_method
 from gift.methods.lwf_vr import random_sentences
 from gift.vlm import pixel_batch
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from support import NoiseImages, words
 
 from gift.config import TrainingSettings
-from gift.methods import Batch, ImageTexts, TaskContext, create_method
+from gift.data.loader import Batch, ImageTexts
+from gift.methods import TaskContext, create_method
 from gift.train import train_task
 from gift.vlm import pixel_batch
 

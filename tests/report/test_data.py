@@ -8,7 +8,7 @@ import pytest
 
 from gift.report import write_report
 from gift.report.groups import compare
-from gift.report.read import Data, read_run
+from gift.runs.read import Data, read_run
 
 
 def describe(run: Path, words: str = "aa") -> Path:

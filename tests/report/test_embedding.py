@@ -18,13 +18,12 @@ from gift.cli import main
 from gift.data import Task, load_benchmark
 from gift.learner import Learner
 from gift.measuring import Measuring
-from gift.records import silent
 from gift.report import write_report
 from gift.report.embedding import embeddings, figure
 from gift.report.groups import compare
-from gift.report.read import read_run
 from gift.report.style import drawing
 from gift.runs import RunFolder
+from gift.runs.read import read_run
 
 FILE = "features.safetensors"
 SLUGS = ("01-birds", "02-script-alert-1-script", "03-50-more")
@@ -202,7 +201,7 @@ def test_a_run_keeps_features_at_every_stage(
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     rule = load_benchmark("micro-1")
-    measuring = Measuring(rule, 4, folder, silent, embedding_images=5)
+    measuring = Measuring(rule, 4, folder, embedding_images=5)
     measuring.zero_shot(learner, tasks)
     start = load_file(folder.path / FILE)
     assert start["features"].dtype == np.float16
@@ -231,5 +230,5 @@ def test_no_features_are_kept_unless_asked_for(
     learner = Learner.from_pretrained(tiny_clip_folder, method="zero_shot", home=tmp_path / "home")
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
-    Measuring(load_benchmark("micro-1"), 4, folder, silent).zero_shot(learner, tasks)
+    Measuring(load_benchmark("micro-1"), 4, folder).zero_shot(learner, tasks)
     assert not (folder.path / FILE).exists()

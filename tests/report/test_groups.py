@@ -5,7 +5,7 @@ import pytest
 
 from gift.report.groups import Estimate, compare
 from gift.report.outcome import outcome
-from gift.report.read import read_run
+from gift.runs.read import read_run
 
 
 def test_seeds_become_mean_and_sample_deviation(make_run: Any) -> None:

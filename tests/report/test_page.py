@@ -11,8 +11,8 @@ from gift.report import ReportFiles, write_report
 from gift.report.figures import CELLS_WITH_NUMBERS, accuracy_matrix
 from gift.report.gallery import gallery
 from gift.report.groups import compare
-from gift.report.read import read_run
 from gift.report.style import SERIES, drawing, series
+from gift.runs.read import read_run
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -7,9 +7,9 @@ import pytest
 
 from gift.report import figures, metrics_markdown, per_task_markdown
 from gift.report.groups import compare
-from gift.report.read import read_run
 from gift.report.table import Cell, Table
 from gift.report.tables import costs_table, matrix_table, metrics_table, per_task_table
+from gift.runs.read import read_run
 
 
 def comparison_of(make_run: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gift.records import LabelSpace
+from gift.data.labels import LabelSpace
 from gift.synthesis import build_pool, plan
 
 PETS = LabelSpace("pets", ("cat", "dog"), ("a photo of a {}, a type of pet.", "a {}."))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gift.progress import listening
 from gift.synthesis import ImageStore, plan
 
 POOL = ("a red square.", "a blue disc.", "une étoile verte.")
@@ -50,7 +51,8 @@ def manifest(root):
 
 def test_a_set_follows_its_plan(tmp_path):
     seen = []
-    found = fetch(tmp_path, Painter(), 5, progress=lambda *step: seen.append(step))
+    with listening(lambda *step: seen.append(step)):
+        found = fetch(tmp_path, Painter(), 5)
     planned = plan(POOL, task_index=2, count=5, seed=0)
     assert found.captions == tuple(image.prompt for image in planned)
     assert colours(found) == [[i.seed % 250 + 1, len(i.prompt), 9] for i in planned]

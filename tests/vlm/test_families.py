@@ -23,7 +23,7 @@ from transformers import (
 from vlm import families
 
 from gift.config import TrainingSettings
-from gift.consolidation import normalization_groups
+from gift.data.loader import ImageTexts
 from gift.losses import (
     alignment_targets,
     classification,
@@ -31,9 +31,10 @@ from gift.losses import (
     image_text_alignment,
     similarity,
 )
-from gift.methods import ImageTexts, create_method
+from gift.methods import create_method
 from gift.train import train_task
 from gift.vlm import VisionLanguageModel, encode_all_texts, trim
+from gift.weights import normalization_groups
 
 SIGMOID = ["siglip", "siglip2"]
 TEXTS = ["a photo of a cat.", "the picture", "a", ""]

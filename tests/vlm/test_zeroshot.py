@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from gift.records import LabelSpace, fill
+from gift.data.labels import LabelSpace
+from gift.text import fill
 from gift.vlm import VisionLanguageModel, class_embeddings, tokenize_unique
 
 LABELS = LabelSpace(

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from gift.cli.options import DataRoot, Home, Json
 from gift.cli.show import print_error, print_json, print_text, reporter
+from gift.progress import report
 
 if TYPE_CHECKING:
     from gift.data import DatasetEntry, Finding, Kept
@@ -79,16 +80,16 @@ def check_command(
     root = data_root or cache / "data"
     findings: list[Finding] = []
     made: list[str] = []
-    with reporter("checking", overall="data sets") as progress:
+    with reporter("checking", overall="data sets"):
         entries = _unique(map(_whole, _entries(names, revisions)))
         for position, entry in enumerate(entries):
-            progress("data sets", position, len(entries))
+            report("data sets", position, len(entries))
             if will_be_made(entry, root):
                 made.append(entry.name)
                 continue
             decoded = cache / "checked" if decode else None
-            findings.append(check_dataset(entry, root, decode_cache=decoded, progress=progress))
-        progress("data sets", len(entries), len(entries))
+            findings.append(check_dataset(entry, root, decode_cache=decoded))
+        report("data sets", len(entries), len(entries))
     good = all(finding.ok for finding in findings)
     if as_json:
         print_json(
@@ -132,11 +133,11 @@ def prepare_command(
             except (OSError, ValueError):
                 continue  # prepare() tells
     prepared: list[Prepared] = []
-    with reporter("preparing", overall="data sets") as progress:
+    with reporter("preparing", overall="data sets"):
         for position, entries in enumerate(tasks.values()):
-            progress("data sets", position, len(tasks))
-            prepared.append(prepare(entries, root, cache, preprocess, progress=progress))
-        progress("data sets", len(tasks), len(tasks))
+            report("data sets", position, len(tasks))
+            prepared.append(prepare(entries, root, cache, preprocess))
+        report("data sets", len(tasks), len(tasks))
     good = not any(one.problem for one in prepared)
     if as_json:
         print_json({"ok": good, "data_sets": [one.to_json() for one in prepared]})
@@ -191,9 +192,10 @@ def cache_clear_command(
 
 def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry]:
     """The data sets and tasks that names stand for, each once, with the chosen commits."""
-    from gift.config import merge, parse_override, unknown
+    from gift.config import merge, parse_override
     from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
     from gift.preparation import with_revisions
+    from gift.text import unknown
 
     chosen = merge(*map(parse_override, revisions or []))
     for key in set(chosen) - {"hub_revisions"}:

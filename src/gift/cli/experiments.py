@@ -17,8 +17,8 @@ from gift.cli.options import DataRoot, Home, Json, Overrides, read_settings
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
-    from gift.comparison import Result
     from gift.report.table import Table as Measured
+    from gift.studies import Result
 
 LONGEST_NAME = 12  # of a row of a table where there is little room; a longer one is broken
 Jobs = Annotated[int, typer.Option(min=1, help="Runs side by side.")]
@@ -65,16 +65,16 @@ def experiment_command(
 
     Rows that are there are not run again; stopped and started again, it goes on.
     """
-    from gift import comparison
+    from gift import studies
 
     if name is None or show_list:
         _list_experiments(as_json)
         return
     if seeds is not None and seed:
         raise ValueError("--seeds 3 means the seeds 0, 1 and 2; give it or --seed, not both.")
-    workers = comparison.Workers(jobs, "dask" if cluster else backend, cluster)
-    with reporter(name, overall="runs") as progress:
-        result = comparison.compare(
+    workers = studies.Workers(jobs, "dask" if cluster else backend, cluster)
+    with reporter(name, overall="runs"):
+        result = studies.compare(
             name,
             benchmark=benchmark,
             seeds=seed or range(seeds or 1),
@@ -85,10 +85,9 @@ def experiment_command(
             workers=None if table_only else workers,
             home=home,
             data_root=data_root,
-            progress=progress,
         )
     if keep is not None:
-        comparison.keep(result.planned, keep)
+        studies.keep(result.planned, keep)
     if as_json:
         print_json({**result.to_json(), "files": [str(path) for path in result.files]})
     else:
@@ -125,10 +124,10 @@ def search_command(
     Stopped and started again, it goes on. Several commands may share one folder.
     """
     from gift.data import short_name
-    from gift.search import parse_space, search
+    from gift.studies import parse_space, search
 
     folder = out or Path("runs") / "search" / f"{short_name(benchmark)}-{method}"
-    with reporter(f"{benchmark}, {method}") as progress:
+    with reporter(f"{benchmark}, {method}", overall="trials"):
         outcome = search(
             benchmark,
             method,
@@ -139,7 +138,6 @@ def search_command(
             jobs=jobs,
             home=home,
             data_root=data_root,
-            progress=progress,
         )
     if as_json:
         print_json({"folder": str(folder), **outcome})
@@ -149,7 +147,7 @@ def search_command(
 
 
 def _list_experiments(as_json: bool) -> None:
-    from gift.comparison import experiment_names, load_experiment
+    from gift.studies import experiment_names, load_experiment
 
     entries = [load_experiment(name) for name in experiment_names()]
     if as_json:

@@ -21,7 +21,7 @@ from gift.cli.options import (
     templates_of,
 )
 from gift.cli.show import print_accuracy, print_json, print_text, reporter
-from gift.records import one_line
+from gift.text import one_line
 
 
 def learn_command(
@@ -50,7 +50,7 @@ def learn_command(
     as_json: Json = False,
 ) -> None:
     """Teach a learner one more folder of images."""
-    from gift import experiment
+    from gift import benchmark as experiment
     from gift.config import load_recipe, merge
     from gift.data import Task
 
@@ -71,10 +71,8 @@ def learn_command(
     )
     if recipe is not None:
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
-    with reporter(f"learning {chosen.name}") as progress:
-        result = experiment.learn(
-            learner, chosen, settings, home=home, data_root=data_root, progress=progress
-        )
+    with reporter(f"learning {chosen.name}"):
+        result = experiment.learn(learner, chosen, settings, home=home, data_root=data_root)
     if as_json:
         print_json(result)
         return
@@ -137,7 +135,7 @@ def eval_command(
     as_json: Json = False,
 ) -> None:
     """Measure a learner's accuracy on folders of images or on a benchmark."""
-    from gift import experiment
+    from gift import benchmark as experiment
     from gift.data import Task
 
     tasks = [
@@ -149,10 +147,8 @@ def eval_command(
         )
         for folder in task or []
     ]
-    with reporter("evaluating") as progress:
-        accuracy = experiment.evaluate(
-            learner, tasks, benchmark, home=home, data_root=data_root, progress=progress
-        )
+    with reporter("evaluating"):
+        accuracy = experiment.evaluate(learner, tasks, benchmark, home=home, data_root=data_root)
     if as_json:
         print_json({"accuracy": accuracy})
     else:

@@ -35,7 +35,8 @@ def run_command(
 
     Running it again on the same folder goes on after the last finished task.
     """
-    from gift import comparison, experiment
+    from gift import benchmark as experiment
+    from gift import studies
 
     settings = read_settings(
         config,
@@ -47,15 +48,14 @@ def run_command(
         on_nonfinite=on_nonfinite,
     )
     resolved = experiment.resolve(benchmark, settings.pop("method", "gift"), settings)
-    folder = out or comparison.default_folder(resolved, Path("runs"))
-    with reporter(f"{benchmark}, {resolved.method}") as progress:
+    folder = out or studies.default_folder(resolved, Path("runs"))
+    with reporter(f"{benchmark}, {resolved.method}"):
         summary = experiment.run(
             resolved,
             folder,
             home=home,
             data_root=data_root,
             command=this_command(),
-            progress=progress,
         )
     if as_json:
         print_json({"folder": str(folder), **summary})
@@ -71,11 +71,11 @@ def demo_command(
     as_json: Json = False,
 ) -> None:
     """Five tasks of the tiny world: zero-shot, fine-tuning and GIFT side by side."""
-    from gift import experiment
+    from gift import benchmark as experiment
     from gift.report import write_report
 
-    with reporter("demo") as progress:
-        summaries = experiment.demo(out, home=home, seed=seed, progress=progress)
+    with reporter("demo", overall="methods"):
+        summaries = experiment.demo(out, home=home, seed=seed)
     files = write_report([out / summary["method"] for summary in summaries], out / "report")
     if as_json:
         print_json({"summaries": summaries, "page": str(files.page)})

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gift.console import Reporter, shown
+from gift.cli.console import Reporter, shown
 
 
 def reporter(title: str, overall: str = "tasks") -> Reporter:
-    """A live progress bar; see :class:`gift.console.Reporter`.
+    """A live progress bar; see :class:`gift.cli.console.Reporter`.
 
     Of processes that a launcher started together, only the first one shows it.
     """

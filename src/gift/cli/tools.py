@@ -40,8 +40,8 @@ def synthesize_command(
     as_json: Json = False,
 ) -> None:
     """Paint image-text pairs from class names. Goes on where it was stopped."""
-    from gift import experiment
-    from gift.parallel import is_main
+    from gift import benchmark as experiment
+    from gift.distributed import is_main
 
     settings = {
         "generator": generator,
@@ -57,8 +57,8 @@ def synthesize_command(
         "batch_size": batch_size,
         "seed": seed,
     }
-    with reporter("painting") as progress:
-        painted = experiment.synthesize(out, names_of(classes), settings, progress=progress)
+    with reporter("painting"):
+        painted = experiment.synthesize(out, names_of(classes), settings)
     if not is_main():
         return
     folder = painted.files[0].parent
@@ -117,10 +117,10 @@ def build_command(
     as_json: Json = False,
 ) -> None:
     """Remake the tiny world's CLIP and diffusion model from a seed (under an hour on 2 cores)."""
-    from gift.micro.build import build
+    from gift_micro.build import build
 
-    with reporter("building the tiny world") as progress:
-        result = build(out, seed=seed, progress=progress)
+    with reporter("building the tiny world"):
+        result = build(out, seed=seed)
     if as_json:
         print_json(result)
     else:

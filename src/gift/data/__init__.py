@@ -1,6 +1,7 @@
 """Tasks, data sets and benchmarks: words and images, and the caches that make them fast."""
 
-from gift.data.benchmark import (
+from gift.data.cache import default_home, pixels
+from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
     dataset_names,
@@ -10,7 +11,6 @@ from gift.data.benchmark import (
     short_name,
     split_order,
 )
-from gift.data.cache import default_home, pixels
 from gift.data.check import check_images
 from gift.data.entries import DatasetEntry, Metric
 from gift.data.finding import Finding, check_dataset

@@ -19,8 +19,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from gift.data.images import Images
 from gift.files import remove_unfinished, replacing_file, writing_to
-from gift.records import Images, Progress, silent
+from gift.progress import report
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,6 @@ def pixels(
     transform: Callable[[Image], Pixels],
     key: str,
     cache: Path,
-    progress: Progress = silent,
 ) -> Pixels:
     """Transform all images once and keep the result on disk.
 
@@ -61,7 +61,6 @@ def pixels(
         transform: RGB image -> uint8 [H, W, 3], the same size for every image; must be thread-safe.
         key: Identifies the transform.
         cache: Folder of the cached files; made when it is missing.
-        progress: Called with ("decode", images done, N).
 
     Returns:
         Read-only memory map, uint8 [N, H, W, 3]. Indexing it with an index array copies.
@@ -79,7 +78,7 @@ def pixels(
             if _load(path, len(images)) is None:  # another process may have had the lock before
                 if path.exists():
                     log.warning("%s is not as it was written; it is made again.", path)
-                _make(path, lambda index: transform(images[index]), len(images), progress)
+                _make(path, lambda index: transform(images[index]), len(images))
         array = _load(path, len(images))
         assert array is not None
     return array
@@ -112,7 +111,7 @@ def _making(path: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)  # whoever waits for it will find the array made
 
 
-def _make(path: Path, array: Callable[[int], Pixels], count: int, progress: Progress) -> None:
+def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
     # Plain writes, not a writable map: a full disk is then an error and not a dead process.
     with writing_cache(path.parent), replacing_file(path) as file:
         done, digest = 0, hashlib.sha256()
@@ -125,7 +124,7 @@ def _make(path: Path, array: Callable[[int], Pixels], count: int, progress: Prog
             file.write(content)
             digest.update(content)
             done += len(block)
-            progress("decode", done, count)
+            report("decode", done, count)
         file.write(digest.digest())
 
 

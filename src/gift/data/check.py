@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from gift.data.cache import in_threads, writing_cache
-from gift.records import Images, Progress, silent
+from gift.data.images import Images
+from gift.progress import report
 
 _SHOWN = 20
 
 
-def check_images(*parts: Images, cache: Path, progress: Progress = silent) -> None:
+def check_images(*parts: Images, cache: Path) -> None:
     """Decode every image once; parts that passed are remembered in ``cache`` and skipped.
 
     Args:
         parts: Images of a task, for instance its training and its test images.
         cache: Folder of the stamps; made when it is missing.
-        progress: Called with ("check", images done, all images).
 
     Raises:
         ValueError: images that cannot be read, all in one message (the first 20 by name).
@@ -31,7 +31,7 @@ def check_images(*parts: Images, cache: Path, progress: Progress = silent) -> No
         for block in in_threads(partial(_problem, part), len(part)):
             problems += filter(None, block)
             done += len(block)
-            progress("check", done, total)
+            report("check", done, total)
     if problems:
         more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ValueError(

@@ -12,7 +12,6 @@ from gift.data.entries import DatasetEntry
 from gift.data.opening import count_problem, read
 from gift.data.readers.reading import Reading
 from gift.data.words import fit
-from gift.records import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ def check_dataset(
     data_root: Path,
     *,
     decode_cache: Path | None = None,
-    progress: Progress = silent,
 ) -> Finding:
     """Look for a data set and compare it with its entry.
 
@@ -59,7 +57,6 @@ def check_dataset(
         entry: the data set.
         data_root: where the paths of sources begin.
         decode_cache: folder that remembers which images could be decoded; None: none is decoded.
-        progress: called while images are decoded.
 
     Returns:
         What was found. Nothing is raised for a data set that is missing, wrong or damaged.
@@ -78,7 +75,7 @@ def check_dataset(
     if problem := count_problem(entry, reading):
         problems.append(problem)
     if decode_cache is not None:
-        problems += _unreadable(reading, decode_cache, progress)
+        problems += _unreadable(reading, decode_cache)
     images = {part: len(found) for part, found in reading.parts.items()}
     return Finding(entry.name, looked_in, reading.place, images, expected, classes, tuple(problems))
 
@@ -91,9 +88,9 @@ def _places(entry: DatasetEntry, data_root: Path) -> tuple[str, ...]:
     return tuple(places)
 
 
-def _unreadable(reading: Reading, cache: Path, progress: Progress) -> list[str]:
+def _unreadable(reading: Reading, cache: Path) -> list[str]:
     try:
-        check_images(*reading.parts.values(), cache=cache, progress=progress)
+        check_images(*reading.parts.values(), cache=cache)
     except ValueError as error:
         return [str(error)]
     return []

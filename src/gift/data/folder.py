@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from gift.data.images import ImageFiles
-from gift.records import check_name, one_line
+from gift.text import check_name, one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}

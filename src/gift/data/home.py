@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from gift.config import unknown
-from gift.data.benchmark import dataset_names, load_dataset
+from gift.data.catalogue import dataset_names, load_dataset
+from gift.text import unknown
 
 Kind = Literal["pixels", "checked", "images", "data"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

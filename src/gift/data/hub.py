@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from gift.data.decoding import opened
 from gift.data.entries import DatasetEntry, HubSource
 from gift.data.folder import class_name
 from gift.data.images import ImageSet, NumberedImages, to_rgb
 from gift.data.readers.reading import Reading
-from gift.pictures import opened
-from gift.records import one_line
+from gift.text import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gift.pictures import opened
-from gift.records import one_line
+from gift.data.decoding import opened
+from gift.text import one_line
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -33,6 +33,28 @@ def to_rgb(image: Image.Image) -> Image.Image:
     elif "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+class Images(Protocol):
+    """A fixed list of images that are decoded when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """The image as RGB."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever an image may have changed (paths, sizes and times of the files)."""
+        ...
+
+
+class LabeledImages(Images, Protocol):
+    """Images with their labels (positions in a :class:`LabelSpace`)."""
+
+    @property
+    def labels(self) -> Sequence[int]: ...
 
 
 class ImageSet(ABC):

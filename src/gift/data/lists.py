@@ -6,7 +6,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from gift.config import unknown
+from gift.text import unknown
 
 SHIPPED = Path(str(files("gift.data")))
 

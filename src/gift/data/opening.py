@@ -10,13 +10,13 @@ from pathlib import Path
 from gift.data import hub
 from gift.data.entries import DatasetEntry
 from gift.data.images import ImageFiles, ImageSet
+from gift.data.labels import LabelSpace
 from gift.data.lists import shipped_names
 from gift.data.readers import READERS
 from gift.data.readers.reading import Reading
 from gift.data.splits import random_split
 from gift.data.task import Task
 from gift.data.words import expected_labels, fit
-from gift.records import LabelSpace
 
 Reader = Callable[[str, Path, tuple[str, ...]], Reading]
 

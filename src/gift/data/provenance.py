@@ -9,8 +9,8 @@ from typing import Any
 
 from gift.data.entries import DatasetEntry
 from gift.data.images import ImageSet
+from gift.data.labels import LabelSpace
 from gift.data.task import Task
-from gift.records import LabelSpace
 
 
 def provenance(entry: DatasetEntry, task: Task, data_root: Path) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from gift.config import unknown
 from gift.data.entries import Metric
 from gift.data.folder import ScannedFolder, scan
-from gift.data.images import ImageSet
-from gift.records import LabeledImages, LabelSpace
+from gift.data.images import ImageSet, LabeledImages
+from gift.data.labels import LabelSpace
+from gift.text import unknown
 
 S = TypeVar("S", bound=ImageSet)
 

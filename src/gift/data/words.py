@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from gift.data.entries import DatasetEntry
 from gift.data.folder import class_name
+from gift.data.labels import LabelSpace
 from gift.data.readers.reading import Reading
-from gift.records import LabelSpace, one_line
+from gift.text import one_line
 
 
 @dataclass(frozen=True)

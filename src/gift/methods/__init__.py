@@ -8,19 +8,11 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from gift.config import unknown, validate
-from gift.methods.base import (
-    Batch,
-    ImageTexts,
-    Loss,
-    Method,
-    Predictor,
-    TaskContext,
-)
+from gift.config import validate
+from gift.methods.base import Loss, Method, Predictor, TaskContext
+from gift.text import unknown
 
 __all__ = [
-    "Batch",
-    "ImageTexts",
     "Loss",
     "Method",
     "Predictor",

@@ -14,34 +14,18 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from gift import parallel
+from gift import distributed
+from gift.config import Settings
+from gift.data.labels import LabelSpace
+from gift.data.loader import Batch, ImageTexts
 from gift.losses import similarity
-from gift.records import LabelSpace
-from gift.settings import Settings
-from gift.vlm import PixelSet, VisionLanguageModel, class_embeddings
+from gift.vlm import VisionLanguageModel, class_embeddings
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
 
 class MethodSettings(Settings):
     """Base of every method's settings."""
-
-
-@dataclass(frozen=True)
-class ImageTexts:
-    """A fixed set of N preprocessed images, with one text each or with none at all.
-
-    ``texts`` has N entries or is empty.
-    """
-
-    pixels: PixelSet
-    texts: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        assert len(self.texts) in {0, len(self.pixels)}
-
-    def __len__(self) -> int:
-        return len(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -61,21 +45,6 @@ class TaskContext:
     sets: Mapping[str, ImageTexts] = field(default_factory=dict)
     sentences: tuple[str, ...] = ()
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One stream's share of a step.
-
-    Attributes:
-        pixels: float [B, 3, S, S], normalised.
-        index: [B] positions in the stream's set.
-        labels: [B] class indices; the positions again for streams without labels.
-    """
-
-    pixels: Tensor
-    index: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -159,8 +128,9 @@ class Method(ABC):
             at the others; only :meth:`end_task` brings them together. Several processes then train
             a task each.
         shards: True for a method that works on weights spread over processes
-            (:mod:`gift.sharding`): it neither copies the model nor calls ``torch.autograd.grad``,
-            and its state's keys end with the name of the parameter that they belong to.
+            (:mod:`gift.distributed.fsdp`): it neither copies the model nor calls
+            ``torch.autograd.grad``, and its state's keys end with the name of the parameter that
+            they belong to.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
@@ -204,7 +174,7 @@ class Method(ABC):
 
         What ``.grad`` holds afterwards is whole, also where several processes share the work.
         """
-        parallel.backward(loss.value, parameters.values())
+        distributed.backward(loss.value, parameters.values())
         return {}
 
     def after_step(self, model: VisionLanguageModel, step: int) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field
 from torch import Tensor
 
-from gift import consolidation
-from gift.methods.base import Batch, Loss, Method, Predictor, TaskContext
+from gift import weights as consolidation
+from gift.data.loader import Batch
+from gift.methods.base import Loss, Method, Predictor, TaskContext
 from gift.methods.task_models import TaskModels, TaskModelSettings, difference
 from gift.methods.terms import ClassificationTask
 from gift.vlm import VisionLanguageModel, add_adapters, check_modules, remove_adapters

@@ -12,21 +12,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import consolidation, parallel
-from gift.consolidation import Normalization
+from gift import distributed
+from gift import weights as consolidation
+from gift.data.labels import LabelSpace
+from gift.data.loader import Batch, ImageTexts
 from gift.losses import classification, similarity
-from gift.methods.base import (
-    Batch,
-    ImageTexts,
-    Loss,
-    Method,
-    MethodSettings,
-    Parameters,
-    TaskContext,
-)
+from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
 from gift.methods.terms import ClassificationTask
-from gift.records import LabelSpace
 from gift.vlm import VisionLanguageModel, pixel_batch
+from gift.weights import Normalization
 
 
 class EwcSettings(MethodSettings):
@@ -124,5 +118,5 @@ def image_gradients(
         loss = classification(similarity(image, texts, model.logit_scale), label)
         # The graph below the texts serves every image.
         gradients = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
-        parallel.add_up(gradients)
+        distributed.all_reduce(gradients)
         yield dict(zip(parameters, gradients, strict=True))

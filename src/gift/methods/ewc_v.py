@@ -11,8 +11,9 @@ from typing import Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gift import consolidation
-from gift.methods.base import Batch, Loss, Method, MethodSettings, Parameters, TaskContext
+from gift import weights as consolidation
+from gift.data.loader import Batch
+from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
 from gift.methods.terms import ClassificationTask, PairDistillation, static_pair_fisher
 from gift.vlm import VisionLanguageModel
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gift.methods.base import Batch, Loss, Method, TaskContext
+from gift.data.loader import Batch
+from gift.methods.base import Loss, Method, TaskContext
 from gift.methods.terms import ClassificationTask
 from gift.vlm import VisionLanguageModel
 

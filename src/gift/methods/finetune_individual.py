@@ -6,17 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from gift import consolidation
-from gift.methods.base import (
-    Batch,
-    Loss,
-    Method,
-    Predictor,
-    TaskContext,
-    ZeroShotPredictor,
-)
+from gift import weights as consolidation
+from gift.data.labels import LabelSpace
+from gift.data.loader import Batch
+from gift.methods.base import Loss, Method, Predictor, TaskContext, ZeroShotPredictor
 from gift.methods.terms import ClassificationTask
-from gift.records import LabelSpace
 from gift.vlm import VisionLanguageModel
 
 

@@ -12,10 +12,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gift import consolidation
-from gift.consolidation import Normalization
+from gift import weights as consolidation
+from gift.data.loader import Batch
 from gift.losses import Divergence
-from gift.methods.base import Batch, Loss, Method, MethodSettings, Parameters, TaskContext
+from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
 from gift.methods.terms import (
     ClassificationTask,
     Distillation,
@@ -23,6 +23,7 @@ from gift.methods.terms import (
     static_pair_fisher,
 )
 from gift.vlm import VisionLanguageModel
+from gift.weights import Normalization
 
 PRESETS: dict[str, dict[str, float]] = {
     "gift_first_release": {"alpha": 2.0, "beta": 0.5, "penalty_weight": 2.0}

@@ -15,22 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import consolidation
-from gift.methods.base import (
-    Batch,
-    ImageTexts,
-    Loss,
-    Method,
-    MethodSettings,
-    TaskContext,
-)
+from gift import weights as consolidation
+from gift.data.loader import Batch, ImageTexts, PixelSet
+from gift.methods.base import Loss, Method, MethodSettings, TaskContext
 from gift.methods.terms import ClassificationTask, ReferenceDistillation
-from gift.vlm import (
-    PixelSet,
-    VisionLanguageModel,
-    encode_all_images,
-    encode_all_texts,
-)
+from gift.vlm import VisionLanguageModel, encode_all_images, encode_all_texts
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

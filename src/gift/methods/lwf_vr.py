@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift.methods.base import Batch, Loss, Method, MethodSettings, TaskContext
+from gift.data.loader import Batch
+from gift.methods.base import Loss, Method, MethodSettings, TaskContext
 from gift.methods.terms import ClassificationTask, ReferenceDistillation
 from gift.vlm import VisionLanguageModel, encode_all_texts
 

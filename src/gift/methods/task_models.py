@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from gift.consolidation import Rescaler, UnifiedVectors
+from gift.data.labels import LabelSpace
 from gift.losses import similarity
 from gift.methods.base import MethodSettings, TaskContext, ZeroShotPredictor
-from gift.records import LabelSpace
 from gift.vlm import VisionLanguageModel, encode_all_images, mean_class_embeddings
+from gift.weights import Rescaler, UnifiedVectors
 
 
 class TaskModelSettings(MethodSettings):

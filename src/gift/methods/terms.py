@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gift import parallel
-from gift.consolidation import Groups, mean_fisher
+from gift import distributed
+from gift.data.loader import Batch, ImageTexts
 from gift.losses import (
     Divergence,
     alignment_targets,
@@ -20,7 +20,7 @@ from gift.losses import (
     image_text_alignment,
     similarity,
 )
-from gift.methods.base import Batch, ImageTexts, Loss, TaskContext
+from gift.methods.base import Loss, TaskContext
 from gift.vlm import (
     VisionLanguageModel,
     encode_all_images,
@@ -29,6 +29,7 @@ from gift.vlm import (
     tokenize_unique,
     trim,
 )
+from gift.weights import Groups, mean_fisher
 
 Distillation = Literal["contrastive", "image", "text", "feature"]
 
@@ -128,7 +129,7 @@ class PairDistillation:
         loss = self.loss(model, batch)
         value = loss.value if self._beta else loss.value + loss.parts["image_text_alignment"]
         found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
-        parallel.add_up(found)
+        distributed.all_reduce(found)
         return dict(zip(parameters, found, strict=True))
 
     def _encode(self, model: VisionLanguageModel, captions: Tensor) -> Tensor:

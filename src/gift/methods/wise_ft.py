@@ -13,9 +13,9 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from gift import consolidation
+from gift import weights as consolidation
+from gift.data.loader import Batch
 from gift.methods.base import (
-    Batch,
     Loss,
     Method,
     MethodSettings,

@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import consolidation
-from gift.methods.base import Batch, Loss, Method, MethodSettings, Parameters, TaskContext
+from gift import weights as consolidation
+from gift.data.loader import Batch
+from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
 from gift.methods.terms import ClassificationTask, ReferenceDistillation
 from gift.vlm import VisionLanguageModel, encode_all_texts
 

@@ -1,8 +1,8 @@
 """Run folders in, a page with figures and tables out. Needs no torch."""
 
 from gift.report.page import ReportFiles, write_report
-from gift.report.read import Run, read_run
 from gift.report.tables import metrics_markdown, per_task_markdown
+from gift.runs.read import Run, read_run
 
 __all__ = [
     "ReportFiles",

@@ -18,8 +18,8 @@ from safetensors.numpy import load_file
 from gift.metrics import Array
 from gift.report.figures import WIDTH, shorten
 from gift.report.groups import Comparison, Group
-from gift.report.read import Run
 from gift.report.style import GRID, MARKERS, SERIES
+from gift.runs.read import Run
 
 PERPLEXITY = 30  # at most; less where there are few images
 _FEWEST = 4  # images in a panel

@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 
 from gift.metrics import Array, seen_accuracy
 from gift.report.groups import Comparison, Estimate, Group
-from gift.report.read import TrainStep
 from gift.report.style import (
     ABOVE,
     BELOW,
@@ -27,6 +26,7 @@ from gift.report.style import (
 )
 from gift.report.table import MISSING
 from gift.report.tables import STORED, ZERO_SHOT, duration, megabytes, stages_of
+from gift.runs.read import TrainStep
 
 WIDTH = 10.0  # inches of a full-width figure
 POINTS_PER_TASK = 40  # of a loss curve

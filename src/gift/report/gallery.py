@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from gift.pictures import opened
+from gift.data.decoding import opened
 from gift.report.groups import Comparison
-from gift.report.read import Run, SyntheticImage
+from gift.runs.read import Run, SyntheticImage
 
 LARGEST = 160  # pixels; bigger images are made smaller
 PIXELATED_BELOW = 96  # smaller images are enlarged with hard edges

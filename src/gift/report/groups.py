@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gift import metrics
-from gift.report.read import Run, printable
+from gift.runs.read import Run, printable
 
 METRICS = ("transfer", "avg", "last", "forgetting")
 METRICS_SEEN_ONLY = ("avg", "last", "forgetting")
@@ -80,7 +80,7 @@ class Group:
         )
 
     def stored(self, what: str) -> Estimate | None:
-        """A number of :class:`gift.report.read.Storage` over the used runs."""
+        """A number of :class:`gift.runs.read.Storage` over the used runs."""
         return Estimate.of([float(getattr(r.storage, what)) for r in self.used if r.storage])
 
 

@@ -14,14 +14,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from gift.files import write_text
-from gift.records import Progress, silent
+from gift.progress import report
 from gift.report import figures, style
 from gift.report.embedding import PERPLEXITY, Embedding, embeddings
 from gift.report.embedding import figure as embedding_figure
 from gift.report.gallery import gallery
 from gift.report.groups import Comparison, compare
 from gift.report.outcome import outcome
-from gift.report.read import printable, read_run
 from gift.report.table import Table
 from gift.report.tables import (
     ZERO_SHOT,
@@ -32,6 +31,7 @@ from gift.report.tables import (
     per_task_table,
     stages_of,
 )
+from gift.runs.read import printable, read_run
 
 SECTIONS = (
     "sequence",
@@ -67,7 +67,6 @@ def write_report(
     title: str | None = None,
     images_per_task: int = 24,
     embedding: Sequence[int] | None = None,
-    progress: Progress = silent,
 ) -> ReportFiles:
     """Compare runs of one benchmark on a page.
 
@@ -81,7 +80,6 @@ def write_report(
         images_per_task: how many synthetic images of each task the page shows.
         embedding: after how many tasks to show test images in feature space, beside the start; ()
             for after the first, the middle and the last one, None for no such picture.
-        progress: called with ("report", done, total).
 
     Raises:
         FileNotFoundError: a folder holds no ``matrix.json``.
@@ -90,18 +88,18 @@ def write_report(
     """
     read = []
     for done, folder in enumerate(runs):
-        progress("report", done, len(runs) + 1)
+        report("report", done, len(runs) + 1)
         read.append(read_run(Path(folder), images_per_task=images_per_task))
     comparison = compare(read, labels)
     embedded = () if embedding is None else embeddings(comparison, embedding)
-    progress("report", len(runs), len(runs) + 1)
+    report("report", len(runs), len(runs) + 1)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     tables = _tables(comparison)
     drawings, figure_files = _draw(comparison, embedded, out / "figures")
     page = out / "report.html"
     write_text(page, _render(comparison, tables, drawings, title))
     table_files = tuple(_table_files(tables.values(), out / "tables"))
-    progress("report", len(runs) + 1, len(runs) + 1)
+    report("report", len(runs) + 1, len(runs) + 1)
     return ReportFiles(page, figure_files, table_files)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from gift import metrics
 from gift.report.groups import Comparison, Estimate, Group, compare
-from gift.report.read import STAGES, read_run
 from gift.report.table import MISSING, Cell, Table
+from gift.runs.read import STAGES, read_run
 
 ZERO_SHOT = "Zero-shot"
 TITLES = {
@@ -211,7 +211,7 @@ STORED: dict[str, tuple[str, Callable[[float], str]]] = {
     "method_bytes": ("Stored beside the model", size),
     "extra_parameters": ("Extra parameters", "{:,.0f}".format),
 }
-"""Numbers of :class:`gift.report.read.Storage` that are shown: a title, and how."""
+"""Numbers of :class:`gift.runs.read.Storage` that are shown: a title, and how."""
 
 
 def _column(comparison: Comparison, name: str) -> list[Cell]:

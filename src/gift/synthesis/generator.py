@@ -16,7 +16,7 @@ import torch
 import transformers
 from PIL.Image import Image
 
-from gift.config import unknown
+from gift.text import unknown
 
 # Classes of diffusers are imported on first use, inside _quiet: their import is slow and noisy.
 SCHEDULERS = {

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gift.records import LabelSpace, fill
+from gift.data.labels import LabelSpace
+from gift.text import fill
 
 
 @dataclass(frozen=True)

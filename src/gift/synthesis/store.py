@@ -26,13 +26,12 @@ from typing import Any
 
 import PIL.Image
 
+from gift.data.decoding import opened
+from gift.distributed import all_gather_objects, is_main, on_main, rank, shared_lock, world_size
 from gift.files import checksum, read_json, write_json, writing_to
-from gift.parallel import from_main, is_main, processes, rank
-from gift.pictures import opened
-from gift.records import Progress, silent
+from gift.progress import report
 from gift.synthesis.generator import TextToImage
 from gift.synthesis.pool import PlannedImage, plan
-from gift.synthesis.sharing import collected, locked
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,6 @@ class ImageStore:
         task_index: int,
         count: int,
         seed: int = 42,
-        progress: Progress = silent,
     ) -> SyntheticSet:
         """The first ``count`` images of a set; those that are missing or damaged are painted.
 
@@ -102,7 +100,6 @@ class ImageStore:
             task_index: Position of the task about to be learned, from 1.
             count: Images to draw.
             seed: Seed of prompts and images.
-            progress: Called with ("paint", images there, count) before and after every batch.
 
         Raises:
             ValueError: an empty pool, a number out of range, or nothing but black images.
@@ -111,13 +108,13 @@ class ImageStore:
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
         description = describe(pool, generator=generator, task_index=task_index, seed=seed)
         folder = self.folder_of(description)
-        painted = from_main(lambda: _painted(folder, planned))
+        painted = on_main(lambda: _painted(folder, planned))
         if len(painted) < count:
-            from_main(lambda: _write_description(folder, description))
-            with locked(folder / ".lock"):
+            on_main(lambda: _write_description(folder, description))
+            with shared_lock(folder / ".lock"):
                 # Looked up again: another process may have had the lock before.
-                painted = from_main(lambda: _mended(folder, planned))
-                painted |= _paint_missing(folder, planned, painted, generator, progress)
+                painted = on_main(lambda: _mended(folder, planned))
+                painted |= _paint_missing(folder, planned, painted, generator)
         shown = [image for image in planned if not painted[image.index]["black"]]
         if black := count - len(shown):
             log.warning("%d of %d synthetic images are black and left out.", black, count)
@@ -227,7 +224,6 @@ def _paint_missing(
     planned: Sequence[PlannedImage],
     painted: Mapping[int, Any],
     generator: TextToImage,
-    progress: Progress,
 ) -> dict[int, dict[str, Any]]:
     """Manifest lines of the images that were missing, by index."""
     missing = [image for image in planned if image.index not in painted]
@@ -235,17 +231,17 @@ def _paint_missing(
         return {}
     there = len(planned) - len(missing)
     generator.load()
-    progress("paint", there, len(planned))
+    report("paint", there, len(planned))
     entries: list[dict[str, Any]] = []
     started = time.perf_counter()
     for batches in _rounds(missing, generator.batch_size):
-        made = collected(_paint_batch(folder, batches[rank()], generator))
+        made = all_gather_objects(_paint_batch(folder, batches[rank()], generator))
         if is_main():
             _append(folder, made)
         if is_main() and not entries and len(made) < len(missing):
             _tell_time(len(missing) - len(made), (time.perf_counter() - started) / len(made))
         entries += made
-        progress("paint", there + len(entries), len(planned))
+        report("paint", there + len(entries), len(planned))
     return {entry["index"]: entry for entry in entries}
 
 
@@ -253,7 +249,7 @@ def _rounds(
     missing: Sequence[PlannedImage], batch_size: int
 ) -> Iterator[list[Sequence[PlannedImage]]]:
     """One batch per process and round; the batches are those of one process alone."""
-    together = processes() * batch_size
+    together = world_size() * batch_size
     for start in range(0, len(missing), together):
         firsts = range(start, start + together, batch_size)
         yield [missing[first : first + batch_size] for first in firsts]

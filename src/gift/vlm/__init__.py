@@ -1,8 +1,6 @@
 """The two-tower model: load and save it, encode images and texts, classify by class names."""
 
 from gift.vlm.features import (
-    PixelSet,
-    PreprocessedImages,
     encode_all_images,
     encode_all_texts,
     pixel_batch,
@@ -14,9 +12,7 @@ from gift.vlm.preprocess import Preprocess
 from gift.vlm.zeroshot import class_embeddings, mean_class_embeddings, tokenize_unique
 
 __all__ = [
-    "PixelSet",
     "Preprocess",
-    "PreprocessedImages",
     "VisionLanguageModel",
     "add_adapters",
     "check_modules",

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gift.records import Images
+from gift.data.loader import PixelSet
 from gift.vlm.model import VisionLanguageModel
-from gift.vlm.preprocess import Preprocess
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-@dataclass(frozen=True)
-class PreprocessedImages:
-    """Images under the test transform, decoded each time they are asked for.
-
-    Indexing gives uint8 [S, S, 3].
-    """
-
-    images: Images
-    preprocess: Preprocess
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Array:
-        return self.preprocess.test_array(self.images[index])
-
-
-class PixelSet(Protocol):
-    """Preprocessed images, uint8 [S, S, 3] each: an array [N, S, S, 3], or decoded when asked."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Array: ...
 
 
 @torch.no_grad()

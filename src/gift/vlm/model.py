@@ -27,7 +27,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from gift import parallel
+from gift import distributed
 from gift.vlm import lean
 from gift.vlm.preprocess import ImageProcessor, Preprocess
 
@@ -308,7 +308,7 @@ class VisionLanguageModel(nn.Module):
 
     def _encode(self, tower: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         """Features of all inputs; several processes share the work, one may take it in parts."""
-        return parallel.in_shares(lambda share: self._in_parts(tower, share), inputs)
+        return distributed.map_rows(lambda share: self._in_parts(tower, share), inputs)
 
     def _in_parts(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         if self._parts == 1 or not self.training or not torch.is_grad_enabled():

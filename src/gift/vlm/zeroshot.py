@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gift.records import LabelSpace, fill
+from gift.data.labels import LabelSpace
+from gift.text import fill
 from gift.vlm.model import VisionLanguageModel
 
 

@@ -1,0 +1,149 @@
+"""What the terminal shows while long work goes on. Everything goes to standard error."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from gift.progress import listening
+from gift.text import one_line
+
+
+def shown(text: str) -> str:
+    """The text as a terminal may have it: of all control characters, only line breaks stay.
+
+    Marks that reverse the direction of what follows are spelled out too.
+    """
+    lines = map(one_line, text.split("\n"))
+    return _REVERSING.sub(lambda mark: f"\\u{ord(mark[0]):04x}", "\n".join(lines))
+
+
+_REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+class TimeLeftColumn(ProgressColumn):
+    """The time left at the average speed since the bar began, which may be far from zero.
+
+    rich's own column knows the last half minute only, too short for tasks that take minutes.
+    """
+
+    def render(self, task: Task) -> Text:
+        done = task.completed - task.fields["began_at"]
+        if not done or not task.elapsed or task.total is None:
+            return Text("-:--:--", style="progress.remaining")
+        left = task.elapsed / done * (task.total - task.completed)
+        return Text(str(timedelta(seconds=int(left))), style="progress.remaining")
+
+
+class _Lines(logging.Handler):
+    """Prints what the library logs, above the bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = shown(record.getMessage())
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Reporter:
+    """A progress callback: an overall bar with the time left and one for the current stage.
+
+    Where standard error is no terminal, a line is printed when a stage ends and every half minute.
+    What the library logs is shown too.
+
+    Args:
+        title: what the overall bar is called.
+        overall: the stage that it counts; all others are steps on the way.
+        quiet: show nothing.
+    """
+
+    def __init__(self, title: str, overall: str = "tasks", *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._log = logging.getLogger("gift")
+        self._level = self._log.level
+        self._lines = _Lines(self._console)
+        self._bars = Progress(
+            TextColumn("{task.description:<28.28}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeLeftColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._title = shown(title)
+        self._counted = overall
+        self._overall: TaskID | None = None
+        self._whole = 0
+        self._stage: tuple[str, TaskID] | None = None
+        self._started = self._last_line = time.monotonic()
+
+    def __enter__(self) -> Reporter:
+        self._listening = listening(self)
+        self._listening.__enter__()
+        self._log.addHandler(self._lines)
+        self._log.setLevel(logging.INFO)
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listening.__exit__(kind, error, traceback)
+        self._bars.stop()
+        self._log.setLevel(self._level)
+        self._log.removeHandler(self._lines)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage == "tasks" != self._counted:
+            return  # a bar counts whole runs here
+        stage = shown(stage)
+        if not self._console.is_terminal:
+            self._print_line(stage, done, total)
+        elif stage == self._counted:
+            self._whole = done
+            if self._overall is None:
+                self._overall = self._bars.add_task(self._title, total=total, began_at=done)
+            self._bars.update(self._overall, completed=done, total=total)
+        else:
+            self._show(stage, done, total)
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        if self._stage is None or self._stage[0] != stage:
+            if self._stage is not None:
+                self._bars.remove_task(self._stage[1])
+            self._stage = (stage, self._bars.add_task(f"  {stage}", total=total, began_at=done))
+        self._bars.update(self._stage[1], completed=done, total=total)
+        if self._overall is not None and self._counted == "tasks" and stage.startswith("learning"):
+            self._bars.update(self._overall, completed=self._whole + 0.9 * done / total)
+
+    def _print_line(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last_line < 30:
+            return
+        self._last_line = now
+        name = self._title if stage == self._counted else stage
+        line = f"{now - self._started:7.0f} s  {name}: {done} of {total}"
+        self._console.print(line, markup=False, highlight=False)

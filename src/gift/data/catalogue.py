@@ -1,0 +1,373 @@
+"""Data sets and benchmarks: one YAML entry each, shipped with the package or written by the user.
+
+A user's benchmark is one file that may describe its own data sets in place of their names::
+
+    name: my-medical-sequence
+    tasks:
+      skin:
+        source: {kind: folder, path: data/skin}      # relative to this file
+        classnames: [melanoma, benign nevus, basal cell carcinoma]
+        templates: ["a dermoscopic image of {}.", "a photo of {}."]
+        metric: mean_per_class                       # top1 by default
+      histology:
+        source: {path: data/histology}
+        random_split: {train: 0.8, seed: 42}         # where the folder has no test part
+      dtd:                                           # as shipped
+      pets:
+        dataset: oxfordpet                           # as shipped, but for:
+        counts: {train: 500, test: 200}
+    orders:                                          # that of the tasks by default
+      I: [skin, histology, dtd, pets]
+      II: [pets, dtd, histology, skin]
+    shots: 16                                        # images per class, all by default
+
+``my.yaml@II`` names the second order, ``my.yaml`` the first. Where one order is enough, ``tasks``
+may be a list: of names, and of data sets with a ``name``.
+
+A class-incremental benchmark deals the classes of one data set out over steps, which then are
+ordinary tasks (``skin-01``, ``skin-02``, ...)::
+
+    name: skin-by-and-by
+    class_incremental: {dataset: skin, order: [2, 0, 1], initial: 1, increment: 1}
+    label_space: seen
+    task_id: hidden
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gift.config import Settings, merge, read_yaml, validate
+from gift.data.entries import NAME, DatasetEntry, Subset, Templates
+from gift.data.lists import is_path, shipped, shipped_names
+from gift.text import unknown
+
+
+class ClassIncremental(Settings):
+    """How the classes of one data set arrive step by step."""
+
+    dataset: str = Field(description="the data set")
+    order: tuple[int, ...] | None = Field(
+        None, description="every label of the data set once, as they arrive; by default by number"
+    )
+    initial: int = Field(ge=1, description="classes of the first step")
+    increment: int = Field(ge=1, description="classes of every further step")
+    templates: Templates | None = Field(
+        None, description="prompt templates; by default the data set's own"
+    )
+    called_by: Literal["classnames", "labels"] = Field(
+        "classnames",
+        description="what a class is called: its class name, or the data set's own label string",
+    )
+
+    def steps(self, entry: DatasetEntry) -> tuple[DatasetEntry, ...]:
+        """The data set's parts, one per step, named after it and numbered from 1.
+
+        Raises:
+            ValueError: an order that does not hold every label once, or classes that cannot be
+                dealt out like this.
+        """
+        order = self._order(entry)
+        rest = len(order) - self.initial
+        if rest < 0 or rest % self.increment:
+            raise ValueError(
+                f"class_incremental: {len(order)} classes cannot be split into initial = "
+                f"{self.initial} and steps of increment = {self.increment}; choose an initial of "
+                f"at most {len(order)} and an increment that divides what remains."
+            )
+        starts = [0, *range(self.initial, len(order), self.increment)]
+        parts = [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
+        digits = max(2, len(str(len(parts))))
+        changes: dict[str, Any] = {"templates": self.templates or entry.templates}
+        if self.called_by == "labels":
+            changes["classnames"] = self._labels(entry)
+        return tuple(
+            entry.model_copy(
+                update={
+                    "name": f"{entry.name}-{number:0{digits}d}",
+                    "subset": Subset(of=entry.whole_name, labels=labels),
+                    **changes,
+                }
+            )
+            for number, labels in enumerate(parts, start=1)
+        )
+
+    def _labels(self, entry: DatasetEntry) -> tuple[str, ...]:
+        if (own := entry.own_labels) is None:
+            raise ValueError(
+                f"class_incremental: called_by = labels needs the 'labels' of {entry.name}; give "
+                "them, or set called_by = classnames."
+            )
+        return own
+
+    def _order(self, entry: DatasetEntry) -> tuple[int, ...]:
+        names = entry.listed_names
+        if names is None:
+            raise ValueError(
+                f"class_incremental: give {entry.name} its 'classnames', so that its labels are "
+                "fixed."
+            )
+        order = self.order if self.order is not None else tuple(range(len(names)))
+        wrong = sorted(set(order) - set(range(len(names))))
+        repeated = sorted({label for label in order if order.count(label) > 1})
+        missing = sorted(set(range(len(names))) - set(order))
+        for problem, labels in (
+            ("has labels that do not exist", wrong),
+            ("repeats", repeated),
+            ("lacks", missing),
+        ):
+            if labels:
+                raise ValueError(
+                    f"class_incremental: the order {problem}: {', '.join(map(str, labels))}; "
+                    f"{entry.name} has the labels 0 to {len(names) - 1}, each stands once."
+                )
+        return order
+
+
+class BenchmarkEntry(Settings):
+    """A sequence of tasks and the rule of their evaluation."""
+
+    name: str = Field(pattern=NAME, description="unique name")
+    version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
+    title: str = Field("", description="for people")
+    tasks: tuple[str, ...] = Field(
+        (),
+        description="data sets in the order of learning; a class-incremental benchmark's steps",
+    )
+    class_incremental: ClassIncremental | None = Field(
+        None, description="classes of one data set that arrive step by step, in place of 'tasks'"
+    )
+    orders: dict[Annotated[str, Field(pattern=NAME)], tuple[str, ...]] = Field(
+        {},
+        description="orders of the tasks by name, chosen as in my.yaml@II; without one, the first",
+    )
+    label_space: Literal["task", "seen", "union"] = Field(
+        "task",
+        description="class names among which a test image is classified: its task's own, those of "
+        "all tasks learned so far, or those of all tasks",
+    )
+    task_id: Literal["given", "hidden"] = Field(
+        "given", description="whether a method is told which task a test image belongs to"
+    )
+    base_classnames: str = Field("imagenet", description="class list of general names")
+    recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")
+    shots: int | None = Field(
+        None, ge=1, description="training images per class that are learned from; all by default"
+    )
+    shots_seed: int = Field(42, ge=0, description="seed of their choice")
+    own_datasets: tuple[DatasetEntry, ...] = Field(
+        (), description="data sets that the benchmark's own file describes"
+    )
+
+    @model_validator(mode="after")
+    def _has_tasks(self) -> Self:
+        if bool(self.tasks) == bool(self.class_incremental):
+            raise ValueError("give either tasks (at least one) or class_incremental")
+        if repeated := _repeated(self.tasks):
+            raise ValueError(f"a task may stand once only: {', '.join(repeated)}")
+        return self
+
+    @model_validator(mode="after")
+    def _orders_are_whole(self) -> Self:
+        if self.orders and self.class_incremental:
+            raise ValueError("orders go with tasks; class_incremental has an order of its own")
+        for name, order in self.orders.items():
+            wrong = [task for task in order if task not in self.tasks]
+            lacking = [task for task in self.tasks if task not in order]
+            for problem, tasks in (
+                ("has what is no task", wrong),
+                ("repeats", _repeated(order)),
+                ("lacks", lacking),
+            ):
+                if tasks:
+                    raise ValueError(
+                        f"orders.{name} {problem}: {', '.join(tasks)}; an order has every task once"
+                    )
+        return self
+
+    def datasets(self) -> tuple[DatasetEntry, ...]:
+        """The tasks' data sets, in order.
+
+        Raises:
+            ValueError: an unknown data set, or classes that cannot be dealt out over steps.
+        """
+        own = {entry.name: entry for entry in self.own_datasets}
+
+        def find(name: str) -> DatasetEntry:
+            return own.get(name) or load_dataset(name)
+
+        if self.class_incremental:
+            return self.class_incremental.steps(find(self.class_incremental.dataset))
+        return tuple(map(find, self.tasks))
+
+    def in_order(self, name: str | None) -> BenchmarkEntry:
+        """The benchmark ``<its name>-<name>`` with the tasks in that order; None: the first order.
+
+        Raises:
+            ValueError: there is no such order.
+        """
+        if name is None and not self.orders:
+            return self
+        name = next(iter(self.orders)) if name is None else name
+        if name not in self.orders:
+            raise ValueError(f"{self.name}: {unknown('order', name, self.orders)}")
+        return self.model_copy(update={"name": f"{self.name}-{name}", "tasks": self.orders[name]})
+
+
+def benchmark_names() -> list[str]:
+    """The shipped benchmarks."""
+    return shipped_names("benchmarks", ".yaml")
+
+
+def dataset_names() -> list[str]:
+    """The shipped data sets."""
+    return shipped_names("datasets", ".yaml")
+
+
+def load_benchmark(reference: str) -> BenchmarkEntry:
+    """Read a shipped benchmark by name, or a user's by the path of its YAML file.
+
+    ``@`` and a name after it choose one of its orders: ``my.yaml@II``.
+
+    Raises:
+        ValueError: unknown name (with the nearest), no such file or order, or a wrong entry.
+    """
+    name_or_path, order = split_order(reference)
+    if is_path(name_or_path, ".yaml", ".yml"):
+        benchmark = _read_own(Path(name_or_path))
+    else:
+        path = shipped("benchmark", name_or_path, "benchmarks", ".yaml")
+        benchmark = validate(BenchmarkEntry, read_yaml(path), where=name_or_path)
+    benchmark = benchmark.in_order(order)
+    entries = benchmark.datasets()
+    _refuse_mean_among_seen(benchmark, entries)
+    return benchmark.model_copy(update={"tasks": tuple(entry.name for entry in entries)})
+
+
+def split_order(reference: str) -> tuple[str, str | None]:
+    """A benchmark's name or path, and the order that is named after it.
+
+    >>> split_order("my.yaml@II"), split_order("me@home/my.yaml")
+    (('my.yaml', 'II'), ('me@home/my.yaml', None))
+    """
+    benchmark, at, order = reference.rpartition("@")
+    if not at or is_path(order, ".yaml", ".yml"):
+        return reference, None
+    return benchmark, order
+
+
+def short_name(reference: str) -> str:
+    """What folders of a benchmark's results are called.
+
+    >>> short_name("mtil-1"), short_name("mine/my.yaml"), short_name("mine/my.yaml@II")
+    ('mtil-1', 'my', 'my-II')
+    """
+    benchmark, order = split_order(reference)
+    stem = Path(benchmark).stem
+    return stem if order is None else f"{stem}-{order}"
+
+
+def rule_of(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> dict[str, Any]:
+    """What decides how a benchmark's numbers are measured, beside its name and version.
+
+    ``metric`` (by task) and ``counts`` (by data set) are there where they are not the usual ones:
+    another metric than top-1, other numbers of images than the shipped data set has.
+    """
+    entries = tuple(entries)
+    rule: dict[str, Any] = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
+    if metrics := {e.name: e.metric for e in entries if e.metric != "top1"}:
+        rule["metric"] = metrics
+    own_counts = {
+        entry.whole_name: entry.counts.model_dump(exclude_none=True)
+        for entry in entries
+        if entry.dataset is not None and entry.counts != load_dataset(entry.dataset).counts
+    }
+    return rule | ({"counts": own_counts} if own_counts else {})
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _refuse_mean_among_seen(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> None:
+    other = [entry for entry in entries if entry.metric != "top1"]
+    if other and benchmark.label_space == "seen":
+        raise ValueError(
+            f"{benchmark.name}: label_space = seen counts the right images of all classes seen, "
+            f"but {other[0].name} has metric = {other[0].metric}; set metric = top1."
+        )
+
+
+def _read_own(path: Path) -> BenchmarkEntry:
+    """The benchmark of a user's file, with the data sets that the file describes."""
+    values = read_yaml(path)
+    own: list[DatasetEntry] = []
+
+    def name_of(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            return value
+        own.append(_own_dataset(value, path.parent, f"{path}, {where}"))
+        return own[-1].name
+
+    tasks = values.get("tasks")
+    if isinstance(tasks, dict):
+        tasks = [_with_name(name, value, path) for name, value in tasks.items()]
+    if isinstance(tasks, list):
+        numbered = enumerate(tasks, start=1)
+        values["tasks"] = [name_of(task, f"task {number}") for number, task in numbered]
+    if isinstance(steps := values.get("class_incremental"), dict) and "dataset" in steps:
+        dataset = name_of(steps["dataset"], "class_incremental.dataset")
+        values["class_incremental"] = steps | {"dataset": dataset}
+    benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
+    if is_path(benchmark.base_classnames, ".txt"):
+        base = str(path.parent / benchmark.base_classnames)
+        benchmark = benchmark.model_copy(update={"base_classnames": base})
+    return benchmark
+
+
+def _with_name(name: Any, value: Any, path: Path) -> Any:
+    """A task of a mapping as it would stand in a list; without a value, a shipped data set."""
+    if value is None:
+        return name
+    if not isinstance(value, dict) or "name" in value:
+        raise ValueError(
+            f"{path}: tasks.{name} must hold the settings of a data set, without 'name' (that is "
+            f"{name!r}), or nothing for the shipped data set of that name."
+        )
+    return {"name": name} | value
+
+
+def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEntry:
+    """The data set that a file in a folder describes, from scratch or as changes of a shipped one.
+
+    Paths that it gives are relative to the folder.
+    """
+    whole = values
+    if (dataset := values.get("dataset")) is not None:
+        base = load_dataset(str(dataset)).model_dump(exclude_unset=True)
+        whole = merge(base, values)
+        if isinstance(subset := values.get("subset"), dict):
+            whole["subset"] = {"of": dataset} | subset
+    entry = validate(DatasetEntry, whole, where=where)
+    changes: dict[str, Any] = {}
+    if entry.source is not None and "path" in (values.get("source") or {}):
+        path = str((folder / entry.source.path).resolve())
+        changes["source"] = entry.source.model_copy(update={"path": path})
+    for key, words in (("classnames", entry.classnames), ("labels", entry.labels)):
+        if isinstance(words, str) and is_path(words, ".txt"):
+            changes[key] = str(folder / words)
+    return entry.model_copy(update=changes)
+
+
+def load_dataset(name: str) -> DatasetEntry:
+    """Read a shipped data set's entry.
+
+    Raises:
+        ValueError: unknown name (with the nearest), or a wrong entry.
+    """
+    path = shipped("data set", name, "datasets", ".yaml")
+    return validate(DatasetEntry, read_yaml(path), where=name)

@@ -1,0 +1,223 @@
+"""Which images a step sees: endless shuffled passes, in which every step stands by itself.
+
+A step's batch depends on (seed, step) alone, so training can begin at any step. Where several
+processes train together, each decodes its share of a batch and all get the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gift import distributed
+from gift.config import TrainingSettings
+from gift.data.images import Images, LabeledImages
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Key = tuple[int, int]
+"""Step, and position in the set."""
+
+
+class Preprocess(Protocol):
+    """How a model wants its images, see :class:`gift.vlm.Preprocess`."""
+
+    def test_array(self, image: Image.Image) -> Pixels:
+        """The deterministic transform of an RGB image: uint8 [S, S, 3]."""
+        ...
+
+    def train_array(self, image: Image.Image, rng: np.random.Generator) -> Pixels:
+        """The random transform of an RGB image: uint8 [S, S, 3]."""
+        ...
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels uint8 [B, S, S, 3] as the model takes them: float [B, 3, S, S]."""
+        ...
+
+
+@dataclass(frozen=True)
+class PreprocessedImages:
+    """Images under the test transform, decoded each time they are asked for.
+
+    Indexing gives uint8 [S, S, 3].
+    """
+
+    images: Images
+    preprocess: Preprocess
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return self.preprocess.test_array(self.images[index])
+
+
+class PixelSet(Protocol):
+    """Preprocessed images, uint8 [S, S, 3] each: an array [N, S, S, 3], or decoded when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pixels: ...
+
+
+@dataclass(frozen=True)
+class ImageTexts:
+    """A fixed set of N preprocessed images, with one text each or with none at all.
+
+    ``texts`` has N entries or is empty.
+    """
+
+    pixels: PixelSet
+    texts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert len(self.texts) in {0, len(self.pixels)}
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One stream's share of a step.
+
+    Attributes:
+        pixels: float [B, 3, S, S], normalised.
+        index: [B] positions in the stream's set.
+        labels: [B] class indices; the positions again for streams without labels.
+    """
+
+    pixels: Tensor
+    index: Tensor
+    labels: Tensor
+
+
+def task_batches(
+    images: LabeledImages,
+    preprocess: Preprocess,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    name: str,
+    device: torch.device | str = "cpu",
+    first: int = 0,
+) -> Iterator[Batch]:
+    """Batches of training images under the random crop, one per step.
+
+    Args:
+        images: labelled.
+        preprocess: of the model.
+        settings: iterations, batch size, workers.
+        seed: of order and crops.
+        name: streams of another name have another order.
+        device: where the batches go.
+        first: the step that the first batch is for.
+    """
+    rows = _Augmented(images, preprocess, seed)
+    labels = torch.tensor(images.labels, device=device)
+    return _batches(rows, labels, preprocess, settings, seed=seed, name=name, first=first)
+
+
+def set_batches(
+    images: ImageTexts,
+    preprocess: Preprocess,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    name: str,
+    device: torch.device | str = "cpu",
+    first: int = 0,
+) -> Iterator[Batch]:
+    """Batches of a fixed set, one per step; arguments as for :func:`task_batches`."""
+    labels = torch.arange(len(images), device=device)
+    rows = _Fixed(images)
+    return _batches(rows, labels, preprocess, settings, seed=seed, name=name, first=first)
+
+
+def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator[list[int]]:
+    """Positions of endless shuffled passes over a set; a pass's last batch may be smaller.
+
+    Each pass has its own generator, so the order of any step can be had without the steps before.
+    """
+    epoch = 0
+    while True:
+        order = _generator(seed, f"order of {name}", epoch).permutation(size)
+        for start in range(0, size, batch_size):
+            yield order[start : start + batch_size].tolist()
+        epoch += 1
+
+
+class _Augmented(Dataset[Pixels]):
+    """Training images under the random crop."""
+
+    def __init__(self, images: LabeledImages, preprocess: Preprocess, seed: int) -> None:
+        self._images = images
+        self._preprocess = preprocess
+        self._seed = seed
+
+    def __getitem__(self, key: Key) -> Pixels:
+        step, position = key
+        rng = _generator(self._seed, "augmentation", step, position)
+        return self._preprocess.train_array(self._images[position], rng)
+
+
+class _Fixed(Dataset[Pixels]):
+    """The images of a set as they are."""
+
+    def __init__(self, images: ImageTexts) -> None:
+        self._pixels = images.pixels
+
+    def __getitem__(self, key: Key) -> Pixels:
+        return np.array(self._pixels[key[1]])
+
+
+def _batches(
+    rows: Dataset[Pixels],
+    labels: Tensor,
+    preprocess: Preprocess,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    name: str,
+    first: int,
+) -> Iterator[Batch]:
+    def steps() -> Iterator[tuple[int, list[int]]]:
+        order = batch_order(len(labels), settings.batch_size, seed=seed, name=name)
+        return islice(enumerate(order), first, settings.iterations)
+
+    keys = ([(step, order[i]) for i in _decoded_here(len(order))] for step, order in steps())
+    loader = DataLoader(rows, batch_sampler=keys, num_workers=settings.workers)
+    for (_, order), decoded in zip(steps(), _decoded(loader), strict=True):
+        own = decoded[: len(distributed.shard(len(order)))].to(labels.device, non_blocking=True)
+        pixels = preprocess.normalize(distributed.gather(own, len(order)))
+        index = torch.tensor(order, device=labels.device)
+        yield Batch(pixels, index, labels[index])
+
+
+def _decoded(loader: DataLoader[Pixels]) -> Iterator[Tensor]:
+    """What a loader gives. Torch makes a worker's traceback the message of an error: cut it off."""
+    try:
+        yield from loader
+    except OSError as error:
+        if "Original Traceback" not in str(error):
+            raise
+        last = str(error).rstrip().splitlines()[-1]
+        raise OSError(last.removeprefix("OSError: ")) from error
+
+
+def _decoded_here(count: int) -> range:
+    """The rows that this process decodes; one for nothing, where it has no share."""
+    return distributed.shard(count) or range(1)
+
+
+def _generator(seed: int, *purpose: str | int) -> np.random.Generator:
+    """A generator of its own for every purpose."""
+    words = [w if isinstance(w, int) else int.from_bytes(w.encode(), "big") for w in purpose]
+    return np.random.default_rng([seed, *words])

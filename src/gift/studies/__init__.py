@@ -1,0 +1,30 @@
+"""Experiments by name: the tables and figures of the paper as sets of runs.
+
+``compare`` makes the runs of an experiment that are not there yet and writes its table.
+"""
+
+from gift.studies.entries import Experiment, experiment_names, load_experiment
+from gift.studies.plan import PlannedRow, PlannedRun, default_folder, plan
+from gift.studies.result import Result, compare, experiment_table
+from gift.studies.searching import search
+from gift.studies.space import Interval, Space, parse_space
+from gift.studies.work import Workers, keep
+
+__all__ = [
+    "Experiment",
+    "Interval",
+    "PlannedRow",
+    "PlannedRun",
+    "Result",
+    "Space",
+    "Workers",
+    "compare",
+    "default_folder",
+    "experiment_names",
+    "experiment_table",
+    "keep",
+    "load_experiment",
+    "parse_space",
+    "plan",
+    "search",
+]

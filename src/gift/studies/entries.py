@@ -1,0 +1,264 @@
+"""Experiments: one YAML entry each, shipped with the package or written by the user.
+
+An entry names the rows of a table: a method each, and what it changes of the benchmark's recipe::
+
+    name: mine
+    title: Weight of the penalty
+    benchmark: micro-1
+    columns: [transfer, avg, last]
+    rows:
+    - name: weak
+      method: l2
+      settings: {method_settings: {penalty_weight: 0.1}}
+    - name: strong
+      method: l2
+      settings: {method_settings: {penalty_weight: 10.0}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gift.config import Settings, read_yaml, validate
+from gift.methods import method_class
+from gift.text import unknown
+
+Column = Literal[
+    "transfer",
+    "avg",
+    "last",
+    "forgetting",
+    "first_task_last",
+    "train_seconds",
+    "merge_seconds",
+    "evaluate_seconds",
+    "peak_memory_mb",
+    "method_mb",
+    "extra_parameters",
+]
+PER_DATASET: tuple[Column, ...] = ("transfer", "avg", "last")
+"""The columns that have a figure for every data set."""
+_SHIPPED = Path(str(files("gift.studies")))
+
+
+class PublishedFigures(Settings):
+    """Which printed table the rows are compared with."""
+
+    table: str = Field(description="id in published.json")
+    title: str = Field(description="what the paper measured, for the column's head")
+    benchmarks: tuple[str, ...] = Field(description="benchmarks beside which these figures stand")
+
+
+class Picture(Settings):
+    """The picture of an experiment."""
+
+    kind: Literal["sweep", "loss", "first_task"] = Field(
+        description="columns over a setting; a logged loss over steps; the first task's accuracy"
+    )
+    label: str = Field(description="what the axis shows")
+    setting: str | None = Field(None, description="of a sweep: the path of the setting")
+    loss: str | None = Field(None, description="of a loss: its name in events.jsonl")
+    tasks: int | None = Field(None, ge=1, description="of a loss: how many tasks to show")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "sweep" and self.setting is None:
+            raise ValueError("a picture of kind 'sweep' needs 'setting', the path of the setting")
+        if self.kind == "loss" and self.loss is None:
+            raise ValueError("a picture of kind 'loss' needs 'loss', a name of events.jsonl")
+        return self
+
+
+class Row(Settings):
+    """One line of an experiment's table: a method and how its settings differ from the recipe's.
+
+    ``{first_task}`` in a setting becomes the name of the benchmark's first task, ``{key.path}`` in
+    the name the value of a setting.
+    """
+
+    name: str = Field(min_length=1, description="what the line is called")
+    method: str = Field(description="name of a method, see 'gift methods'")
+    settings: dict[str, Any] = Field({}, description="settings laid over the benchmark's recipe")
+    recipes: dict[str, dict[str, Any]] = Field(
+        {}, description="settings laid over those where the benchmark has the recipe of that name"
+    )
+    published: str | None = Field(None, description="row of the published tables")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A figure that a paper prints.
+
+    Attributes:
+        value: as printed.
+        table: id of the table it stands in.
+        misprint: the note on it, where it contradicts others.
+    """
+
+    value: float
+    table: str
+    misprint: Misprint | None = None
+
+    @property
+    def source(self) -> str:
+        """The paper, see :attr:`Published.sources`."""
+        return self.table.partition("/")[0]
+
+
+class Experiment(Settings):
+    """A table (and perhaps a picture) of a paper, as runs of this library."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="unique name")
+    title: str = Field(description="for people")
+    benchmark: str = Field(description="benchmark where none is asked for: the paper's")
+    published: tuple[PublishedFigures, ...] = Field((), description="printed figures")
+    columns: tuple[Column, ...] = Field(min_length=1, description="what the table shows")
+    per_dataset: bool = Field(
+        False, description="beside the table, one for each metric with a column per data set"
+    )
+    difference_to: str | None = Field(
+        None, description="row whose figures are subtracted; the differences stand in brackets"
+    )
+    intervals: bool = Field(
+        False, description="differences with their 95 % intervals over the seeds, paired"
+    )
+    rows: tuple[Row, ...] = Field(min_length=1, description="the lines of the table")
+    figure: Picture | None = Field(None, description="picture drawn beside the table")
+
+    @model_validator(mode="after")
+    def _difference_to_a_row(self) -> Self:
+        if self.difference_to not in {None, *(row.name for row in self.rows)}:
+            raise ValueError(f"difference_to = {self.difference_to!r} is the name of no row")
+        return self
+
+    @model_validator(mode="after")
+    def _something_per_dataset(self) -> Self:
+        if self.per_dataset and not set(PER_DATASET) & set(self.columns):
+            raise ValueError(f"per_dataset needs one of the columns {', '.join(PER_DATASET)}")
+        return self
+
+    def figures_for(self, benchmark: str) -> tuple[PublishedFigures, ...]:
+        """The printed tables that stand beside a benchmark's figures; none for most benchmarks."""
+        return tuple(figures for figures in self.published if benchmark in figures.benchmarks)
+
+    def printed(self, row: Row, benchmark: str) -> dict[str, Printed]:
+        """What papers print for a row, by ``metric`` or ``dataset/metric``.
+
+        Where several tables have a figure, the first one's counts. What is printed as ``accuracy``
+        was measured once: it is the row's Last, and that of a method that learns nothing also its
+        Avg. and, of single data sets, its Transfer.
+        """
+        found: dict[str, Printed] = {}
+        for figures in self.figures_for(benchmark):
+            own = dict(published().row(figures.table, row.published))
+            for what in [what for what in own if what.endswith("accuracy")]:
+                own |= dict.fromkeys(_metrics_of(what, row.method), own[what])
+            found = own | found
+        return found
+
+    def check_published(self) -> None:
+        """Refuse references to printed figures that are not there.
+
+        Raises:
+            ValueError: with the nearest table or row.
+        """
+        tables = published().tables
+        for figures in self.published:
+            if figures.table not in tables:
+                raise ValueError(unknown("published table", figures.table, tables))
+        own = list(dict.fromkeys(figures.table for figures in self.published))
+        known = {name for table in own for name in tables[table]}
+        for row in self.rows:
+            if own and row.published not in {None, *known}:
+                raise ValueError(unknown(f"row of {', '.join(own)}", str(row.published), known))
+
+
+class Misprint(Settings):
+    """A printed figure that contradicts others, kept as printed and marked in the tables."""
+
+    table: str
+    row: str
+    what: str
+    printed: float
+    expected: str
+    reason: str
+
+
+class Published(Settings):
+    """The figures that papers print: table, row, then ``metric`` or ``dataset/metric``."""
+
+    sources: dict[str, str]
+    tables: dict[str, dict[str, dict[str, float | None]]]
+    misprints: tuple[Misprint, ...]
+
+    def misprint(self, table: str, row: str, what: str) -> Misprint | None:
+        """The note on a misprinted figure, or None."""
+        wanted = (table, row, what)
+        return next((m for m in self.misprints if (m.table, m.row, m.what) == wanted), None)
+
+    def row(self, table: str, name: str | None) -> Iterator[tuple[str, Printed]]:
+        """The figures of a table's row; none where it has no such row or a dash."""
+        for what, value in self.tables[table].get(name or "", {}).items():
+            if value is not None:
+                yield what, Printed(value, table, self.misprint(table, name or "", what))
+
+
+def experiment_names() -> list[str]:
+    """The shipped experiments: tables, figures, then the others, each in the order of numbers."""
+    names = [path.stem for path in (_SHIPPED / "experiments").glob("*.yaml")]
+    return sorted(names, key=_in_order_of_numbers)
+
+
+def load_experiment(name_or_path: str) -> Experiment:
+    """Read a shipped experiment by name, or a user's by the path of its YAML file.
+
+    Raises:
+        ValueError: unknown name (with the nearest), no such file, or a wrong entry.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        if name_or_path not in experiment_names():
+            raise ValueError(unknown("experiment", name_or_path, experiment_names()))
+        path = _SHIPPED / "experiments" / f"{name_or_path}.yaml"
+    values = read_yaml(path)
+    models: dict[str, type[Settings]] = {"rows": Row, "published": PublishedFigures}
+    for key, model in models.items():
+        if isinstance(parts := values.get(key), list):
+            values[key] = [
+                validate(model, part, where=f"{name_or_path}, {key} {position}")
+                for position, part in enumerate(parts, start=1)
+            ]
+    if isinstance(picture := values.get("figure"), dict):
+        values["figure"] = validate(Picture, picture, where=f"{name_or_path}, figure")
+    return validate(Experiment, values, where=name_or_path)
+
+
+@cache
+def published() -> Published:
+    """All printed figures that the package knows."""
+    text = (_SHIPPED / "published.json").read_text(encoding="utf-8")
+    return validate(Published, json.loads(text), where="published.json")
+
+
+def _metrics_of(accuracy: str, method: str) -> Iterator[str]:
+    """The metrics that ``accuracy`` or ``dataset/accuracy`` stands for."""
+    dataset = accuracy.removesuffix("accuracy")
+    yield f"{dataset}last"
+    if not method_class(method).trains:
+        yield f"{dataset}avg"
+        if dataset:  # the mean over all of them would count the first one, Transfer does not
+            yield f"{dataset}transfer"
+
+
+def _in_order_of_numbers(name: str) -> tuple[bool, bool, int, str]:
+    digits = "".join(char for char in name if char.isdigit())
+    is_table = name.startswith("table")
+    return not is_table, not digits, int(digits or 0), name

@@ -1,0 +1,138 @@
+"""The pictures of experiments, in the look of the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from gift.metrics import Array
+from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, series, settle
+from gift.studies.entries import Experiment, Picture
+from gift.studies.plan import settings_of
+from gift.studies.table import COLUMNS, RowResult
+
+POINTS_PER_TASK = 40  # of a loss curve
+
+Drawing = Callable[[Experiment, Picture, Sequence[RowResult]], Figure]
+
+
+def draw(entry: Experiment, rows: Sequence[RowResult], folder: Path) -> tuple[Path, ...]:
+    """Write the experiment's picture as PNG and PDF; nothing where no run is finished."""
+    shown = [row for row in rows if row.runs]
+    if entry.figure is None or not shown:
+        return ()
+    with drawing():
+        figure = DRAWINGS[entry.figure.kind](entry, entry.figure, shown)
+        settle(figure)
+        return save(figure, folder, entry.name)
+
+
+def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
+    """One panel per column: its mean and spread over a setting's values, evenly spaced by ratio."""
+    assert picture.setting is not None
+    path = tuple(picture.setting.split("."))
+    x = [float(settings_of(row.planned.runs[0].config)[path]) for row in rows]
+    figure = Figure(figsize=(3.2 * len(entry.columns) + 0.4, 2.7), layout="constrained")
+    panels = figure.subplots(1, len(entry.columns), squeeze=False)[0]
+    for index, (axes, column) in enumerate(zip(panels, entry.columns, strict=True)):
+        known = [
+            (value, e) for value, row in zip(x, rows, strict=True) if (e := row.estimate(column))
+        ]
+        color, marker, _ = series(index)
+        axes.errorbar(
+            [value for value, _ in known],
+            [estimate.mean for _, estimate in known],
+            yerr=[estimate.spread or 0.0 for _, estimate in known],
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.6,
+            capsize=2.5,
+        )
+        axes.set_title(COLUMNS[column].title)
+        axes.set_xscale("log" if min(x) > 0 else "linear")
+        axes.xaxis.set_major_locator(FixedLocator(x))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        axes.set_xlabel(picture.label)
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        only_horizontal_grid(axes)
+    return figure
+
+
+def loss(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
+    """A logged loss over the steps of the first tasks, mean over the runs of a row."""
+    tasks = rows[0].runs[0].matrix.tasks[: picture.tasks]
+    figure, axes = _chart(picture)
+    for index, row in enumerate(rows):
+        x, y = loss_curve(row, str(picture.loss), tasks)
+        color, _, dash = series(index)
+        axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4, label=row.label)
+    for boundary in range(1, len(tasks)):
+        axes.axvline(boundary, color=GRID, linewidth=0.9, zorder=0)
+    axes.set_xlim(0, len(tasks))
+    axes.set_ylim(bottom=0)
+    axes.set_xticks(np.arange(len(tasks)) + 0.5, tasks)
+    axes.set_xlabel("training steps of each task")
+    figure.legend(loc="outside upper left", ncols=len(rows))
+    return figure
+
+
+def loss_curve(row: RowResult, name: str, tasks: Sequence[str]) -> tuple[Array, Array]:
+    """Means over runs and neighbouring steps; x counts tasks. NaN parts the tasks."""
+    by_step: dict[tuple[str, int], list[float]] = {}
+    for run in row.runs:
+        for step in run.steps:
+            if name in step.losses:
+                by_step.setdefault((step.task, step.step), []).append(step.losses[name])
+    xs: list[float] = []
+    ys: list[float] = []
+    for position, task in enumerate(tasks):
+        own = sorted((at, float(np.mean(v))) for (of, at), v in by_step.items() if of == task)
+        for chunk in np.array_split(np.array(own), min(POINTS_PER_TASK, len(own))) if own else ():
+            xs.append(position + float(chunk[:, 0].mean()) / (own[-1][0] + 1))
+            ys.append(float(chunk[:, 1].mean()))
+        xs.append(position + 1.0)
+        ys.append(np.nan)
+    return np.array(xs), np.array(ys)
+
+
+def first_task(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
+    """The first task's accuracy after each task, mean and spread over the runs of a row."""
+    tasks = rows[0].runs[0].matrix.tasks
+    figure, axes = _chart(picture)
+    x = np.arange(1, len(tasks) + 1)
+    for index, row in enumerate(rows):
+        values = np.array([[after[0] for after in run.matrix.accuracy] for run in row.runs], float)
+        color, marker, dash = series(index)
+        mean = values.mean(axis=0)
+        if len(values) > 1:
+            spread = values.std(axis=0, ddof=1)
+            axes.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
+        axes.plot(
+            x, mean, color=color, marker=marker, markersize=4, linestyle=dash, label=row.label
+        )
+    zero_shot = np.mean([run.matrix.zero_shot[0] for row in rows for run in row.runs])
+    axes.axhline(
+        float(zero_shot), color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)), label="Zero-shot"
+    )
+    axes.set_xlabel(f"tasks learned, {tasks[0]} first")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper left", ncols=len(rows) + 1)
+    return figure
+
+
+DRAWINGS: Mapping[str, Drawing] = {"sweep": sweep, "loss": loss, "first_task": first_task}
+
+
+def _chart(picture: Picture) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_ylabel(picture.label)
+    only_horizontal_grid(axes)
+    return figure, axes

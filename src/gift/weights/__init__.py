@@ -1,0 +1,57 @@
+"""Pulls towards weights, averages of weights and merging of weights.
+
+Pure functions on named tensors: they know neither models nor methods nor data, and serve in any
+loop.
+"""
+
+from gift.weights.averaging import RunningMean, holding, interpolate, put, snapshot
+from gift.weights.merging import (
+    Rescaler,
+    UnifiedVectors,
+    decouple,
+    pack_mask,
+    rescale,
+    size,
+    task_mask,
+    unify,
+    unpack_mask,
+)
+from gift.weights.penalties import (
+    FLOOR,
+    Groups,
+    Normalization,
+    adaptive_fisher,
+    add_adaptive_gradient,
+    add_l2_gradient,
+    add_weighted_gradient,
+    empirical_fisher,
+    mean_fisher,
+    normalization_groups,
+)
+
+__all__ = [
+    "FLOOR",
+    "Groups",
+    "Normalization",
+    "Rescaler",
+    "RunningMean",
+    "UnifiedVectors",
+    "adaptive_fisher",
+    "add_adaptive_gradient",
+    "add_l2_gradient",
+    "add_weighted_gradient",
+    "decouple",
+    "empirical_fisher",
+    "holding",
+    "interpolate",
+    "mean_fisher",
+    "normalization_groups",
+    "pack_mask",
+    "put",
+    "rescale",
+    "size",
+    "snapshot",
+    "task_mask",
+    "unify",
+    "unpack_mask",
+]

@@ -1,0 +1,46 @@
+"""The shipped entries fit the world."""
+
+from importlib.resources import files
+
+import pytest
+
+from gift.data import class_list, load_benchmark, load_dataset
+from gift.data.names import without_overlap
+from gift_micro.catalogue import catalogue
+from gift_micro.images import DATASETS, dataset_name
+from gift_micro.world import BASE_NAMES, TASK_FAMILIES, concepts_of
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_shipped_file_is_the_written_one(name: str) -> None:
+    shipped = (files("gift.data") / name).read_text(encoding="utf-8")
+    assert shipped == catalogue()[name], "run python -m gift_micro.catalogue"
+
+
+def test_entries_parse_to_the_world() -> None:
+    assert class_list("micro-base") == BASE_NAMES
+    for family in TASK_FAMILIES:
+        entry = load_dataset(dataset_name(family))
+        assert entry.classnames == tuple(concept.name for concept in concepts_of(family))
+    assert load_dataset("micro-base").classnames == BASE_NAMES
+    for key, made in DATASETS.items():
+        assert load_dataset(dataset_name(key)).templates == made.templates
+
+
+def test_both_orders_have_the_same_tasks() -> None:
+    first, second = (load_benchmark(f"micro-{number}").tasks for number in (1, 2))
+    assert first == tuple(map(dataset_name, TASK_FAMILIES))
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_the_class_incremental_benchmark_has_every_class_once() -> None:
+    benchmark = load_benchmark("micro-cil")
+    steps = [entry.subset.labels for entry in benchmark.datasets() if entry.subset]
+    assert [len(labels) for labels in steps] == [6] * 10
+    assert sorted(label for labels in steps for label in labels) == list(range(60))
+    assert (benchmark.label_space, benchmark.task_id) == ("seen", "hidden")
+    base = class_list(benchmark.base_classnames)
+    mixed = load_dataset("micro-mixed").classnames
+    assert isinstance(mixed, tuple)
+    assert without_overlap(base, mixed) == base

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import yaml
+from filelock import FileLock
+from support import write_folder
+
+from gift import benchmark as experiment
+from gift.files import read_json
+from gift.progress import listening
+from gift.runs import RunFolder
+from gift.studies import Interval, parse_space, search
+
+RATE = "training.learning_rate"
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    """Two tasks whose classes differ in brightness; the test images are broken on purpose."""
+    for number, name in enumerate(("colours", "shapes")):
+        for part in ("train", "validation", "test"):
+            write_folder(tmp_path / name / part, ("one", "two", "three"), seed=number)
+        (tmp_path / name / "test" / "one" / "0.png").write_bytes(b"never opened")
+    tasks = [{"name": name, "source": {"path": name}} for name in ("colours", "shapes")]
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"name": "mine", "tasks": tasks}))
+    return path
+
+
+@pytest.fixture
+def settings(tiny_clip_folder):
+    training = {"iterations": 3, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1}
+    return {"model": str(tiny_clip_folder), "training": {**training}, "seed": 3}
+
+
+@pytest.fixture
+def start(benchmark, settings, tmp_path):
+    del settings["training"]["learning_rate"]
+
+    def run(space, trials=10, folder="search", method="finetune", **options):
+        options = {"settings": settings, "home": tmp_path / "home", **options}
+        where = tmp_path / folder
+        return search(str(benchmark), method, space=space, trials=trials, folder=where, **options)
+
+    return run
+
+
+def trial_folders(folder):
+    return sorted(path for path in (folder / "trials").iterdir() if path.is_dir())
+
+
+class Killed(BaseException):
+    """Not an Exception, as when a process is stopped."""
+
+
+def kill_in(trial):
+    """A progress callback that stops everything after the first task of a trial."""
+
+    started = []
+
+    def listen(stage, done, total):
+        if stage == "tasks" and done == 1:
+            started.append(stage)
+            if len(started) == trial:
+                raise Killed
+
+    return listen
+
+
+def test_a_grid_finds_the_best_of_the_given_runs(start, benchmark, settings, tmp_path):
+    space = {RATE: [1e-4, 1e-2], "training.label_smoothing": [0.0, 0.2]}
+    outcome = start(space)
+    assert outcome == read_json(tmp_path / "search" / "search.json")
+    assert outcome["budget"] == 4  # not 10: no point twice
+    points = [tuple(row["values"].values()) for row in outcome["rows"]]
+    assert len(set(points)) == 4
+    for row, folder in zip(outcome["rows"], trial_folders(tmp_path / "search"), strict=True):
+        training = RunFolder(folder).read_config()["training"]
+        assert {f"training.{k}": training[k] for k in ("label_smoothing", "learning_rate")} == row[
+            "values"
+        ]
+        assert row["avg"] == RunFolder(folder).read_summary()["avg"]
+        assert RunFolder(folder).read_config()["seed"] == outcome["seed"] == 3
+        assert RunFolder(folder).read_matrix().setting["split"] == "validation"
+    assert outcome["best"]["avg"] == max(row["avg"] for row in outcome["rows"])
+    assert trial_folders(tmp_path / "search")[0].name.startswith("001-label_smoothing=")
+
+
+def test_fewer_trials_are_a_part_of_the_grid_that_more_trials_complete(start, monkeypatch):
+    space = {RATE: [1e-4, 1e-3, 1e-2]}
+    few = start(space, trials=2)
+    assert len(few["rows"]) == 2
+    more = start(space, trials=3)
+    assert more["rows"][:2] == few["rows"]
+    monkeypatch.setattr(experiment, "run", None)
+    assert start(space, trials=3) == more
+
+
+def test_a_killed_trial_is_continued(start, tmp_path):
+    space = {RATE: Interval(1e-4, 1e-2)}
+    whole = start(space, trials=3, folder="whole")
+    with pytest.raises(Killed), listening(kill_in(trial=2)):
+        start(space, trials=3)
+    (_, cut) = trial_folders(tmp_path / "search")
+    assert RunFolder(cut).has_learner
+    assert not RunFolder(cut).done
+    events = len(RunFolder(cut).events())
+    resumed = start(space, trials=3)
+    assert len(RunFolder(cut).events()) > events  # the same folder went on
+    for row in (*whole["rows"], *resumed["rows"]):
+        del row["seconds"]
+    assert resumed["rows"] == whole["rows"]
+
+
+def test_what_a_killed_process_leaves_in_the_journal_is_mended(start, tmp_path):
+    first = start({RATE: [1e-4, 1e-3]}, trials=1)
+    journal = tmp_path / "search" / "study.journal"
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"worker')
+    journal.with_name("study.journal.lock").touch()
+    assert start({RATE: [1e-4, 1e-3]}, trials=2)["rows"][0] == first["rows"][0]
+
+
+def test_an_interval_is_searched_without_repeats(start):
+    outcome = start({RATE: Interval(1e-4, 1e-2), "training.label_smoothing": [0.0, 0.2]}, trials=4)
+    rates = [row["values"][RATE] for row in outcome["rows"]]
+    assert len(set(rates)) == 4
+    assert all(1e-4 <= rate <= 1e-2 and float(f"{rate:.4g}") == rate for rate in rates)
+    assert outcome["space"][RATE] == {"low": 1e-4, "high": 1e-2}
+
+
+def test_a_failed_trial_is_reported_and_the_search_goes_on(start):
+    outcome = start({RATE: [1e30, 1e-3]})
+    good, bad = sorted(outcome["rows"], key=lambda row: row["values"][RATE])
+    assert "not finite" in bad["failure"]
+    assert "avg" not in bad
+    assert outcome["best"] == good
+
+
+def test_values_that_contradict_each_other_are_a_failed_trial(start):
+    space = {"training.warmup": [1, 2], "training.iterations": [2, 5]}
+    (failed,) = (row for row in start(space)["rows"] if "failure" in row)
+    assert failed["values"] == {"training.warmup": 2, "training.iterations": 2}
+    assert "must be smaller than training.iterations" in failed["failure"]
+
+
+def test_nothing_finite_is_no_best(start):
+    assert start({RATE: [1e30]})["best"] is None
+
+
+def test_a_trial_in_the_hands_of_another_process_is_waited_for(start, tmp_path):
+    """That process lets it go after a while, unfinished."""
+    space = {RATE: [1e-4, 1e-3, 1e-2]}
+    with pytest.raises(Killed), listening(kill_in(trial=1)):
+        start(space)
+    theirs = FileLock(tmp_path / "search" / "trials" / ".001.lock", thread_local=False)
+    theirs.acquire()
+
+    def release_at_the_end(stage, done, total):
+        if (stage, done) == ("tasks", 2):
+            threading.Timer(0.5, theirs.release).start()
+
+    with listening(release_at_the_end):
+        outcome = start(space)
+    assert len(trial_folders(tmp_path / "search")) == len(outcome["rows"]) == 3
+
+
+@pytest.mark.slow
+def test_processes_share_a_search_without_doing_work_twice(start, tmp_path):
+    space = {RATE: [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}
+    outcome = start(space, jobs=2)
+    assert sorted(row["values"][RATE] for row in outcome["rows"]) == sorted(space[RATE])
+    assert len(trial_folders(tmp_path / "search")) == 5
+    for folder in trial_folders(tmp_path / "search"):
+        stages = [event["stage"] for event in RunFolder(folder).events()]
+        assert stages.count("evaluate") == 3
+
+
+def test_progress_counts_trials(start):
+    seen = []
+    with listening(lambda *what: seen.append(what)):
+        start({RATE: [1e-4, 1e-3]})
+    assert [what for what in seen if what[0] == "trials"] == [
+        ("trials", 0, 2),
+        ("trials", 1, 2),
+        ("trials", 2, 2),
+    ]
+
+
+def test_test_images_are_refused(start, settings):
+    chosen = {**settings, "evaluation": {"split": "test"}}
+    with pytest.raises(ValueError, match="never on test images"):
+        start({RATE: [1e-3]}, settings=chosen)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "search space is empty"),
+        ({"training.learning_rat": [1]}, "Did you mean 'learning_rate'"),
+        ({RATE: [1e-3, "fast"]}, "learning_rate=fast"),
+        ({RATE: []}, "at least one value"),
+        ({RATE: [1e-3, 1e-3]}, "each only once"),
+        ({RATE: [[1e-3]]}, "cannot be tried"),
+        ({"training.log_every": Interval(1, 9)}, "list the values if only some are allowed"),
+        ({"seed": [1, 2]}, "what is measured"),
+        ({"evaluation.split": ["test"]}, "what is measured"),
+    ],
+)
+def test_a_wrong_space_is_refused_before_any_work(start, tmp_path, space, message):
+    with pytest.raises(ValueError, match=message):
+        start(space)
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_wrong_task_is_refused_and_leaves_the_folder_free(start, settings, tmp_path):
+    space = {"training.learning_rate": [1e-3]}
+    with pytest.raises(ValueError, match="unknown task 'nothing'"):
+        start(space, settings={**settings, "tasks": ["nothing"]})
+    assert len(start(space)["rows"]) == 1
+
+
+@pytest.mark.parametrize("counts", [{"trials": 0}, {"jobs": 0}])
+def test_no_trial_and_no_process_are_refused(start, counts):
+    with pytest.raises(ValueError, match="at least 1"):
+        start({RATE: [1e-3]}, **counts)
+
+
+def test_another_search_needs_another_folder(start, settings):
+    start({RATE: [1e-3]})
+    with pytest.raises(ValueError, match=r"holds another search: space\.training\.learning_rate"):
+        start({RATE: [1e-3, 1e-2]})
+    with pytest.raises(ValueError, match="seed is 3 there and 4 here"):
+        start({RATE: [1e-3]}, settings={**settings, "seed": 4})
+    with pytest.raises(ValueError, match="method is 'finetune' there and 'zero_shot' here"):
+        start({RATE: [1e-3]}, method="zero_shot")
+
+
+def test_optuna_is_named_where_it_is_missing(start, monkeypatch):
+    monkeypatch.setattr("gift.studies.searching.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'gift-cl\[search\]'"):
+        start({RATE: [1e-3]})
+
+
+def test_a_space_from_the_command_line():
+    texts = ["a.b=1e-3,2", "c=0.1..10", "d=true,null,word", "e=1.", "model=../clip,x..y"]
+    assert parse_space(texts) == {
+        "a.b": [1e-3, 2],
+        "c": Interval(0.1, 10.0),
+        "d": [True, None, "word"],
+        "e": [1.0],
+        "model": ["../clip", "x..y"],
+    }
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a=", "a=1,,2", "a=[1", "a=3..1", "a=0..1", "a=1..1"])
+def test_a_space_that_cannot_be_read(text):
+    with pytest.raises(ValueError, match=r"KEY=low\.\.high|value|interval"):
+        parse_space([text])
+
+
+def test_a_key_twice_is_refused():
+    with pytest.raises(ValueError, match="a is given twice"):
+        parse_space(["a=1", "a=2"])
