@@ -44,10 +44,11 @@ from transformers import (
 from transformers.utils import logging
 
 from gift import Learner, Task
-from gift.config import LearnerConfig, validate
+from gift.config import LearnerConfig
 from gift.data import class_list
 from gift.files import read_json, write_json
 from gift.runs import RunFolder, environment, peak_memory_mb, reset_peak_memory
+from gift.settings import validate
 from gift.train import accelerator
 from gift_micro.clip import make_tokenizer
 

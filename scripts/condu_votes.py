@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from gift.config import RunConfig, validate
+from gift.config import RunConfig
 from gift.data import Task, default_home, load_benchmark
 from gift.data.loader import PreprocessedImages
 from gift.files import read_json, write_json
@@ -30,6 +30,7 @@ from gift.methods import create_method
 from gift.preparation import measured_part, open_tasks
 from gift.report.table import Cell, Table
 from gift.runs import RunFolder, environment
+from gift.settings import validate
 from gift.vlm import encode_all_images
 
 VOTERS = (1, 2, 4, 8, 11)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gift.config import load_recipe, locate
+from gift.settings import load_recipe, locate
 from gift.synthesis import DiffusersGenerator
 from gift.text import fill
 from gift_micro.images import TASK_TEMPLATES, draw_image

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from gift.config import merge
+from gift.settings import merge
 from gift.studies import search
 
 ROOT = Path(__file__).parents[1]

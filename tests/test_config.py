@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from gift.config import (
-    ReferenceSettings,
-    RunConfig,
+from gift.config import ReferenceSettings, RunConfig, SynthesisSettings
+from gift.methods import create_method, method_names
+from gift.settings import (
     Settings,
-    SynthesisSettings,
     load_recipe,
     locate,
     merge,
@@ -15,7 +14,6 @@ from gift.config import (
     recipe_names,
     validate,
 )
-from gift.methods import create_method, method_names
 
 
 def test_defaults_are_the_published_values():

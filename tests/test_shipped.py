@@ -12,9 +12,9 @@ import pytest
 
 import gift
 from gift import benchmark as experiment
-from gift.config import locate, recipe_names
 from gift.data import benchmark_names, load_benchmark
 from gift.methods import create_method
+from gift.settings import locate, recipe_names
 from gift.vlm import VisionLanguageModel
 from gift_micro import models_folder
 from gift_micro.world import concepts_of

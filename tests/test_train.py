@@ -72,8 +72,10 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
     streams = {"synthetic": pairs} if method.streams else {}
     train_task(model, method, LABELS, IMAGES, SETTINGS, sets=streams, seed=0)
 
-    tasks = task_batches(IMAGES, model.preprocess, SETTINGS, seed=0, name=LABELS.name)
-    synthetic = set_batches(pairs, model.preprocess, SETTINGS, seed=0, name="synthetic for fruit")
+    tasks = task_batches(IMAGES, model.preprocess, **loading(SETTINGS), seed=0, name=LABELS.name)
+    synthetic = set_batches(
+        pairs, model.preprocess, **loading(SETTINGS), seed=0, name="synthetic for fruit"
+    )
     for step, (task, pair) in enumerate(zip(tasks, synthetic, strict=False)):
         extra = (pair.pixels, [CAPTIONS[i] for i in pair.index]) if method.streams else ()
         slow.step(step, task.pixels, task.labels, *extra)
@@ -90,6 +92,10 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
         - slow.anchor["visual_projection.weight"]
     ).norm()
     assert moved > 1e-3
+
+
+def loading(settings):
+    return {"steps": settings.iterations} | settings.model_dump(include={"batch_size", "workers"})
 
 
 def test_learning_rate_follows_the_published_schedule():
@@ -126,7 +132,9 @@ def test_order_depends_on_seed_and_name_alone():
 def test_batches_are_the_same_for_any_number_of_workers(tiny_clip):
     def batches(workers):
         settings = SETTINGS.model_copy(update={"workers": workers})
-        return list(task_batches(IMAGES, tiny_clip.preprocess, settings, seed=3, name="x"))
+        return list(
+            task_batches(IMAGES, tiny_clip.preprocess, **loading(settings), seed=3, name="x")
+        )
 
     for one, two in zip(batches(0), batches(2), strict=True):
         assert torch.equal(one.pixels, two.pixels)

@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gift import distributed
-from gift.config import (
-    LearnerConfig,
-    RunConfig,
-    SynthesisSettings,
-    deciding,
-    load_recipe,
-    merge,
-    validate,
-)
+from gift.config import LearnerConfig, RunConfig, SynthesisSettings
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
@@ -31,7 +23,7 @@ from gift.files import damage
 from gift.learner import Learner
 from gift.learner_folder import stored_config
 from gift.measuring import Measuring, keep, measure, setting_of, summarize
-from gift.methods import create_method, method_class
+from gift.methods import method_class
 from gift.metrics import AccuracyMatrix
 from gift.preparation import (
     check_exclusions,
@@ -45,7 +37,8 @@ from gift.preparation import (
     with_revisions,
 )
 from gift.progress import report, track
-from gift.runs import RunFolder, differences, reset_peak_memory
+from gift.runs import RunFolder, reset_peak_memory
+from gift.settings import differences, identity, load_recipe, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import accelerator
@@ -78,9 +71,7 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunCo
         "method": method,
         "synthesis": {"base_classnames": entry.base_classnames},
     }
-    config = validate(RunConfig, merge(own, recipe, *overrides))
-    create_method(config.method, config.method_settings)
-    return config
+    return validate(RunConfig, merge(own, recipe, *overrides))
 
 
 def run(
@@ -324,7 +315,7 @@ def _open_learner(
         return learner
     stored = stored_config(run_folder)
     wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
-    if different := differences(deciding(stored), deciding(wanted)):
+    if different := differences(identity(stored), identity(wanted)):
         raise ValueError(
             f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
             "them out to go on, or start another learner in another folder."

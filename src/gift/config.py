@@ -6,49 +6,20 @@ keys are refused with the nearest valid one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, Self
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationError,
+    SerializeAsAny,
     field_validator,
     model_validator,
 )
 
-from gift.text import unknown
+from gift.methods import MethodSettings, method_class
+from gift.settings import Free, Settings, absolute, name_or_path, validate
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
-_BUILTIN = "builtin:"
-
-
-class Settings(BaseModel):
-    """Base of every settings model: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def Free(default: Any, **options: Any) -> Any:
-    """A field that does not bear on results: a run may go on with another value."""
-    return Field(default, json_schema_extra={"free": True}, **options)
-
-
-def deciding(settings: Settings) -> dict[str, Any]:
-    """The values that bear on results, nested as JSON; those of :func:`Free` are left out."""
-    found: dict[str, Any] = settings.model_dump(mode="json")
-    for name, field in type(settings).model_fields.items():
-        value, extra = getattr(settings, name), field.json_schema_extra
-        if isinstance(value, Settings):
-            found[name] = deciding(value)
-        elif isinstance(extra, dict) and extra.get("free"):
-            del found[name]
-    return found
 
 
 class TrainingSettings(Settings):
@@ -250,12 +221,25 @@ class LearnerConfig(Settings):
     """All that decides what a learner becomes."""
 
     method: str = Field("gift", description="name of a method, see 'gift methods'")
-    method_settings: dict[str, Any] = Field({}, description="settings of that method")
+    method_settings: SerializeAsAny[MethodSettings] = Field(
+        MethodSettings(), description="settings of that method", validate_default=False
+    )
     model: str = Field(CLIP, description="two-tower model: folder, hub id or builtin:<name>")
     seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
     reference: ReferenceSettings = ReferenceSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_method_settings(cls, values: Any) -> Any:
+        """The method's own model of its settings; defaults are filled in."""
+        method = values.get("method", cls.model_fields["method"].default)
+        given = values.get("method_settings") or {}
+        own = method_class(method).Settings
+        if isinstance(given, MethodSettings):
+            given = given.model_dump(exclude_unset=True)
+        return {**values, "method_settings": validate(own, given, where=f"settings of {method}")}
 
     @field_validator("model")
     @classmethod
@@ -282,156 +266,3 @@ class RunConfig(LearnerConfig):
         {}, description="commits of hub copies that may be used, by the data set's name"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
-
-
-S = TypeVar("S", bound=Settings)
-
-
-def validate(model: type[S], values: Mapping[str, Any], *, where: str = "configuration") -> S:
-    """Build a settings model from plain values.
-
-    Raises:
-        ValueError: one line per wrong value, with the nearest valid key for an unknown one.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        lines = [_explain(model, dict(detail)) for detail in error.errors(include_url=False)]
-        raise ValueError(f"{where}: " + "\n".join(lines)) from None
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings laid over each other; later layers win, key by key."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-                merged[key] = merge(merged[key], value)
-            else:
-                merged[key] = value
-    return merged
-
-
-def parse_override(text: str) -> dict[str, Any]:
-    """Turn ``training.iterations=80`` into ``{"training": {"iterations": 80}}``.
-
-    Raises:
-        ValueError: no ``=``, an empty key, or a value that is not YAML.
-    """
-    path, equals, value = text.partition("=")
-    if not equals or not all(path.split(".")):
-        raise ValueError(f"{text!r} is not key=value; write for instance training.iterations=500.")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(f"{text!r}: the value is not valid YAML.") from None
-    return nest(path.split("."), nested)
-
-
-def nest(path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A value below the keys of a path.
-
-    >>> nest(["training", "warmup"], 3)
-    {'training': {'warmup': 3}}
-    """
-    for key in reversed(path):
-        value = {key: value}
-    assert isinstance(value, dict)
-    return value
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping from a YAML file.
-
-    Raises:
-        ValueError: the file is not there, not YAML or not a mapping.
-    """
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; give the path of a YAML file.") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a mapping (key: value), not a {type(value).__name__}.")
-    return value
-
-
-def recipe_names() -> list[str]:
-    """The recipes inside the package."""
-    folder = files("gift") / "recipes"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
-
-
-def load_recipe(name: str, method: str) -> dict[str, Any]:
-    """The settings that a recipe gives to a method: its common part under the method's own.
-
-    Both lie over those of the recipe that it ``extends``.
-    """
-    if name not in recipe_names():
-        raise ValueError(unknown("recipe", name, recipe_names()))
-    text = (files("gift") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    recipe = yaml.safe_load(text)
-    recipe.pop("search", None)
-    below = recipe.pop("extends", None)
-    own: dict[str, Any] = recipe.pop("methods", {}).get(method) or {}
-    return merge(load_recipe(below, method) if below else {}, recipe, own)
-
-
-def absolute(reference: str) -> str:
-    """The path of an existing file or folder in full, so that it holds from anywhere.
-
-    Other references (hub ids, names of the package) stay as they are.
-    """
-    path = Path(reference).expanduser()
-    return str(path.resolve()) if path.exists() else reference
-
-
-def name_or_path(reference: str) -> str:
-    """A path in full; what has neither a separator nor the ending ``.txt`` is a name.
-
-    So a folder that happens to be called like a shipped list is not taken for it.
-    """
-    path = Path(reference)
-    looks_like_path = len(path.parts) > 1 or path.suffix == ".txt" or reference[:1] in {".", "~"}
-    return absolute(reference) if looks_like_path else reference
-
-
-def locate(reference: str) -> str:
-    """Turn ``builtin:micro/clip`` into the folder inside the package; leave the rest alone."""
-    if not reference.startswith(_BUILTIN):
-        return reference
-    world, _, part = reference.removeprefix(_BUILTIN).partition("/")
-    folder = Path(str(files(f"gift_{world}"))) / "models" / part if world == "micro" else Path()
-    if not folder.is_dir():
-        raise ValueError(
-            f"{reference!r} is not part of the package; builtin:micro/clip and "
-            "builtin:micro/diffusion are."
-        )
-    return str(folder)
-
-
-def _settings_in(annotation: Any) -> type[Settings]:
-    """The settings model in an annotation: ``Part``, ``Part | None`` or ``tuple[Part, ...]``."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation
-    found = (_settings_in(inner) for inner in get_args(annotation) if inner is not type(None))
-    return next(found)
-
-
-def _explain(model: type[Settings], detail: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        owner = model
-        for part in detail["loc"][:-1]:
-            if part in owner.model_fields:  # else an index into a list
-                owner = _settings_in(owner.model_fields[str(part)].annotation)
-        return unknown("setting", str(detail["loc"][-1]), owner.model_fields)
-    if detail["type"] == "missing":
-        return f"{path} is missing."
-    reason = detail["msg"].removeprefix("Value error, ")
-    if isinstance(detail["input"], Mapping):  # two settings that contradict each other
-        return f"{reason}."
-    return f"{path} = {detail['input']!r} is not allowed: {reason}."

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from gift import distributed
-from gift.config import LearnerConfig, deciding, locate, merge, validate
+from gift.config import LearnerConfig
 from gift.data import Task, check_images, default_home
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts
@@ -30,8 +30,9 @@ from gift.evaluate import (
 from gift.learner_folder import read_learner, stored_config, write_learner
 from gift.methods import create_method
 from gift.prediction import Prediction, best_names, competing, opened
-from gift.runs import RunFolder, differences
+from gift.runs import RunFolder
 from gift.runs.checkpoint import Checkpoints
+from gift.settings import differences, identity, locate, merge, validate
 from gift.streams import ImageSets
 from gift.synthesis import SyntheticSet
 from gift.train import Recorder, StepRecord, accelerator, train_task
@@ -239,7 +240,7 @@ class Learner:
         assert task.train is not None
         before = () if self.method.independent else self.memory
         decisive = [
-            deciding(self.config),
+            identity(self.config),
             [asdict(labels) for labels in (*before, task.labels)],
             [task.train.fingerprint, list(task.train.labels)],
         ]
@@ -353,7 +354,7 @@ class Learner:
         run.path.mkdir(parents=True, exist_ok=True)
         if not run.has_config:
             run.write_config(self.config)
-        elif different := differences(deciding(stored_config(run)), deciding(self.config)):
+        elif different := differences(identity(stored_config(run)), identity(self.config)):
             raise ValueError(
                 f"{folder} holds a learner with other settings: {'; '.join(different)}. Save this "
                 "one in another folder."

@@ -10,11 +10,12 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gift.config import LearnerConfig, validate
+from gift.config import LearnerConfig
 from gift.data.labels import LabelSpace
 from gift.files import damage, read_json, replacing, write_json
 from gift.methods import Method
 from gift.runs import RunFolder
+from gift.settings import validate
 from gift.vlm import VisionLanguageModel
 
 

@@ -30,7 +30,8 @@ from gift.data import (
 from gift.files import as_json, read_json, restore, write_json, write_with_copy, writing_to
 from gift.learner import Learner
 from gift.metrics import AccuracyMatrix
-from gift.runs import RunFolder, differences
+from gift.runs import RunFolder
+from gift.settings import differences
 from gift.text import unknown
 from gift.vlm import Preprocess
 from gift_micro.images import make_dataset

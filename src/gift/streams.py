@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gift.config import LearnerConfig, SynthesisSettings, locate
+from gift.config import LearnerConfig, SynthesisSettings
 from gift.data import ImageSet, Task, check_images, class_list, load_dataset, open_task, pixels
 from gift.data.images import Images
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts, PreprocessedImages
 from gift.distributed import is_main
 from gift.files import write_text
-from gift.runs import RunFolder, differences
+from gift.runs import RunFolder
+from gift.settings import differences, locate
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
 from gift.text import fill
 from gift.vlm import VisionLanguageModel

@@ -150,14 +150,14 @@ def train_task(
             fused=True,
         )
         first = _resume(checkpoints, parameters, optimizer, method)
-        place = {"seed": seed, "device": device, "first": first}
+        place = {"seed": seed, "device": device, "first": first, "workers": settings.workers}
+        place |= {"steps": settings.iterations, "batch_size": settings.batch_size}
         batches = {
-            "task": task_batches(images, model.preprocess, settings, name=labels.name, **place),
+            "task": task_batches(images, model.preprocess, name=labels.name, **place),
             **{
                 name: set_batches(
                     sets[name],
                     model.preprocess,
-                    settings,
                     name=f"{name} for {labels.name}",
                     **place,
                 )

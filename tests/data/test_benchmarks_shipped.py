@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from official import miniature
 
-from gift.config import load_recipe
 from gift.data import class_list, draw_names, label_list, load_benchmark, open_entries
+from gift.settings import load_recipe
 
 INCREMENTAL = [
     ("cifar100-10", [10] * 10, (87, 0, 52), "a bad photo of a {}."),

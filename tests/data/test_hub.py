@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 from support import write_folder
 
-from gift.config import RunConfig, validate
+from gift.config import RunConfig
 from gift.data import DatasetEntry, load_dataset, open_task
 from gift.data.check import check_images
 from gift.preparation import with_revisions
+from gift.settings import validate
 
 COLOURS = {"red": (200, 0, 0), "sea_green": (0, 150, 90), "blue": (0, 0, 220)}
 

@@ -9,10 +9,11 @@ from safetensors.torch import load_file
 from two_processes import SHARDED, learned, together
 
 from gift import distributed
-from gift.config import TrainingSettings, validate
+from gift.config import TrainingSettings
 from gift.learner import Learner
 from gift.methods import create_method
 from gift.runs.checkpoint import Checkpoints
+from gift.settings import validate
 from gift.train import accelerator
 
 KEY_BIASES = ("k_proj.bias", "in_proj_bias")

@@ -369,7 +369,7 @@ def test_a_failed_row_does_not_stop_the_others_and_goes_on_later(compare, monkey
     real = experiment.run
 
     def fail_sometimes(config, folder, **more):
-        if config.method_settings:
+        if config.method_settings.model_fields_set:
             raise RuntimeError("out of something")
         return real(config, folder, **more)
 

@@ -192,9 +192,9 @@ def cache_clear_command(
 
 def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry]:
     """The data sets and tasks that names stand for, each once, with the chosen commits."""
-    from gift.config import merge, parse_override
     from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
     from gift.preparation import with_revisions
+    from gift.settings import merge, parse_override
     from gift.text import unknown
 
     chosen = merge(*map(parse_override, revisions or []))
@@ -226,7 +226,7 @@ def _whole(entry: DatasetEntry) -> DatasetEntry:
 
 
 def _preprocess(model: str) -> Preprocess:
-    from gift.config import absolute, locate
+    from gift.settings import absolute, locate
     from gift.vlm import VisionLanguageModel
 
     return VisionLanguageModel.from_pretrained(locate(absolute(model))).preprocess

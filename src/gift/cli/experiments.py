@@ -210,9 +210,9 @@ def _width(column: Sequence[str]) -> int:
 
 def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:
     """The space that the recipe of a benchmark proposes, without settings of other methods."""
-    from gift.config import read_yaml
     from gift.data import load_benchmark
     from gift.methods import method_class
+    from gift.settings import read_yaml
 
     recipe = load_benchmark(benchmark).recipe
     path = Path(str(files("gift"))) / "recipes" / f"{recipe}.yaml"

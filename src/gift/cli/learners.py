@@ -51,8 +51,8 @@ def learn_command(
 ) -> None:
     """Teach a learner one more folder of images."""
     from gift import benchmark as experiment
-    from gift.config import load_recipe, merge
     from gift.data import Task
+    from gift.settings import load_recipe, merge
 
     chosen = Task.from_folder(
         task,

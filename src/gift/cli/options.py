@@ -36,7 +36,7 @@ def read_settings(
     config: Path | None, overrides: Sequence[str] | None, **named: str | int | None
 ) -> dict[str, Any]:
     """The user's settings: the file's, then the named options', then --set's."""
-    from gift.config import merge, parse_override, read_yaml
+    from gift.settings import merge, parse_override, read_yaml
 
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     if "generator" in options:

@@ -19,6 +19,7 @@ from gift.data.images import ImageArrays, ImageFiles, ImageSet, to_rgb
 from gift.data.lists import class_list, label_list
 from gift.data.names import draw_names, without_overlap
 from gift.data.opening import download, is_on_hub, open_entries, open_task
+from gift.data.paths import Paths
 from gift.data.provenance import provenance
 from gift.data.splits import few_shot, random_split
 from gift.data.task import Task
@@ -32,6 +33,7 @@ __all__ = [
     "ImageSet",
     "Kept",
     "Metric",
+    "Paths",
     "Task",
     "benchmark_names",
     "check_dataset",

@@ -41,9 +41,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gift.config import Settings, merge, read_yaml, validate
 from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.lists import is_path, shipped, shipped_names
+from gift.settings import Settings, merge, read_yaml, validate
 from gift.text import unknown
 
 

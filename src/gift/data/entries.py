@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gift.config import Settings
 from gift.data.lists import class_list, label_list
+from gift.settings import Settings
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Part = Literal["train", "validation", "test"]

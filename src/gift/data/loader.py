@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gift import distributed
-from gift.config import TrainingSettings
 from gift.data.images import Images, LabeledImages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -102,10 +101,12 @@ class Batch:
 def task_batches(
     images: LabeledImages,
     preprocess: Preprocess,
-    settings: TrainingSettings,
     *,
+    steps: int,
+    batch_size: int,
     seed: int,
     name: str,
+    workers: int = 0,
     device: torch.device | str = "cpu",
     first: int = 0,
 ) -> Iterator[Batch]:
@@ -114,31 +115,37 @@ def task_batches(
     Args:
         images: labelled.
         preprocess: of the model.
-        settings: iterations, batch size, workers.
+        steps: how many batches there are, the first one counted from 0.
+        batch_size: images per batch.
         seed: of order and crops.
         name: streams of another name have another order.
+        workers: processes that decode; 0: this one does.
         device: where the batches go.
         first: the step that the first batch is for.
     """
     rows = _Augmented(images, preprocess, seed)
     labels = torch.tensor(images.labels, device=device)
-    return _batches(rows, labels, preprocess, settings, seed=seed, name=name, first=first)
+    order = _Order(len(labels), batch_size, steps, seed, name, first)
+    return _batches(rows, labels, preprocess, order, workers)
 
 
 def set_batches(
     images: ImageTexts,
     preprocess: Preprocess,
-    settings: TrainingSettings,
     *,
+    steps: int,
+    batch_size: int,
     seed: int,
     name: str,
+    workers: int = 0,
     device: torch.device | str = "cpu",
     first: int = 0,
 ) -> Iterator[Batch]:
     """Batches of a fixed set, one per step; arguments as for :func:`task_batches`."""
     labels = torch.arange(len(images), device=device)
     rows = _Fixed(images)
-    return _batches(rows, labels, preprocess, settings, seed=seed, name=name, first=first)
+    order = _Order(len(labels), batch_size, steps, seed, name, first)
+    return _batches(rows, labels, preprocess, order, workers)
 
 
 def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator[list[int]]:
@@ -178,26 +185,32 @@ class _Fixed(Dataset[Pixels]):
         return np.array(self._pixels[key[1]])
 
 
-def _batches(
-    rows: Dataset[Pixels],
-    labels: Tensor,
-    preprocess: Preprocess,
-    settings: TrainingSettings,
-    *,
-    seed: int,
-    name: str,
-    first: int,
-) -> Iterator[Batch]:
-    def steps() -> Iterator[tuple[int, list[int]]]:
-        order = batch_order(len(labels), settings.batch_size, seed=seed, name=name)
-        return islice(enumerate(order), first, settings.iterations)
+@dataclass(frozen=True)
+class _Order:
+    """Which positions of a set each step sees."""
 
-    keys = ([(step, order[i]) for i in _decoded_here(len(order))] for step, order in steps())
-    loader = DataLoader(rows, batch_sampler=keys, num_workers=settings.workers)
-    for (_, order), decoded in zip(steps(), _decoded(loader), strict=True):
-        own = decoded[: len(distributed.shard(len(order)))].to(labels.device, non_blocking=True)
-        pixels = preprocess.normalize(distributed.gather(own, len(order)))
-        index = torch.tensor(order, device=labels.device)
+    size: int
+    batch_size: int
+    steps: int
+    seed: int
+    name: str
+    first: int
+
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+        """Step and positions of each batch from the first step on."""
+        order = batch_order(self.size, self.batch_size, seed=self.seed, name=self.name)
+        return islice(enumerate(order), self.first, self.steps)
+
+
+def _batches(
+    rows: Dataset[Pixels], labels: Tensor, preprocess: Preprocess, order: _Order, workers: int
+) -> Iterator[Batch]:
+    keys = ([(step, batch[i]) for i in _decoded_here(len(batch))] for step, batch in order)
+    loader = DataLoader(rows, batch_sampler=keys, num_workers=workers)
+    for (_, batch), decoded in zip(order, _decoded(loader), strict=True):
+        own = decoded[: len(distributed.shard(len(batch)))].to(labels.device, non_blocking=True)
+        pixels = preprocess.normalize(distributed.gather(own, len(batch)))
+        index = torch.tensor(batch, device=labels.device)
         yield Batch(pixels, index, labels[index])
 
 

@@ -8,13 +8,14 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from gift.config import validate
-from gift.methods.base import Loss, Method, Predictor, TaskContext
+from gift.methods.base import Loss, Method, MethodSettings, Predictor, TaskContext
+from gift.settings import validate
 from gift.text import unknown
 
 __all__ = [
     "Loss",
     "Method",
+    "MethodSettings",
     "Predictor",
     "TaskContext",
     "create_method",
@@ -51,11 +52,13 @@ def method_class(name: str) -> type[Method]:
     return found[0]
 
 
-def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Method:
+def create_method(name: str, settings: MethodSettings | Mapping[str, Any] | None = None) -> Method:
     """A method with its settings checked.
 
     Raises:
         ValueError: unknown method, unknown or wrong setting.
     """
     cls = method_class(name)
+    if isinstance(settings, MethodSettings):
+        return cls(settings)
     return cls(validate(cls.Settings, settings or {}, where=f"settings of {name}"))

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from gift import distributed
-from gift.config import Settings
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import similarity
+from gift.settings import Settings
 from gift.vlm import VisionLanguageModel, class_embeddings
 
 Parameters = Mapping[str, torch.nn.Parameter]

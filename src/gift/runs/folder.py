@@ -26,7 +26,6 @@ import yaml
 from filelock import FileLock, Timeout
 
 from gift import distributed
-from gift.config import Settings, deciding, validate
 from gift.files import (
     as_json,
     copy_of,
@@ -42,6 +41,7 @@ from gift.files import (
     writing_to,
 )
 from gift.metrics import AccuracyMatrix
+from gift.settings import Settings, differences, identity, validate
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class RunFolder:
             kept = _mapping(unaltered(self._config)) or self.read_config()
             own = {key: value for key, value in kept.items() if key in known}
             stored = validate(type(config), own, where=str(self._config))
-            if different := differences(deciding(stored), deciding(config)):
+            if different := differences(identity(stored), identity(config)):
                 raise ValueError(
                     f"{self.path} was made with other settings: {'; '.join(different)}. Use "
                     "another folder, or the same settings to continue."
@@ -367,18 +367,6 @@ def _source_state() -> dict[str, Any]:
         return {"commit": None, "clean": None}
     clean = git("status", "--porcelain", "--", ".") == ""  # of the package's folder
     return {"commit": git("rev-parse", "HEAD"), "clean": clean}
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two nested configurations, a phrase each."""
-    lines: list[str] = []
-    for key in {**old, **new}:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            lines.append(f"{prefix}{key} is {before!r} there and {after!r} here")
-    return lines
 
 
 def reset_peak_memory() -> None:

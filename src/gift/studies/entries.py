@@ -27,8 +27,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gift.config import Settings, read_yaml, validate
 from gift.methods import method_class
+from gift.settings import Settings, read_yaml, validate
 from gift.text import unknown
 
 Column = Literal[

@@ -19,11 +19,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from gift import benchmark as experiment
-from gift.config import RunConfig, absolute, deciding, merge, nest, validate
+from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark, short_name, split_order
-from gift.methods import create_method, method_class
+from gift.methods import method_class
 from gift.preparation import check_same_benchmark
 from gift.runs import RunFolder
+from gift.settings import absolute, identity, merge, nest, validate
 from gift.studies.entries import Experiment, Row
 from gift.text import unknown
 
@@ -175,10 +176,8 @@ def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, Any]) -
 
 def settings_of(config: RunConfig) -> dict[KeyPath, Any]:
     """Every setting of a run by its path, the method's with their defaults."""
-    values = deciding(config)
+    values = identity(config)
     values["benchmark"] = from_anywhere(config.benchmark)
-    method = create_method(config.method, config.method_settings)
-    values["method_settings"] = method.settings.model_dump(mode="json")
     return flat(values)
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gift import benchmark as experiment
-from gift.config import RunConfig, merge, nest
+from gift.config import RunConfig
 from gift.data import load_benchmark
 from gift.preparation import chosen_tasks
+from gift.settings import merge, nest
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from gift.files import write_json, writing_to
-from gift.runs import differences
+from gift.settings import differences
 from gift.studies.space import Choice, Plan, short
 
 if TYPE_CHECKING:

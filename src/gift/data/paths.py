@@ -1,0 +1,54 @@
+"""Where data sets and caches lie."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The cache directory and the directory of the data sets.
+
+    Attributes:
+        cache: decoded pixels, marks of checked images and synthetic images; may be deleted while
+            nothing runs.
+        data: where the paths of data sets begin.
+    """
+
+    cache: Path
+    data: Path
+
+    @classmethod
+    def of(cls, cache: Path | None = None, data: Path | None = None) -> Paths:
+        """The given directories, or the defaults.
+
+        Args:
+            cache: by default ``$GIFT_HOME``, else ``gift`` in the user's cache directory
+                (``$XDG_CACHE_HOME`` or ``~/.cache``).
+            data: by default ``data`` in the cache directory.
+        """
+        cache = cache or _default_cache()
+        return cls(cache, data or cache / "data")
+
+    @property
+    def pixels(self) -> Path:
+        """Test and synthetic images, decoded and resized."""
+        return self.cache / "pixels"
+
+    @property
+    def checked(self) -> Path:
+        """Marks of images that could be decoded."""
+        return self.cache / "checked"
+
+    @property
+    def images(self) -> Path:
+        """Sets of synthetic images."""
+        return self.cache / "images"
+
+
+def _default_cache() -> Path:
+    if home := os.environ.get("GIFT_HOME"):
+        return Path(home).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gift"
