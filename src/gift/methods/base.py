@@ -187,8 +187,15 @@ class Method(ABC):
         """Images of earlier tasks that the method keeps: the ``exemplar`` set; None without."""
         return None
 
-    def predictor(self, model: VisionLanguageModel) -> Predictor:
-        """Names images with what was learned so far."""
+    def predictor(
+        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
+    ) -> Predictor:
+        """Classifies images with what was learned so far.
+
+        Args:
+            model: as it is after the last task.
+            learned: the label spaces of the tasks learned so far, in order.
+        """
         return ZeroShotPredictor(model)
 
     def extra_parameters(self) -> int:

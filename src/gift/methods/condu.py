@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from gift import weights as consolidation
+from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
 from gift.methods.base import Loss, Method, Predictor, TaskContext
 from gift.methods.task_models import TaskModels, TaskModelSettings, difference
@@ -58,7 +59,9 @@ class Condu(Method):
         self._tasks.add(task, model, difference(tuned, self._initial))
         self._initial = {}
 
-    def predictor(self, model: VisionLanguageModel) -> Predictor:
+    def predictor(
+        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
+    ) -> Predictor:
         if self._initial:
             model = model.frozen_copy()
             consolidation.put(model.trainable_parameters(), self._initial)

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field
 from torch import Tensor
 
 from gift import weights as consolidation
+from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
 from gift.methods.base import Loss, Method, Predictor, TaskContext
 from gift.methods.task_models import TaskModels, TaskModelSettings, difference
@@ -67,7 +68,9 @@ class ConduLora(Method):
         remove_adapters(model)
         self._tasks.add(task, model, difference(tuned, self._initial))
 
-    def predictor(self, model: VisionLanguageModel) -> Predictor:
+    def predictor(
+        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
+    ) -> Predictor:
         if model.has_adapters:  # of a training that was broken off
             model = model.frozen_copy()
             remove_adapters(model)

@@ -45,7 +45,9 @@ class FinetuneIndividual(Method):
         self._weights[task.labels.name] = consolidation.snapshot(model.trainable_parameters())
         consolidation.put(model.trainable_parameters(), self._weights[_INITIAL])
 
-    def predictor(self, model: VisionLanguageModel) -> Predictor:
+    def predictor(
+        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
+    ) -> Predictor:
         return _PerTask(model, self._weights)
 
     def extra_parameters(self) -> int:

@@ -7,13 +7,14 @@ ICCV 2023.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from gift import weights as consolidation
+from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
 from gift.methods.base import (
     Loss,
@@ -70,7 +71,9 @@ class WiseFt(Method):
         if self.settings.merge == "task_end":
             consolidation.put(model.trainable_parameters(), self._mixture(model))
 
-    def predictor(self, model: VisionLanguageModel) -> Predictor:
+    def predictor(
+        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
+    ) -> Predictor:
         if self.settings.merge == "task_end" or not self._partner:
             return ZeroShotPredictor(model)
         mixed = model.frozen_copy()
