@@ -149,9 +149,6 @@ def run(
                 images=tuple(len(task.evaluation or ()) for task in tasks),
             )
             run_folder.write_matrix(matrix)
-        is_ahead = learner.method.independent and not config.training.shard
-        if is_ahead and distributed.world_size() > 1:
-            learner.train_ahead(tasks[len(learner.memory) :], run_folder)
         done = len(matrix.accuracy)
         for position, task in enumerate(tasks[done:], start=done):
             report("tasks", position, len(tasks))

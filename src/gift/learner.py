@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import time
@@ -174,39 +173,11 @@ class Learner:
         if self.method.trains:
             self.check()
             check_images(task.train, cache=self.home / "checked")
-            self._train(task, len(self.memory) + 1, folder=folder)
+            self._train(task, folder)
         self.memory = (*self.memory, task.labels)
 
-    def train_ahead(self, tasks: Sequence[Task], folder: RunFolder) -> None:
-        """Train the tasks to come side by side, each on one process.
-
-        What comes out is kept in the folder, and :meth:`learn`, called for one after the other,
-        ends the tasks from there.
-
-        Args:
-            tasks: those that will be learned next, in this order, by an independent method.
-            folder: the run folder, which all processes see.
-        """
-        assert self.method.independent
-        own = range(len(tasks))[distributed.rank() :: distributed.world_size()]
-        with distributed.alone():
-            for number in own:
-                twin = copy.copy(self)
-                twin.model = copy.deepcopy(self.model)
-                twin.method = create_method(self.config.method, self.config.method_settings)
-                twin.method.load_state_dict(self.method.state_dict())
-                position = len(self.memory) + 1 + number
-                twin._train(tasks[number], position, folder=folder, finish=False)
-
-    def _train(
-        self,
-        task: Task,
-        position: int,
-        *,
-        folder: RunFolder | None,
-        finish: bool = True,
-    ) -> None:
-        """Train the model on the task that has this place among all, from 1."""
+    def _train(self, task: Task, folder: RunFolder | None) -> None:
+        """Train the model on the task that comes after those learned."""
         assert task.train is not None
         sets = {
             name: images
@@ -225,28 +196,25 @@ class Learner:
                 seed=self.config.seed,
                 sentences=self._sets.sentences(sets.get("reference")),
                 record=None if folder is None else _recorder(folder, task.name),
-                checkpoints=None if folder is None else self._checkpoints(folder, task, position),
-                finish=finish,
+                checkpoints=None if folder is None else self._checkpoints(folder, task),
             )
         finally:
-            if folder is not None:  # also of a training that is stopped
+            if folder is not None:  # also of an interrupted training
                 seconds = time.perf_counter() - started - ending
                 folder.log("train", task=task.name, seconds=seconds)
-                if finish:
-                    folder.log("merge", task=task.name, seconds=ending)
+                folder.log("merge", task=task.name, seconds=ending)
 
-    def _checkpoints(self, folder: RunFolder, task: Task, position: int) -> Checkpoints:
-        """Where the training of a task is kept while it is unfinished."""
+    def _checkpoints(self, folder: RunFolder, task: Task) -> Checkpoints:
+        """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
         assert task.train is not None
-        before = () if self.method.independent else self.memory
         decisive = [
             identity(self.config),
-            [asdict(labels) for labels in (*before, task.labels)],
+            [asdict(labels) for labels in (*self.memory, task.labels)],
             [task.train.fingerprint, list(task.train.labels)],
         ]
         training = self.config.training
         return Checkpoints(
-            folder.task(position, task.name) / "checkpoint",
+            folder.task(len(self.memory) + 1, task.name) / "checkpoint",
             hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
             every_steps=training.checkpoint_steps,
             every_minutes=training.checkpoint_minutes,
@@ -286,7 +254,7 @@ class Learner:
         """
         tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
         row = accuracy_row(
-            self.method.predictor(self.model),
+            self.method.predictor(self.model, self.memory),
             self.model,
             [self._evaluation_set(task) for task in tasks],
             candidates=candidates,
@@ -302,7 +270,7 @@ class Learner:
         that never changes scores while classes arrive.
         """
         row = growing_accuracy(
-            self.method.predictor(self.model),
+            self.method.predictor(self.model, self.memory),
             self.model,
             [self._evaluation_set(task) for task in tasks],
             batch_size=batch_size,
@@ -335,7 +303,7 @@ class Learner:
         """
         candidates = competing(self.memory, classes=classes, seen=seen, task=task)
         names = [name for labels in candidates for name in labels.classnames]
-        predictor = self.method.predictor(self.model)
+        predictor = self.method.predictor(self.model, self.memory)
         arrays = np.stack([self.model.preprocess.test_array(i) for i in opened(images)])
         found: list[Prediction] = []
         for scores in score_batches(predictor, self.model, arrays, candidates, task=task):

@@ -139,7 +139,7 @@ def features_of(
         ``features`` [N, D], unit rows in float16, and of each row the position of its ``task`` [N]
         and of its class there, ``label`` [N].
     """
-    predictor = learner.method.predictor(learner.model)
+    predictor = learner.method.predictor(learner.model, learner.memory)
     preprocess, device = learner.model.preprocess, learner.model.device
     features, labels = [], []
     for task in tasks:

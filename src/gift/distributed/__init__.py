@@ -3,7 +3,6 @@
 from gift.distributed.locks import all_gather_objects, shared_lock
 from gift.distributed.processes import (
     all_reduce,
-    alone,
     any_rank,
     backward,
     barrier,
@@ -21,7 +20,6 @@ from gift.distributed.processes import (
 __all__ = [
     "all_gather_objects",
     "all_reduce",
-    "alone",
     "any_rank",
     "backward",
     "barrier",

@@ -29,34 +29,19 @@ _PATIENCE = timedelta(days=7)
 def initialise() -> None:
     """Initialise the process group where a launcher has started several processes.
 
-    They may wait long for one another: for one that trains a task alone, or fetches data.
+    They may wait long for one another: one may fetch data for all.
     """
     PartialState(timeout=_PATIENCE)
 
 
 def world_size() -> int:
     """How many processes work together."""
-    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() and not _alone else 0
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Let every process do work of its own, as if there were no other, until all are through."""
-    global _alone
-    _alone = True
-    try:
-        yield
-    finally:
-        _alone = False
-    barrier()
-
-
-_alone = False
+    return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def is_main() -> bool:
