@@ -38,7 +38,7 @@ from gift.preparation import (
 )
 from gift.progress import report, track
 from gift.runs import RunFolder, reset_peak_memory
-from gift.settings import differences, identity, load_recipe, merge, validate
+from gift.settings import differences, flat, identity, load_recipe, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import accelerator
@@ -72,6 +72,19 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunCo
         "synthesis": {"base_classnames": entry.base_classnames},
     }
     return validate(RunConfig, merge(own, recipe, *overrides))
+
+
+def changes(config: RunConfig, recipe: RunConfig | None = None) -> dict[str, Any]:
+    """What a run changes of its benchmark's recipe, by dotted path; without the seed.
+
+    Args:
+        config: the run's configuration.
+        recipe: the recipe's, where it is known already.
+    """
+    recipe = recipe or resolve(config.benchmark, config.method)
+    plain = flat(recipe.model_dump(mode="json", exclude={"seed"}))
+    own = flat(config.model_dump(mode="json", exclude={"seed"}))
+    return {path: v for path, v in own.items() if path not in plain or plain[path] != v}
 
 
 def run(
@@ -159,6 +172,7 @@ def run(
             run_folder.write_matrix(matrix)
         report("tasks", len(tasks), len(tasks))
         summary = summarize(matrix, config, run_folder, command, learner.storage)
+        summary["changes"] = changes(config)
         run_folder.write_summary(summary)
         run_folder.finish()
     return summary

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from gift.data import split_order
 from gift.methods import MethodSettings, method_class
 from gift.settings import Free, Settings, absolute, name_or_path, validate
 
@@ -266,3 +267,12 @@ class RunConfig(LearnerConfig):
         {}, description="commits of hub copies that may be used, by the data set's name"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("benchmark")
+    @classmethod
+    def _file_in_full(cls, reference: str) -> str:
+        """Processes may run in another directory."""
+        path, order = split_order(reference)
+        if not path.endswith((".yaml", ".yml")):
+            return reference
+        return absolute(path) if order is None else f"{absolute(path)}@{order}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -39,6 +41,17 @@ def identity(settings: Settings) -> dict[str, Any]:
         elif isinstance(extra, dict) and extra.get("free"):
             del found[name]
     return found
+
+
+def fingerprint(settings: Settings, *, without: Collection[str] = ()) -> str:
+    """The SHA-256 checksum of the identity, for names and look-ups.
+
+    Args:
+        settings: validated settings.
+        without: top-level settings that do not count.
+    """
+    values = {key: value for key, value in identity(settings).items() if key not in without}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 S = TypeVar("S", bound=Settings)
@@ -95,6 +108,21 @@ def nest(path: Sequence[str], value: Any) -> dict[str, Any]:
         value = {key: value}
     assert isinstance(value, dict)
     return value
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by their dotted paths.
+
+    >>> flat({"seed": 0, "training": {"warmup": 3}})
+    {'seed': 0, 'training.warmup': 3}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
