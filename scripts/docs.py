@@ -21,7 +21,7 @@ from gift.report import metrics_markdown
 from gift.report.table import Cell, Table
 from gift.studies import experiment_table, load_experiment, plan
 from gift.studies.table import build_table, read_rows
-from gift_micro import models_folder
+from gift_micro import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -96,7 +96,7 @@ def shown(script: str, file: str) -> str:
 
 def build() -> str:
     """What was measured when the shipped models were made."""
-    report = json.loads((models_folder() / "build.json").read_text(encoding="utf-8"))
+    report = json.loads((CATALOGUE.folder / "models" / "build.json").read_text(encoding="utf-8"))
     rows = [
         ("zero-shot accuracy (validation), mean of the tasks", report["mean_zero_shot"], "%"),
         *(

@@ -12,7 +12,7 @@ import yaml
 from rich.progress import Progress
 from support import write_folder
 
-from gift.cli import app, main
+from gift.cli import main, make_app
 from gift.cli.console import TimeLeftColumn
 
 COMMON = {"help", "json"}
@@ -59,7 +59,7 @@ def model(tiny_clip_folder, tiny_pipeline_folder, tmp_path):
 
 
 def test_every_command_has_its_options_promised():
-    named = {command.name for command in app.registered_commands}
+    named = {command.name for command in make_app().registered_commands}
     assert named == {command for command in OPTIONS if " " not in command}
 
 
@@ -148,12 +148,12 @@ def test_the_demo_in_small(tmp_path, capsys, monkeypatch):
         "training": {"iterations": 3, "warmup": 1},
         "synthesis": {"images": 6, "steps": 2},
     }
-    monkeypatch.setattr("gift.benchmark.DEMO", small)
+    monkeypatch.setattr("gift_micro.demo.SETTINGS", small)
     assert call("demo", "--out", tmp_path / "demo", "--home", tmp_path / "home") == 0
     shown = capsys.readouterr()
     for word in ("zero-shot", "finetune", "gift", "Transfer", "Try next"):
         assert word in shown.out
-    assert "demo: 4 of 4" in shown.err
+    assert "demo: 2 of 2" in shown.err
     assert (tmp_path / "demo" / "report" / "report.html").is_file()
 
 
@@ -181,7 +181,7 @@ def test_a_stopped_command_says_what_is_kept(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr("gift.Learner.load", stop)
     assert call("predict", tmp_path, tmp_path / "x.png") == 130
-    assert "run the same command again to go on" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

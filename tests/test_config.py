@@ -84,7 +84,7 @@ def test_read_yaml_explains_what_is_wrong(tmp_path):
 
 def test_builtin_names_lead_into_the_package():
     assert locate("openai/clip") == "openai/clip"
-    with pytest.raises(ValueError, match="builtin:micro/clip"):
+    with pytest.raises(ValueError, match="Known: micro/clip, micro/diffusion"):
         locate("builtin:micro/none")
 
 

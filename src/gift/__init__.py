@@ -18,7 +18,7 @@ __all__ = ["AccuracyMatrix", "LabelSpace", "Learner", "Prediction", "Task", "__v
 
 _HOMES = {
     "AccuracyMatrix": "gift.metrics",
-    "LabelSpace": "gift.data",
+    "LabelSpace": "gift.data.labels",
     "Learner": "gift.learner",
     "Prediction": "gift.prediction",
     "Task": "gift.data",

@@ -36,18 +36,12 @@ from gift.preparation import (
     open_tasks,
     with_revisions,
 )
-from gift.progress import report, track
+from gift.progress import report
 from gift.runs import RunFolder, reset_peak_memory
 from gift.settings import differences, flat, identity, load_recipe, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import accelerator
-
-DEMO_METHODS = ("finetune", "gift")
-DEMO = {
-    "tasks": ("micro-aircraft", "micro-dtd", "micro-flowers", "micro-mnist", "micro-stanfordcars"),
-    "synthesis": {"images": 200},
-}
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunConfig:
@@ -176,19 +170,6 @@ def run(
         run_folder.write_summary(summary)
         run_folder.finish()
     return summary
-
-
-def demo(folder: Path, *, home: Path | None = None, seed: int = 0) -> list[dict[str, Any]]:
-    """A few tasks of the tiny world, learned with plain fine-tuning and with GIFT.
-
-    Returns:
-        The summaries; the runs are in ``folder/<method>``.
-    """
-    summaries = []
-    for method in track(DEMO_METHODS, "methods"):
-        config = resolve("micro-1", method, DEMO, {"seed": seed})
-        summaries.append(run(config, folder / method, home=home, command="gift demo"))
-    return summaries
 
 
 def learn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -30,14 +30,11 @@ from gift.data import (
 from gift.files import as_json, read_json, restore, write_json, write_with_copy, writing_to
 from gift.learner import Learner
 from gift.metrics import AccuracyMatrix
+from gift.plugins import maker
 from gift.runs import RunFolder
 from gift.settings import differences
 from gift.text import unknown
 from gift.vlm import Preprocess
-from gift_micro.images import make_dataset
-
-MAKERS: Mapping[str, Callable[..., object]] = {"micro": make_dataset}
-"""Who can make a data set's folder where it is not there, by the entry's ``made_by``."""
 
 
 def chosen_tasks(benchmark: BenchmarkEntry, only: Sequence[str] | None) -> list[DatasetEntry]:
@@ -102,7 +99,7 @@ def open_tasks(entries: Sequence[DatasetEntry], data_root: Path, draw: int = 0) 
             target = data_root / entry.source.path
             cure = "free some space there, or name another folder with --data-root"
             with writing_to(target.parent, "the data folder", cure):
-                MAKERS[entry.made_by](entry.whole_name, target, draw=draw)
+                maker(entry.made_by)(entry.whole_name, target, draw)
     return open_entries(entries, data_root)
 
 

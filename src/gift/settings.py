@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gift.plugins import shipped_files, shipped_models
 from gift.text import unknown
 
 _BUILTIN = "builtin:"
@@ -145,9 +145,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def recipe_names() -> list[str]:
-    """The recipes inside the package."""
-    folder = files("gift") / "recipes"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
+    """The recipes of all catalogues."""
+    return list(shipped_files("recipes", ".yaml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A recipe as it is written.
+
+    Raises:
+        ValueError: unknown name, with the nearest.
+    """
+    recipes = shipped_files("recipes", ".yaml")
+    if name not in recipes:
+        raise ValueError(unknown("recipe", name, recipes))
+    return read_yaml(recipes[name])
 
 
 def load_recipe(name: str, method: str) -> dict[str, Any]:
@@ -155,10 +166,7 @@ def load_recipe(name: str, method: str) -> dict[str, Any]:
 
     Both lie over those of the recipe that it ``extends``.
     """
-    if name not in recipe_names():
-        raise ValueError(unknown("recipe", name, recipe_names()))
-    text = (files("gift") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    recipe = yaml.safe_load(text)
+    recipe = read_recipe(name)
     recipe.pop("search", None)
     below = recipe.pop("extends", None)
     own: dict[str, Any] = recipe.pop("methods", {}).get(method) or {}
@@ -185,17 +193,17 @@ def name_or_path(reference: str) -> str:
 
 
 def locate(reference: str) -> str:
-    """Turn ``builtin:micro/clip`` into the folder inside the package; leave the rest alone."""
+    """The folder of a shipped model, ``builtin:<catalogue>/<model>``; other references as given.
+
+    Raises:
+        ValueError: no catalogue has such a model.
+    """
     if not reference.startswith(_BUILTIN):
         return reference
-    world, _, part = reference.removeprefix(_BUILTIN).partition("/")
-    folder = Path(str(files(f"gift_{world}"))) / "models" / part if world == "micro" else Path()
-    if not folder.is_dir():
-        raise ValueError(
-            f"{reference!r} is not part of the package; builtin:micro/clip and "
-            "builtin:micro/diffusion are."
-        )
-    return str(folder)
+    name, models = reference.removeprefix(_BUILTIN), shipped_models()
+    if name not in models:
+        raise ValueError(unknown("built-in model", name, models))
+    return str(models[name])
 
 
 def _settings_in(annotation: Any) -> type[Settings]:

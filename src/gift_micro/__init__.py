@@ -1,13 +1,20 @@
-"""The tiny world: pictures drawn by code, and the small models that learn from them.
+"""The micro benchmark: images drawn by code, and small models trained on them.
 
-It leaves ordinary artefacts (image folders, a CLIP folder, a diffusion pipeline) that take the
-same path as any others. Building is in :mod:`gift_micro.build`, drawing in
-:mod:`gift_micro.world`; importing this package loads neither.
+It leaves ordinary artefacts (image folders, a CLIP folder, a diffusion pipeline) that take the same
+path as any others, and registers them as a catalogue of ``gift``. Training of the models is in
+:mod:`gift_micro.build`, drawing in :mod:`gift_micro.world`; importing this package loads neither.
 """
 
 from pathlib import Path
 
+from gift.plugins import Catalogue
 
-def models_folder() -> Path:
-    """Where the shipped models are: ``clip``, ``diffusion`` and, about both, ``build.json``."""
-    return Path(__file__).parent / "models"
+
+def _make(name: str, folder: Path, draw: int) -> None:
+    from gift_micro.images import make_dataset
+
+    make_dataset(name, folder, draw=draw)
+
+
+CATALOGUE = Catalogue(Path(__file__).parent, _make)
+"""The data sets, benchmarks, recipes and models of the micro benchmark."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ _ORDER_2 = (
 
 
 def catalogue() -> dict[str, str]:
-    """The text of every entry by its path below ``gift/data``."""
+    """The text of every entry by its path below this package."""
     entries = {f"datasets/{dataset_name(key)}.yaml": _yaml(_dataset(key)) for key in DATASETS}
     for number, order in enumerate((TASK_FAMILIES, _ORDER_2), start=1):
         entries[f"benchmarks/micro-{number}.yaml"] = _yaml(_benchmark(number, order))
@@ -120,6 +119,6 @@ def _yaml(entry: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     for name, text in catalogue().items():
-        path = Path(str(files("gift.data"))) / name
+        path = Path(__file__).parent / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

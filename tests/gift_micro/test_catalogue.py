@@ -1,11 +1,10 @@
 """The shipped entries fit the world."""
 
-from importlib.resources import files
-
 import pytest
 
 from gift.data import class_list, load_benchmark, load_dataset
 from gift.data.names import without_overlap
+from gift_micro import CATALOGUE
 from gift_micro.catalogue import catalogue
 from gift_micro.images import DATASETS, dataset_name
 from gift_micro.world import BASE_NAMES, TASK_FAMILIES, concepts_of
@@ -13,7 +12,7 @@ from gift_micro.world import BASE_NAMES, TASK_FAMILIES, concepts_of
 
 @pytest.mark.parametrize("name", catalogue())
 def test_the_shipped_file_is_the_written_one(name: str) -> None:
-    shipped = (files("gift.data") / name).read_text(encoding="utf-8")
+    shipped = (CATALOGUE.folder / name).read_text(encoding="utf-8")
     assert shipped == catalogue()[name], "run python -m gift_micro.catalogue"
 
 

@@ -7,52 +7,63 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Annotated
 
 import typer
 
 from gift.cli import data, experiments, learners, runs, tools
 from gift.cli.show import fail, speaks
-
-app = typer.Typer(
-    help="Continual fine-tuning of CLIP-like models without forgetting.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-data_app = typer.Typer(help="Data sets and benchmarks.", no_args_is_help=True)
-cache_app = typer.Typer(help="What the cache folder holds.", no_args_is_help=True)
-micro_app = typer.Typer(help="The tiny world inside the package.", no_args_is_help=True)
+from gift.plugins import load
 
 
-@app.callback()
+def make_app() -> typer.Typer:
+    """The command ``gift``, with the commands that other packages register."""
+    app = _group("Continual fine-tuning of CLIP-like models without forgetting.")
+    app.callback()(_root)
+    app.command("run")(runs.run_command)
+    app.command("learn")(learners.learn_command)
+    app.command("predict")(learners.predict_command)
+    app.command("eval")(learners.eval_command)
+    app.command("synthesize")(tools.synthesize_command)
+    app.command("report")(runs.report_command)
+    app.command("experiment")(experiments.experiment_command)
+    app.command("search")(experiments.search_command)
+    app.command("methods")(tools.methods_command)
+    data_app = _group("Data sets and benchmarks.")
+    data_app.command("list")(data.list_command)
+    data_app.command("check")(data.check_command)
+    data_app.command("prepare")(data.prepare_command)
+    cache_app = _group("What the cache directory holds.")
+    cache_app.command("list")(data.cache_list_command)
+    cache_app.command("clear")(data.cache_clear_command)
+    data_app.add_typer(cache_app, name="cache")
+    app.add_typer(data_app, name="data")
+    commands: dict[str, typer.Typer | FunctionType] = load(
+        "gift.commands", typer.Typer, FunctionType
+    )
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def _group(words: str) -> typer.Typer:
+    return typer.Typer(
+        help=words,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+
+
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
 ) -> None:
     """Read by :func:`main`."""
-
-
-app.command("run")(runs.run_command)
-app.command("demo")(runs.demo_command)
-app.command("learn")(learners.learn_command)
-app.command("predict")(learners.predict_command)
-app.command("eval")(learners.eval_command)
-app.command("synthesize")(tools.synthesize_command)
-app.command("report")(runs.report_command)
-app.command("experiment")(experiments.experiment_command)
-app.command("search")(experiments.search_command)
-app.command("methods")(tools.methods_command)
-app.add_typer(data_app, name="data")
-data_app.command("list")(data.list_command)
-data_app.command("check")(data.check_command)
-data_app.command("prepare")(data.prepare_command)
-data_app.add_typer(cache_app, name="cache")
-cache_app.command("list")(data.cache_list_command)
-cache_app.command("clear")(data.cache_clear_command)
-app.add_typer(micro_app, name="micro")
-micro_app.command("build")(tools.build_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,10 +87,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _call(arguments: list[str], debug: bool) -> None:
     try:
-        app(arguments, prog_name="gift")
+        make_app()(arguments, prog_name="gift")
     except SystemExit as end:
         if end.code == 130:
-            fail("stopped; what was finished is kept, run the same command again to go on", 130)
+            fail(
+                "interrupted; what was finished is kept, run the same command again to resume", 130
+            )
         if not end.code:
             _part()
         raise

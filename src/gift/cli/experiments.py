@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -212,11 +211,10 @@ def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:
     """The space that the recipe of a benchmark proposes, without settings of other methods."""
     from gift.data import load_benchmark
     from gift.methods import method_class
-    from gift.settings import read_yaml
+    from gift.settings import read_recipe
 
     recipe = load_benchmark(benchmark).recipe
-    path = Path(str(files("gift"))) / "recipes" / f"{recipe}.yaml"
-    proposed: dict[str, Any] = read_yaml(path).get("search", {}) if recipe else {}
+    proposed: dict[str, Any] = read_recipe(recipe).get("search", {}) if recipe else {}
     own = {f"method_settings.{name}" for name in method_class(method).Settings.model_fields}
     space = {
         key: values

@@ -1,4 +1,4 @@
-"""Runs of benchmarks: run, demo, report."""
+"""Runs of benchmarks: run, report."""
 
 from __future__ import annotations
 
@@ -62,33 +62,6 @@ def run_command(
         return
     print_summaries([summary])
     print_text(f"Run folder: {folder}\nLook at it:  gift report {shlex.quote(str(folder))}")
-
-
-def demo_command(
-    out: Annotated[Path, typer.Option(help="Folder of the runs and the page.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Seed of order, crops and images.")] = 0,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Five tasks of the tiny world: zero-shot, fine-tuning and GIFT side by side."""
-    from gift import benchmark as experiment
-    from gift.report import write_report
-
-    with reporter("demo", overall="methods"):
-        summaries = experiment.demo(out, home=home, seed=seed)
-    files = write_report([out / summary["method"] for summary in summaries], out / "report")
-    if as_json:
-        print_json({"summaries": summaries, "page": str(files.page)})
-        return
-    print_summaries(summaries)
-    print_text(
-        f"Page: {files.page}\n\n"
-        "Try next:\n"
-        "  gift run micro-1 --method gift        all eleven tasks\n"
-        "  gift learn my-learner --task FOLDER --recipe micro\n"
-        "                                        teach the small model your own images\n"
-        "  gift methods                          what else there is"
-    )
 
 
 def report_command(

@@ -1,4 +1,4 @@
-"""What stands beside learning: synthesize, methods, micro build."""
+"""What stands beside learning: synthesize, methods."""
 
 from __future__ import annotations
 
@@ -109,19 +109,3 @@ def methods_command(
 
 def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]
-
-
-def build_command(
-    out: Annotated[Path, typer.Argument(help="Folder; an interrupted build there goes on.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Remake the tiny world's CLIP and diffusion model from a seed (under an hour on 2 cores)."""
-    from gift_micro.build import build
-
-    with reporter("building the tiny world"):
-        result = build(out, seed=seed)
-    if as_json:
-        print_json(result)
-    else:
-        print_text(f"Models: {out / 'clip'} and {out / 'diffusion'}")

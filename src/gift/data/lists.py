@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
+from gift.plugins import shipped_files
 from gift.text import unknown
-
-SHIPPED = Path(str(files("gift.data")))
 
 
 def class_list(name: str) -> tuple[str, ...]:
@@ -32,8 +30,8 @@ def label_list(name: str) -> tuple[str, ...]:
 
 
 def shipped_names(folder: str, suffix: str) -> list[str]:
-    """What the package ships in a folder of its catalogue, by name."""
-    return sorted(path.stem for path in (SHIPPED / folder).glob(f"*{suffix}"))
+    """The names in a folder of the catalogues."""
+    return list(shipped_files(folder, suffix))
 
 
 def shipped(kind: str, name: str, folder: str, suffix: str) -> Path:
@@ -42,10 +40,10 @@ def shipped(kind: str, name: str, folder: str, suffix: str) -> Path:
     Raises:
         ValueError: unknown name, with the nearest.
     """
-    known = shipped_names(folder, suffix)
+    known = shipped_files(folder, suffix)
     if name not in known:
         raise ValueError(unknown(kind, name, known))
-    return SHIPPED / folder / f"{name}{suffix}"
+    return known[name]
 
 
 def is_path(reference: str, *suffixes: str) -> bool:

@@ -1,0 +1,28 @@
+"""The demo: five tasks of the micro benchmark, learned with two methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gift import benchmark
+from gift.progress import track
+
+METHODS = ("finetune", "gift")
+SETTINGS = {
+    "tasks": ("micro-aircraft", "micro-dtd", "micro-flowers", "micro-mnist", "micro-stanfordcars"),
+    "synthesis": {"images": 200},
+}
+
+
+def demo(folder: Path, *, home: Path | None = None, seed: int = 0) -> list[dict[str, Any]]:
+    """Learn a few tasks with plain fine-tuning and with GIFT.
+
+    Returns:
+        The summaries; the runs are in ``folder/<method>``.
+    """
+    summaries = []
+    for method in track(METHODS, "methods"):
+        config = benchmark.resolve("micro-1", method, SETTINGS, {"seed": seed})
+        summaries.append(benchmark.run(config, folder / method, home=home, command="gift demo"))
+    return summaries
