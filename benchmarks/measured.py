@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from gift import weights as consolidation
-from gift.data import ImageFiles, class_list, pixels
+from gift.data import ImageFiles, Paths, class_list, pixels
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts, PixelSet, PreprocessedImages
 from gift.methods import Loss, TaskContext, create_method
@@ -272,7 +272,7 @@ def photos(
         coarse.resize(PHOTO, Image.Resampling.BICUBIC).save(path, quality=90)
     transform = model.preprocess
     decoded = PreprocessedImages(ImageFiles(paths, (0,) * count), transform)
-    return decoded, pixels(decoded.images, transform.test_array, transform.key, folder)
+    return decoded, pixels(decoded.images, transform.test_array, transform.key, Paths.of(folder))
 
 
 def peak_rate() -> float:

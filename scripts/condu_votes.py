@@ -21,13 +21,12 @@ from typing import Any
 import torch
 
 from gift.config import RunConfig
-from gift.data import Task, default_home, load_benchmark
+from gift.data import Paths, Task, load_benchmark, measured_split, open_tasks
 from gift.data.loader import PreprocessedImages
 from gift.files import read_json, write_json
 from gift.learner import Learner
 from gift.measuring import measure
 from gift.methods import create_method
-from gift.preparation import measured_part, open_tasks
 from gift.report.table import Cell, Table
 from gift.runs import RunFolder, environment
 from gift.settings import validate
@@ -62,15 +61,17 @@ def nearest_tasks(learner: Learner, tasks: Sequence[Task]) -> list[list[float]]:
     return found
 
 
-def measured(folder: Path, home: Path) -> dict[str, Any]:
+def measured(folder: Path, paths: Paths) -> dict[str, Any]:
     """All that is measured on the learner of one run."""
     config = validate(RunConfig, RunFolder(folder).read_config())
     rule = load_benchmark(config.benchmark)
     if rule.task_id != "hidden" or config.tasks is not None:
         raise ValueError(f"{folder} is no run of a whole benchmark that hides the task.")
+    home = paths.cache
     learner = Learner.load(folder, home=home)
-    opened = open_tasks(rule.datasets(), learner.data_root, config.draw)
-    tasks = [measured_part(task, config.evaluation) for task in opened]
+    opened = open_tasks(rule.datasets(), paths, config.draw)
+    how = config.evaluation
+    tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     rows = []
     for pretrained in (True, False):
         for voters in VOTERS:
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     report = {
         "command": shlex.join(["python", "scripts/condu_votes.py", *arguments]),
         "environment": environment("cpu"),
-        "runs": [measured(folder, default_home()) for folder in options.runs],
+        "runs": [measured(folder, Paths.of()) for folder in options.runs],
     }
     sys.stdout.write(markdown(report))
     if options.out:

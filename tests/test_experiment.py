@@ -12,7 +12,7 @@ from support import write_folder
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from gift import benchmark as experiment
-from gift import metrics, preparation
+from gift import metrics
 from gift.data import load_dataset
 from gift.files import damage
 from gift.learner import Learner
@@ -312,7 +312,7 @@ def test_a_reference_data_set_is_made_when_it_is_needed(start, monkeypatch, tmp_
         made.append((name, draw))
         write_folder(folder / "train", load_dataset(name).classnames, count=1)
 
-    monkeypatch.setattr(preparation, "maker", lambda catalogue: make)
+    monkeypatch.setattr("gift.data.preparation.maker", lambda catalogue: make)
     monkeypatch.setattr("gift.data.opening.count_problem", lambda entry, reading: "")
     start("gift", synthesis={"source": source}, reference={"source": "micro-base", "images": 6})
     assert made == ([("micro-base", 0)] if source == "real" else [])

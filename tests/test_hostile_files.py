@@ -15,7 +15,7 @@ from scipy.io import savemat
 from support import memory_below, write_folder
 
 from gift.cli import main
-from gift.data import DatasetEntry, ImageFiles, Task, check_dataset, check_images, open_task
+from gift.data import DatasetEntry, ImageFiles, Paths, Task, check_dataset, check_images, open_task
 from gift.data.readers import matlab, mnist
 from gift.synthesis import SyntheticSet
 
@@ -173,7 +173,7 @@ def test_bombs_are_found_before_anything_is_learned(tmp_path):
     folder = write_folder(tmp_path / "t", count=2)
     (folder / "red" / "bomb.png").write_bytes(png(9_500, 9_500))
     with pytest.raises(ValueError, match=r"1 unreadable images:\n.*bomb\.png"):
-        check_images(Task.from_folder(folder).train, cache=tmp_path / "checked")
+        check_images(Task.from_folder(folder).train, paths=Paths.of(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
@@ -218,7 +218,7 @@ def test_a_row_holds_its_image_and_names_no_file(tmp_path):
         )
     ):
         folder = write_table(tmp_path / f"copy{number}", image)
-        task = open_task(table_entry(folder), tmp_path)
+        task = open_task(table_entry(folder), Paths.of(data=tmp_path))
         with pytest.raises(OSError, match=r"row 0 of .*copy\d, train cannot be read as an image"):
             task.train[0]
 
@@ -229,7 +229,7 @@ def test_only_tables_of_images_are_read(suffix, tmp_path):
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / f"train.{suffix}").write_bytes(b"image,label\n/etc/passwd,a\n")
     with pytest.raises(OSError, match=r"t: .*copy cannot be loaded"):
-        open_task(table_entry(tmp_path / "copy"), tmp_path)
+        open_task(table_entry(tmp_path / "copy"), Paths.of(data=tmp_path))
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -239,7 +239,7 @@ def test_a_damaged_table_is_refused(keep, tmp_path):
     (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes()[keep])
     with pytest.raises(OSError, match=r"t: .*copy cannot be loaded"):
-        open_task(table_entry(folder), tmp_path)
+        open_task(table_entry(folder), Paths.of(data=tmp_path))
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -249,7 +249,7 @@ def test_a_table_whose_footer_is_larger_than_the_file_is_refused(tmp_path):
     content = file.read_bytes()
     file.write_bytes(content[:-8] + struct.pack("<I", 2**31 - 1) + b"PAR1")
     with pytest.raises(OSError, match=r"t: .*copy cannot be loaded"):
-        open_task(table_entry(folder), tmp_path)
+        open_task(table_entry(folder), Paths.of(data=tmp_path))
 
 
 # Links
@@ -303,7 +303,7 @@ def test_data_roots_may_be_made_of_links(tmp_path, outside):
     (tmp_path / "root" / "own").mkdir(parents=True)
     (tmp_path / "root" / "own" / "train").symlink_to(outside)
     entry = DatasetEntry.model_validate({"name": "own", "source": {"path": "own"}})
-    assert check_dataset(entry, tmp_path / "root").images == {"train": 1}
+    assert check_dataset(entry, Paths.of(data=tmp_path / "root")).images == {"train": 1}
 
 
 @pytest.mark.parametrize("command", ["learn", "eval"])
@@ -324,6 +324,6 @@ def test_the_cache_is_cleared_without_following_links(tmp_path, outside):
 
     (tmp_path / "home" / "images").mkdir(parents=True)
     (tmp_path / "home" / "images" / "set").symlink_to(outside)
-    clear_home(tmp_path / "home", ["images"])
+    clear_home(Paths.of(tmp_path / "home"), ["images"])
     assert (outside / "secret" / "0.png").is_file()
     assert not (tmp_path / "home" / "images" / "set").exists()

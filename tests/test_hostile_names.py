@@ -27,7 +27,7 @@ from support import write_folder
 from gift import Learner
 from gift.cli import main
 from gift.cli.console import Reporter, shown
-from gift.data import Task, check_images, pixels
+from gift.data import Paths, Task, check_images, pixels
 from gift.data.labels import LabelSpace
 from gift.files import read_json, write_json
 from gift.report import write_report
@@ -114,8 +114,8 @@ def test_folders_may_be_called_anything(name, tmp_path_factory):
     task = Task.from_folder(root)
     assert task.name == folder
     assert set(task.labels.classnames) == {spelled, "other"}
-    check_images(task.train, cache=home / "checked")
-    assert len(pixels(task.train, _tiny, "key", home / "pixels")) == 2
+    check_images(task.train, paths=Paths.of(home))
+    assert len(pixels(task.train, _tiny, "key", Paths.of(home))) == 2
     assert {path.name for path in home.iterdir()} == {"tasks", "checked", "pixels"}
     for path in (*(home / "checked").iterdir(), *(home / "pixels").iterdir()):
         assert re.fullmatch(r"[0-9a-f]{32}\.(checked|npy)", path.name)
@@ -143,13 +143,13 @@ def test_image_files_may_be_called_anything_that_the_system_allows(tmp_path):
     task = Task.from_folder(tmp_path / "t")
     assert len(task.train) == 6
     assert len(task.train.checksum) == 16
-    check_images(task.train, cache=tmp_path / "checked")
+    check_images(task.train, paths=Paths.of(tmp_path))
     for path in task.train.files:
         os.unlink(path)
         path.write_bytes(b"")
     task = Task.from_folder(tmp_path / "t")
     with pytest.raises(ValueError, match="6 unreadable images") as error:
-        check_images(task.train, cache=tmp_path / "checked")
+        check_images(task.train, paths=Paths.of(tmp_path))
     assert len(str(error.value).splitlines()) == 7
     assert r"a\nb.png" in str(error.value)
 

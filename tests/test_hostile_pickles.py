@@ -12,7 +12,7 @@ import pytest
 from official import miniature
 from support import memory_below
 
-from gift.data import open_task
+from gift.data import Paths, open_task
 from gift.data.readers import cifar100
 
 
@@ -102,7 +102,7 @@ def test_a_pickle_is_data_or_refused(attack, file, tmp_path, monkeypatch):
     encode, known = cifar100._KNOWN["_codecs", "encode"], dict(cifar100._KNOWN)
     refused = pytest.raises(ValueError, match=rf"cifar100: {made.root / file} ")
     with memory_below(20e6), refused:
-        open_task(entry, tmp_path)
+        open_task(entry, Paths.of(data=tmp_path))
     assert not (tmp_path / "harmed").exists()
     assert known == cifar100._KNOWN
     assert encode("a", "latin1") == b"a"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,27 @@ from gift.config import LearnerConfig, RunConfig, SynthesisSettings
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
+    ImageSet,
+    Paths,
     Task,
     check_images,
-    default_home,
+    dataset_names,
+    few_shot,
     load_benchmark,
+    load_dataset,
+    measured_split,
+    open_tasks,
+    provenance,
+    rule_of,
+    with_revisions,
 )
 from gift.data.labels import LabelSpace
-from gift.files import damage
+from gift.files import as_json, damage, read_json, restore, write_json, write_with_copy
 from gift.learner import Learner
 from gift.learner_folder import stored_config
 from gift.measuring import Measuring, keep, measure, setting_of, summarize
 from gift.methods import method_class
 from gift.metrics import AccuracyMatrix
-from gift.preparation import (
-    check_exclusions,
-    check_same_benchmark,
-    chosen_tasks,
-    few_shot_parts,
-    keep_provenance,
-    make_reference,
-    measured_part,
-    open_tasks,
-    with_revisions,
-)
 from gift.progress import report
 from gift.runs import RunFolder, reset_peak_memory
 from gift.settings import differences, flat, identity, load_recipe, merge, validate
@@ -108,11 +107,9 @@ def run(
         FileNotFoundError: a data set is not where it should be.
         OSError: the folder cannot be written.
     """
-    home = home or default_home()
-    data_root = data_root or home / "data"
     run_folder = RunFolder(folder)
     benchmark = load_benchmark(config.benchmark)
-    entries = chosen_tasks(benchmark, config.tasks)
+    entries = benchmark.datasets(config.tasks)
     if benchmark.task_id == "hidden" and method_class(config.method).needs_task_id:
         raise ValueError(
             f"{config.method} must be told the task of every test image, which {benchmark.name} "
@@ -206,7 +203,7 @@ def learn(
         learner.check()
         learner.refuse_twice(task)
         used = [part for part in (task.train, task.evaluation) if part is not None]
-        check_images(*used, cache=learner.home / "checked")
+        check_images(*used, paths=Paths(learner.home, learner.data_root))
         run_folder.write_environment(str(learner.model.device))
         (before,) = learner.evaluate(task)
         learner.learn(task, folder=run_folder)
@@ -251,7 +248,8 @@ def evaluate(
     known = {entry.whole_name for entry in entries}
     revisions = {k: v for k, v in config.get("hub_revisions", {}).items() if k in known}
     chosen = with_revisions(entries, revisions)
-    listed = open_tasks(chosen, learner.data_root, config.get("draw", 0))
+    paths = Paths(learner.home, learner.data_root)
+    listed = open_tasks(chosen, paths, config.get("draw", 0))
     every = [*tasks, *listed]
     if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
@@ -262,7 +260,7 @@ def evaluate(
             "their folders."
         )
     used = [part for task in every if (part := task.evaluation) is not None]
-    check_images(*used, cache=learner.home / "checked")
+    check_images(*used, paths=Paths(learner.home, learner.data_root))
     row = learner.evaluate(tasks)
     found = dict(zip([task.name for task in tasks], row, strict=True))
     return found | (measure(learner, listed, rule) if rule else {})
@@ -357,16 +355,148 @@ def _prepare(
 ) -> list[Task]:
     """The tasks with the part to evaluate on, every image of them checked."""
     started = time.perf_counter()
+    paths = Paths(learner.home, learner.data_root)
     chosen = with_revisions(entries, config.hub_revisions)
     with distributed.main_first():  # what can be made is made once
-        opened = open_tasks(chosen, learner.data_root, config.draw)
+        opened = open_tasks(chosen, paths, config.draw)
     if excluded := config.synthesis.exclude:
         check_exclusions(excluded, benchmark, opened, learner.base_classnames)
-    tasks = [measured_part(task, config.evaluation) for task in opened]
+    how = config.evaluation
+    tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     if benchmark.shots is not None:
-        tasks = few_shot_parts(tasks, benchmark.shots, benchmark.shots_seed, folder)
-    keep_provenance(chosen, tasks, learner.data_root, folder)
+        tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
+    keep_provenance(chosen, tasks, paths, folder)
     used = [part for task in tasks for part in (task.train, task.test) if part is not None]
-    check_images(*used, cache=learner.home / "checked")
+    check_images(*used, paths=Paths(learner.home, learner.data_root))
     folder.log("prepare", seconds=time.perf_counter() - started)
     return tasks
+
+
+def make_reference(learner: Learner) -> None:
+    """Generate or look for the data set of real images that the learner's method needs, if any.
+
+    Raises:
+        FileNotFoundError: it is not there and cannot be generated.
+    """
+    source = learner.config.reference.source
+    if learner.needs_reference and source in dataset_names():
+        open_tasks([load_dataset(source)], Paths(learner.home, learner.data_root))
+
+
+def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:
+    """The tasks with a few training images per class.
+
+    Which ones is kept in the run folder: ``tasks/<number>-<name>/train-indices.json`` has their
+    positions among all training images of the task.
+
+    Args:
+        tasks: the tasks in the order of learning.
+        shots: training images per class.
+        seed: seed of their choice.
+        folder: the run folder.
+
+    Raises:
+        ValueError: a class with fewer training images.
+    """
+    return [
+        _few_shot_task(task, shots, seed, folder.task(number, task.name))
+        for number, task in enumerate(tasks, start=1)
+    ]
+
+
+def _few_shot_task(task: Task, shots: int, seed: int, folder: Path) -> Task:
+    assert isinstance(task.train, ImageSet), "images of a data set can be selected"
+    try:
+        indices = few_shot(task.train, shots, seed)
+    except ValueError as error:
+        raise ValueError(f"{task.name}: {error}") from None
+    chosen = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
+    if distributed.is_main():
+        write_json(folder / "train-indices.json", chosen)
+    return replace(task, train=task.train.select(indices))
+
+
+def check_exclusions(
+    excluded: Sequence[str],
+    benchmark: BenchmarkEntry,
+    tasks: Sequence[Task],
+    base_classnames: Iterable[str],
+) -> None:
+    """Refuse a name in ``synthesis.exclude`` that would exclude nothing.
+
+    Raises:
+        ValueError: it is no task of the benchmark, no class of its tasks and no general name; the
+            nearest one is named.
+    """
+    classes = (name for task in tasks for name in task.labels.classnames)
+    known = {*benchmark.tasks, *classes, *base_classnames}
+    for name in excluded:
+        if name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"synthesis.exclude: {name!r} is no task of {benchmark.name}, no class of its "
+                f"tasks and no general class name.{hint}"
+            )
+
+
+def keep_provenance(
+    entries: Sequence[DatasetEntry], tasks: Sequence[Task], paths: Paths, folder: RunFolder
+) -> None:
+    """Write what the tasks are made of to ``data.json``, or compare it with what is there.
+
+    Another place of the same images is no difference. Before anything is learned or measured, the
+    file is written anew.
+
+    Raises:
+        ValueError: something was learned or measured there on other images or class names; tells
+            what differs.
+    """
+    found = {
+        entry.name: provenance(entry, task, paths)
+        for entry, task in zip(entries, tasks, strict=True)
+    }
+    path = folder.path / "data.json"
+    begun = folder.has_learner or folder.read_matrix() is not None
+    if begun and path.exists():
+        if distributed.is_main():
+            restore(path)
+        distributed.barrier()
+        known = {name: kept | {"place": None} for name, kept in read_json(path).items()}
+        now = {name: own | {"place": None} for name, own in found.items()}
+        if different := differences(known, now):
+            raise ValueError(
+                f"{folder.path} was begun on other data: {'; '.join(different)}. Bring the data "
+                "back as they were, or use another folder."
+            )
+        return
+    if distributed.is_main():
+        write_with_copy(path, as_json(found))
+
+
+def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
+    """Refuse a matrix that was measured on something else than a configuration asks for.
+
+    Raises:
+        ValueError: another benchmark, version, tasks or rule of evaluation.
+    """
+    benchmark = load_benchmark(config.benchmark)
+    entries = benchmark.datasets(config.tasks)
+    rule = {key: matrix.setting.get(key) for key in _RULE}
+    now = {key: rule_of(benchmark, entries).get(key) for key in _RULE}
+    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
+    names = [entry.name for entry in entries]
+    wanted = _described(benchmark.name, benchmark.version, names, now)
+    if found != wanted:
+        raise ValueError(
+            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
+        )
+
+
+_RULE = ("label_space", "task_id", "metric", "counts")
+
+
+def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:
+    """A benchmark in words: all that has to agree for a run to resume."""
+    parts = [f"{key} {value}" for key, value in rule.items() if value is not None]
+    return f"{name} version {version} with the tasks {', '.join(tasks)} and {', '.join(parts)}"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gift import distributed
 from gift.config import LearnerConfig
-from gift.data import Task, check_images, default_home
+from gift.data import Paths, Task, check_images
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts
 from gift.distributed import fsdp
@@ -60,8 +60,8 @@ class Learner:
     ) -> None:
         own = {name: getattr(config, name) for name in LearnerConfig.model_fields}
         self.config = LearnerConfig(**own)
-        self.home = home or default_home()
-        self.data_root = data_root or self.home / "data"
+        paths = Paths.of(home, data_root)
+        self.home, self.data_root = paths.cache, paths.data
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
@@ -172,7 +172,7 @@ class Learner:
         self.refuse_twice(task)
         if self.method.trains:
             self.check()
-            check_images(task.train, cache=self.home / "checked")
+            check_images(task.train, paths=Paths(self.home, self.data_root))
             self._train(task, folder)
         self.memory = (*self.memory, task.labels)
 

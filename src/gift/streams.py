@@ -14,7 +14,16 @@ import numpy as np
 import torch
 
 from gift.config import LearnerConfig, SynthesisSettings
-from gift.data import ImageSet, Task, check_images, class_list, load_dataset, open_task, pixels
+from gift.data import (
+    ImageSet,
+    Paths,
+    Task,
+    check_images,
+    class_list,
+    load_dataset,
+    open_task,
+    pixels,
+)
 from gift.data.images import Images
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts, PreprocessedImages
@@ -51,8 +60,7 @@ class ImageSets:
     ) -> None:
         self._config = config
         self._model = model
-        self._home = home
-        self._data_root = data_root
+        self._paths = Paths(home, data_root)
         self._wanted = tuple(wanted)
         self._store = ImageStore(home / "images")
 
@@ -176,7 +184,7 @@ class ImageSets:
             images,
             preprocess.test_array,
             key=preprocess.key,
-            cache=self._home / "pixels",
+            paths=self._paths,
         )
 
     def _pool(self, memory: Sequence[LabelSpace]) -> tuple[str, ...]:
@@ -212,7 +220,7 @@ class ImageSets:
         if Path(source).is_absolute():
             template = self._config.synthesis.base_template
             return Task.from_folder(source, templates=(template,), follow_links=True)
-        return open_task(load_dataset(source), self._data_root)
+        return open_task(load_dataset(source), self._paths)
 
     def _real(self, count: int, seed: tuple[int, ...]) -> ImageTexts:
         """Images of the reference source, drawn without replacement, each with its class prompt."""
@@ -220,7 +228,7 @@ class ImageSets:
         assert isinstance(images, ImageSet)
         order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
         drawn = images.select(order[:count].tolist())
-        check_images(drawn, cache=self._home / "checked")
+        check_images(drawn, paths=self._paths)
         return ImageTexts(
             PreprocessedImages(drawn, self._model.preprocess),
             tuple(prompts[label] for label in drawn.labels),

@@ -6,6 +6,7 @@ from PIL import Image
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
+    Paths,
     benchmark_names,
     class_list,
     dataset_names,
@@ -131,12 +132,14 @@ def test_own_benchmark_with_paths_relative_to_its_file(tmp_path, monkeypatch):
     assert benchmark.tasks == ("shapes",)
     assert class_list(benchmark.base_classnames) == ("thing",)
     (dataset,) = benchmark.datasets()
-    assert open_task(dataset, tmp_path / "elsewhere").labels.classnames == ("a", "b")
+    assert open_task(dataset, Paths.of(data=tmp_path / "elsewhere")).labels.classnames == ("a", "b")
 
 
 def test_labels_follow_the_entry_not_the_folders(tmp_path):
     make(tmp_path / "shapes", train={"disc": 1, "red_square": 2}, test={"disc": 1, "red_square": 1})
-    task = open_task(entry(counts={"train": 3, "test": 2, "validation": 0}), tmp_path)
+    task = open_task(
+        entry(counts={"train": 3, "test": 2, "validation": 0}), Paths.of(data=tmp_path)
+    )
     assert task.name == "shapes"
     assert task.labels.classnames == ("red square", "disc")
     assert task.train.labels == (1, 0, 0)
@@ -146,7 +149,7 @@ def test_labels_follow_the_entry_not_the_folders(tmp_path):
 
 def test_class_names_by_folder(tmp_path):
     make(tmp_path / "shapes", train={"n01": 1, "n02": 1})
-    task = open_task(entry(classnames={"n02": "disc", "n01": "a/b"}), tmp_path)
+    task = open_task(entry(classnames={"n02": "disc", "n01": "a/b"}), Paths.of(data=tmp_path))
     assert task.labels.classnames == ("disc", "a/b")
     assert task.train.labels == (1, 0)
 
@@ -154,27 +157,27 @@ def test_class_names_by_folder(tmp_path):
 def test_class_names_from_a_list(tmp_path):
     (tmp_path / "names.txt").write_text("disc\nbar\n")
     make(tmp_path / "shapes", train={"bar": 1, "disc": 1})
-    task = open_task(entry(classnames=str(tmp_path / "names.txt")), tmp_path)
+    task = open_task(entry(classnames=str(tmp_path / "names.txt")), Paths.of(data=tmp_path))
     assert (task.labels.classnames, task.train.labels) == (("disc", "bar"), (1, 0))
 
 
 def test_wrong_folders_and_counts(tmp_path):
     make(tmp_path / "shapes", train={"disc": 1, "blob": 1})
     with pytest.raises(ValueError, match="missing red square; unexpected blob"):
-        open_task(entry(), tmp_path)
+        open_task(entry(), Paths.of(data=tmp_path))
     with pytest.raises(ValueError, match=r"9 train images expected in .* but 2 found"):
-        open_task(entry(classnames=None, counts={"train": 9}), tmp_path)
+        open_task(entry(classnames=None, counts={"train": 9}), Paths.of(data=tmp_path))
     with pytest.raises(ValueError, match=r"4 test images expected in .* but 0 found"):
-        open_task(entry(classnames=None, counts={"test": 4}), tmp_path)
+        open_task(entry(classnames=None, counts={"test": 4}), Paths.of(data=tmp_path))
     with pytest.raises(ValueError, match="repeated"):
-        open_task(entry(classnames=["disc", "disc"]), tmp_path)
+        open_task(entry(classnames=["disc", "disc"]), Paths.of(data=tmp_path))
 
 
 def test_missing_folder_says_where_and_what(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path}/shapes; put the data set"):
-        open_task(entry(), tmp_path)
+        open_task(entry(), Paths.of(data=tmp_path))
     with pytest.raises(FileNotFoundError, match="a run of a benchmark makes it"):
-        open_task(entry(made_by="micro"), tmp_path)
+        open_task(entry(made_by="micro"), Paths.of(data=tmp_path))
 
 
 def test_every_kind_of_source_has_a_reader():
@@ -214,5 +217,5 @@ def test_label_lists_may_be_files_beside_a_benchmark(tmp_path, monkeypatch):
     )
     monkeypatch.chdir("/")
     (dataset,) = load_text(tmp_path, text).datasets()
-    task = open_task(dataset, tmp_path)
+    task = open_task(dataset, Paths.of(data=tmp_path))
     assert (task.labels.classnames, task.train.labels) == (("disc", "bar"), (1, 1, 0))

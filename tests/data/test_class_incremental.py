@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import write_folder
 
-from gift.data import DatasetEntry, Task, load_benchmark, open_entries, open_task
+from gift.data import DatasetEntry, Paths, Task, load_benchmark, open_entries, open_task
 from gift.data.catalogue import ClassIncremental
 from gift.data.entries import Source
 from gift.data.readers import READERS, folder
@@ -104,7 +104,7 @@ def test_steps_are_ordinary_tasks(benchmark: Path, monkeypatch: pytest.MonkeyPat
         return folder.read(path, wanted)
 
     monkeypatch.setitem(READERS, "folder", counted)
-    tasks = open_entries(entry.datasets(), benchmark.parent)
+    tasks = open_entries(entry.datasets(), Paths.of(data=benchmark.parent))
     assert len(listed) == 1  # the steps share a folder
     assert [task.labels.classnames for task in tasks] == [("f", "a"), ("d", "b"), ("e", "c")]
     assert {task.labels.templates for task in tasks} == {("a bad photo of a {}.",)}
@@ -125,11 +125,11 @@ def test_a_subset_keeps_the_words_of_its_data_set(tmp_path: Path) -> None:
     part = DatasetEntry.model_validate(
         letters().model_dump() | {"name": "some", "subset": {"of": "letters", "labels": [4, 0]}}
     )
-    task = open_task(part, tmp_path)
+    task = open_task(part, Paths.of(data=tmp_path))
     assert (task.name, task.labels.classnames) == ("some", ("e", "a"))
     wrong = part.model_copy(update={"subset": part.subset.model_copy(update={"labels": (9,)})})
     with pytest.raises(ValueError, match=r"subset has the label 9, but .* the labels 0 to 5"):
-        open_task(wrong, tmp_path)
+        open_task(wrong, Paths.of(data=tmp_path))
 
 
 def test_an_unknown_data_set_is_refused_at_once(tmp_path: Path) -> None:

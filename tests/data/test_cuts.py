@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gift.cli import main
-from gift.data import ImageFiles, check_dataset, load_dataset, open_task
+from gift.data import ImageFiles, Paths, check_dataset, load_dataset, open_task
 from gift.data.check import check_images
 from gift.data.entries import Counts
 
@@ -30,10 +30,10 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("name", SIZES)
 def test_real_files_are_read(name, tmp_path):
     entry = load_dataset(name).model_copy(update={"counts": Counts()})
-    task = open_task(entry, CUTS)
+    task = open_task(entry, Paths.of(data=CUTS))
     classes, train, test = SIZES[name]
     assert (len(task.labels.classnames), len(task.train), len(task.test)) == (classes, train, test)
-    check_images(task.test, cache=tmp_path)
+    check_images(task.test, paths=Paths.of(tmp_path))
     if name in {"cifar100", "tinyimagenet"}:  # whose cuts are balanced
         assert {task.test.labels.count(label) for label in range(classes)} == {test // classes}
     if isinstance(task.train, ImageFiles):
@@ -46,7 +46,7 @@ def test_real_files_are_read(name, tmp_path):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_cut_is_not_taken_for_the_whole(name):
-    finding = check_dataset(load_dataset(name), CUTS)
+    finding = check_dataset(load_dataset(name), Paths.of(data=CUTS))
     assert finding.classes == SIZES[name][0]
     (problem,) = finding.problems
     assert "train images expected" in problem

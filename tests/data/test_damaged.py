@@ -14,7 +14,7 @@ import pytest
 from official import BUILDERS, miniature, write_idx
 from scipy.io import loadmat, savemat
 
-from gift.data import open_task
+from gift.data import Paths, open_task
 
 
 def edit(path: Path, *changes: tuple[str, str]) -> None:
@@ -49,7 +49,7 @@ def refusal(name: str, data_root: Path, damage) -> str:
     entry, made = miniature(name, data_root)
     damage(made.root)
     with pytest.raises((FileNotFoundError, ValueError)) as error:
-        open_task(entry, data_root)
+        open_task(entry, Paths.of(data=data_root))
     message = str(error.value)
     assert message.startswith(f"{name}: ")
     assert str(made.root) in message
@@ -372,8 +372,8 @@ def test_a_pickle_encodes_nothing_but_latin1(tmp_path):
 def test_stray_files_shift_nothing(tmp_path):
     """An extra file in a category would change every later position of the random split."""
     entry, made = miniature("caltech101", tmp_path)
-    before = open_task(entry, tmp_path)
+    before = open_task(entry, Paths.of(data=tmp_path))
     for stray in ("Thumbs.db", ".DS_Store", "image_0001.jpg.part", "notes.txt"):
         (made.root / "Faces" / stray).touch()
     (made.root / "Faces" / ".cache").mkdir()
-    assert open_task(entry, tmp_path) == before
+    assert open_task(entry, Paths.of(data=tmp_path)) == before

@@ -7,12 +7,12 @@ import json
 from official import miniature
 from support import write_folder
 
-from gift.data import DatasetEntry, check_dataset, load_dataset
+from gift.data import DatasetEntry, Paths, check_dataset, load_dataset
 
 
 def test_all_is_well(tmp_path):
     entry, made = miniature("dtd", tmp_path)
-    finding = check_dataset(entry, tmp_path, decode_cache=tmp_path / "checked")
+    finding = check_dataset(entry, Paths.of(tmp_path, tmp_path), decode=True)
     assert finding.ok
     assert finding.problems == ()
     assert finding.found_in == str(made.root)
@@ -26,7 +26,7 @@ def test_all_is_well(tmp_path):
 
 
 def test_what_is_missing_is_told(tmp_path):
-    finding = check_dataset(load_dataset("sun397"), tmp_path)
+    finding = check_dataset(load_dataset("sun397"), Paths.of(data=tmp_path))
     assert not finding.ok
     assert finding.found_in is None
     assert finding.expected == {"train": 87003, "test": 21751}
@@ -39,7 +39,7 @@ def test_all_problems_are_told_at_once(tmp_path):
     variants.write_text("\n".join(reversed(variants.read_text().splitlines())))
     path = made.root / "images" / "0000007.jpg"
     path.write_bytes(b"?")
-    finding = check_dataset(load_dataset("aircraft"), tmp_path, decode_cache=tmp_path / "checked")
+    finding = check_dataset(load_dataset("aircraft"), Paths.of(tmp_path, tmp_path), decode=True)
     order, counts, unreadable = finding.problems
     assert "label 0 is 'Yak-42' there and should be '707-320'" in order
     assert "3334 train images expected" in counts
@@ -52,5 +52,5 @@ def test_all_problems_are_told_at_once(tmp_path):
 def test_folders_are_checked_too(tmp_path):
     write_folder(tmp_path / "mine" / "train")
     entry = DatasetEntry.model_validate({"name": "mine", "source": {"path": "mine"}})
-    finding = check_dataset(entry, tmp_path)
+    finding = check_dataset(entry, Paths.of(data=tmp_path))
     assert (finding.ok, finding.classes, finding.images) == (True, 2, {"train": 8})

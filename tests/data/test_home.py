@@ -14,7 +14,7 @@ from filelock import FileLock
 from support import write_folder
 
 from gift.cli import main
-from gift.data import ImageFiles, check_images, clear_home, list_home, load_dataset, pixels
+from gift.data import ImageFiles, Paths, check_images, clear_home, list_home, load_dataset, pixels
 
 
 def shrunk(image, side):
@@ -25,10 +25,10 @@ def fill(home):
     """Two pixel files, one mark, one set of images, one made data set and one of the user's."""
     photos = write_folder(home.parent / "photos", count=2)
     images = ImageFiles(tuple(sorted(photos.rglob("*.png"))), (0, 0, 1, 1))
-    check_images(images, cache=home / "checked")
+    check_images(images, paths=Paths.of(home))
     for side in (4, 8):
         shrink = partial(shrunk, side=side)
-        pixels(images, shrink, str(side), home / "pixels")
+        pixels(images, shrink, str(side), Paths.of(home))
     painted = home / "images" / "0123abcd"
     painted.mkdir(parents=True)
     (painted / "set.json").write_text("{}")
@@ -51,7 +51,7 @@ def home(tmp_path):
 def test_everything_is_counted(home):
     painted, _ = fill(home)
     os.utime(painted / "000001.png", (2e9, 1e9))
-    kept = {one.kind: one for one in list_home(home)}
+    kept = {one.kind: one for one in list_home(Paths.of(home))}
     assert {kind: one.number for kind, one in kept.items()} == {
         "pixels": 2,
         "checked": 1,
@@ -66,19 +66,21 @@ def test_everything_is_counted(home):
 
 
 def test_an_empty_home_holds_nothing(home):
-    assert [(one.number, one.bytes, one.last_use) for one in list_home(home)] == [(0, 0, None)] * 4
-    assert [one.number for one in clear_home(home, ["pixels", "data"])] == [0, 0]
+    assert [(one.number, one.bytes, one.last_use) for one in list_home(Paths.of(home))] == [
+        (0, 0, None)
+    ] * 4
+    assert [one.number for one in clear_home(Paths.of(home), ["pixels", "data"])] == [0, 0]
 
 
 def test_only_what_is_named_is_deleted(home):
     fill(home)
     (home / "pixels" / ".x.npy.1-2.tmp").write_bytes(b"left by a killed process")
-    (cleared,) = clear_home(home, ["pixels"])
+    (cleared,) = clear_home(Paths.of(home), ["pixels"])
     assert (cleared.kind, cleared.number) == ("pixels", 2)
     assert list((home / "pixels").iterdir()) == []
-    assert [one.number for one in list_home(home)] == [0, 1, 1, 2]
-    assert sum(one.number for one in clear_home(home, ["checked", "images", "data"])) == 4
-    assert [one.number for one in list_home(home)] == [0] * 4
+    assert [one.number for one in list_home(Paths.of(home))] == [0, 1, 1, 2]
+    assert sum(one.number for one in clear_home(Paths.of(home), ["checked", "images", "data"])) == 4
+    assert [one.number for one in list_home(Paths.of(home))] == [0] * 4
     left = [path for path in home.rglob("*") if path.is_file()]
     assert left == [home / "data" / "MNIST" / "mine"]
 
@@ -91,14 +93,14 @@ def test_nothing_is_deleted_while_something_is_made(home, kind):
         "data": made.with_name(f".{made.name}.lock"),
         "pixels": home / "pixels" / "abc.lock",
     }[kind]
-    before = list_home(home)
+    before = list_home(Paths.of(home))
     with (
         FileLock(lock),
         pytest.raises(ValueError, match=r"a process is making something in .*Nothing was deleted"),
     ):
-        clear_home(home, ["checked", kind])
-    assert list_home(home) == before
-    clear_home(home, [kind])
+        clear_home(Paths.of(home), ["checked", kind])
+    assert list_home(Paths.of(home)) == before
+    clear_home(Paths.of(home), [kind])
 
 
 def call(*arguments):

@@ -11,6 +11,7 @@ from official import BUILDERS, miniature, write_images
 
 from gift.data import (
     ImageFiles,
+    Paths,
     class_list,
     label_list,
     load_benchmark,
@@ -34,7 +35,7 @@ def opened(tmp_path_factory):
         if name not in known:
             root = tmp_path_factory.mktemp(name)
             entry, made = miniature(name, root)
-            known[name] = open_task(entry, root), made
+            known[name] = open_task(entry, Paths.of(data=root)), made
         return known[name]
 
     return open_miniature
@@ -127,7 +128,7 @@ def test_every_data_set_tells_how_to_get_it():
 def test_a_missing_data_set_says_where_and_what(name, tmp_path):
     entry = load_dataset(name)
     with pytest.raises(FileNotFoundError) as error:
-        open_task(entry, tmp_path)
+        open_task(entry, Paths.of(data=tmp_path))
     for words in (name, str(tmp_path / entry.source.path), entry.obtain):
         assert words in str(error.value)
 
@@ -144,7 +145,7 @@ def test_labels_with_one_name_form_one_class(tmp_path):
             "counts": Counts(train=4, test=4),
         }
     )
-    task = open_task(entry, tmp_path)
+    task = open_task(entry, Paths.of(data=tmp_path))
     assert task.labels.classnames == ("tench", "missile", "fox")
     assert task.test.labels == (0, 1, 2, 1)
 
@@ -172,6 +173,6 @@ def test_a_truncated_image_is_named(name, tmp_path):
     entry, made = miniature(name, tmp_path)
     path = made.root / next(iter(next(iter(made.parts.values()))))
     path.write_bytes(path.read_bytes()[:200])
-    task = open_task(entry, tmp_path)
+    task = open_task(entry, Paths.of(data=tmp_path))
     with pytest.raises(ValueError, match=f"1 unreadable images:\n{path} cannot be read"):
-        check_images(task.train, task.test, cache=tmp_path / "checked")
+        check_images(task.train, task.test, paths=Paths.of(tmp_path))

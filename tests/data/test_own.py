@@ -8,7 +8,7 @@ from support import write_folder
 
 from gift import benchmark as experiment
 from gift import studies
-from gift.data import load_benchmark, load_dataset, open_task, rule_of
+from gift.data import Paths, load_benchmark, load_dataset, open_task, rule_of
 
 SKIN = {"source": {"path": "data/skin"}, "classnames": ["melanoma", "benign nevus"]}
 LUNG = {"source": {"path": "data/lung"}, "templates": ["an x-ray of {}."]}
@@ -117,7 +117,7 @@ def test_labels_outside_the_names_are_refused(tmp_path):
         write_folder(tmp_path / "data/skin" / part, ("benign nevus", "melanoma", "wart"))
     (entry,) = load(tmp_path, tasks={"skin": SKIN}).datasets()
     with pytest.raises(ValueError, match=r"do not fit the class names: .*unexpected wart"):
-        open_task(entry, tmp_path)
+        open_task(entry, Paths.of(data=tmp_path))
 
 
 def test_training_and_test_images_may_not_share_files(tmp_path):
@@ -125,7 +125,7 @@ def test_training_and_test_images_may_not_share_files(tmp_path):
     (tmp_path / "data/skin/test").symlink_to(tmp_path / "data/skin/train")
     (entry,) = load(tmp_path, tasks={"skin": SKIN}).datasets()
     with pytest.raises(ValueError, match="are the same file; an image may belong to one part only"):
-        open_task(entry, tmp_path)
+        open_task(entry, Paths.of(data=tmp_path))
 
 
 def test_a_shipped_data_set_may_be_changed(tmp_path):
@@ -174,4 +174,4 @@ def test_the_message_about_own_counts_has_the_line_to_write(tmp_path):
     counts = {"train": 5, "test": 4}
     (entry,) = load(tmp_path, tasks={"skin": SKIN | {"counts": counts}}).datasets()
     with pytest.raises(ValueError, match=r"write in its entry: counts: {train: 6, test: 0}"):
-        open_task(entry, tmp_path)
+        open_task(entry, Paths.of(data=tmp_path))

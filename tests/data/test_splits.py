@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import write_folder
 
-from gift.data import few_shot, load_dataset, open_task, random_split
+from gift.data import Paths, few_shot, load_dataset, open_task, random_split
 from gift.data.entries import DatasetEntry
 from gift.data.folder import scan
 from gift.data.splits import permutation
@@ -71,7 +71,7 @@ def test_a_flat_folder_is_split_by_its_entry(tmp_path):
     entry = DatasetEntry.model_validate(
         {"name": "shapes", "source": {"path": "shapes"}, "random_split": {"train": 0.7, "seed": 3}}
     )
-    task = open_task(entry, tmp_path)
+    task = open_task(entry, Paths.of(data=tmp_path))
     files = scan(tmp_path / "shapes").parts["train"].files
     train, test = random_split(20, 0.7, 3)
     assert task.train.files == tuple(files[i] for i in train)
@@ -85,7 +85,7 @@ def test_parts_of_its_own_are_not_split_again(tmp_path):
         {"name": "shapes", "source": {"path": "shapes"}, "random_split": {}}
     )
     with pytest.raises(ValueError, match="has a test part already; leave 'random_split' out"):
-        open_task(entry, tmp_path)
+        open_task(entry, Paths.of(data=tmp_path))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
-from gift.data import load_dataset, open_task
+from gift.data import Paths, load_dataset, open_task
 from gift.progress import listening
 from gift_micro import images
 from gift_micro.images import BASE_COUNTS, COUNTS, dataset_name, draw_image, make_dataset
@@ -26,7 +26,7 @@ def test_a_folder_is_what_the_catalogue_says(tmp_path: Path, family: str) -> Non
     folder = tmp_path / "micro-1" / family
     with listening(lambda *call: calls.append(call)):
         make_dataset(dataset_name(family), folder)
-    task = open_task(load_dataset(dataset_name(family)), tmp_path)
+    task = open_task(load_dataset(dataset_name(family)), Paths.of(data=tmp_path))
     assert task.train is not None
     assert task.train[0].size == (32, 32)
     total = len(COUNTS) * len(concepts_of(family))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,7 @@ from gift.cli.show import print_error, print_json, print_text, reporter
 from gift.progress import report
 
 if TYPE_CHECKING:
-    from gift.data import DatasetEntry, Finding, Kept
-    from gift.preparation import Prepared
+    from gift.data import DatasetEntry, Finding, Kept, Prepared
     from gift.vlm import Preprocess
 
 Names = Annotated[list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")]
@@ -73,22 +73,19 @@ def check_command(
 
     The exit status is 0 when a run can start, else 1.
     """
-    from gift.data import check_dataset, default_home
-    from gift.preparation import will_be_made
+    from gift.data import Paths, check_dataset, will_be_made
 
-    cache = home or default_home()
-    root = data_root or cache / "data"
+    paths = Paths.of(home, data_root)
     findings: list[Finding] = []
     made: list[str] = []
     with reporter("checking", overall="data sets"):
         entries = _unique(map(_whole, _entries(names, revisions)))
         for position, entry in enumerate(entries):
             report("data sets", position, len(entries))
-            if will_be_made(entry, root):
+            if will_be_made(entry, paths):
                 made.append(entry.name)
                 continue
-            decoded = cache / "checked" if decode else None
-            findings.append(check_dataset(entry, root, decode_cache=decoded))
+            findings.append(check_dataset(entry, paths, decode=decode))
         report("data sets", len(entries), len(entries))
     good = all(finding.ok for finding in findings)
     if as_json:
@@ -96,7 +93,7 @@ def check_command(
             {"ok": good, "data_sets": [f.to_json() for f in findings], "made_by_a_run": made}
         )
     else:
-        _print_findings(findings, made, root)
+        _print_findings(findings, made, paths.data)
     if not good:
         raise typer.Exit(1)
 
@@ -116,17 +113,15 @@ def prepare_command(
     Data sets are downloaded only as hub copies of a chosen commit; all others have to be put there
     by hand, and the command says how. The exit status is 0 when a run can start, else 1.
     """
-    from gift.data import default_home, download, is_on_hub
-    from gift.preparation import prepare
+    from gift.data import Paths, download, is_on_hub, prepare
 
-    cache = home or default_home()
-    root = data_root or cache / "data"
+    paths = Paths.of(home, data_root)
     preprocess = _preprocess(model) if model else None
     tasks: dict[str, list[DatasetEntry]] = {}
     for entry in _entries(names, revisions):
         tasks.setdefault(entry.whole_name, []).append(entry)
     for name, (entry, *_) in tasks.items():
-        if is_on_hub(entry, root):
+        if is_on_hub(entry, paths):
             print_error(f"downloading the copy of {name} unless it is there")
             try:
                 download(entry)
@@ -136,23 +131,25 @@ def prepare_command(
     with reporter("preparing", overall="data sets"):
         for position, entries in enumerate(tasks.values()):
             report("data sets", position, len(tasks))
-            prepared.append(prepare(entries, root, cache, preprocess))
+            prepared.append(prepare(entries, paths, preprocess))
         report("data sets", len(tasks), len(tasks))
     good = not any(one.problem for one in prepared)
     if as_json:
-        print_json({"ok": good, "data_sets": [one.to_json() for one in prepared]})
+        print_json(
+            {"ok": good, "data_sets": [asdict(one) | {"ok": not one.problem} for one in prepared]}
+        )
     else:
-        _print_prepared(prepared, root)
+        _print_prepared(prepared, paths.data)
     if not good:
         raise typer.Exit(1)
 
 
 def cache_list_command(home: Home = None, as_json: Json = False) -> None:
     """Show what the cache folder holds: numbers, sizes and last use."""
-    from gift.data import default_home, list_home
+    from gift.data import Paths, list_home
 
-    folder = home or default_home()
-    kept = list_home(folder)
+    paths = Paths.of(home)
+    folder, kept = paths.cache, list_home(paths)
     if as_json:
         print_json({"home": str(folder), "kept": [one.to_json() for one in kept]})
         return
@@ -172,15 +169,16 @@ def cache_clear_command(
 
     Nothing is deleted while a process is making something of these kinds.
     """
-    from gift.data import clear_home, default_home, list_home
+    from gift.data import Paths, clear_home, list_home
     from gift.data.home import check_kinds
 
-    folder = home or default_home()
-    chosen = [one for one in list_home(folder) if one.kind in check_kinds(kinds)]
+    paths = Paths.of(home)
+    folder = paths.cache
+    chosen = [one for one in list_home(paths) if one.kind in check_kinds(kinds)]
     if not yes:
         described = " and ".join(f"{one.kind} ({decimal(one.bytes)})" for one in chosen)
         typer.confirm(f"Delete {described} from {folder}?", abort=True, err=True)
-    cleared = clear_home(folder, [one.kind for one in chosen])
+    cleared = clear_home(paths, [one.kind for one in chosen])
     freed = sum(one.bytes for one in cleared)
     if as_json:
         print_json({"home": str(folder), "cleared": [c.to_json() for c in cleared], "freed": freed})
@@ -192,8 +190,13 @@ def cache_clear_command(
 
 def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry]:
     """The data sets and tasks that names stand for, each once, with the chosen commits."""
-    from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
-    from gift.preparation import with_revisions
+    from gift.data import (
+        benchmark_names,
+        dataset_names,
+        load_benchmark,
+        load_dataset,
+        with_revisions,
+    )
     from gift.settings import merge, parse_override
     from gift.text import unknown
 

@@ -1,6 +1,6 @@
 """Tasks, data sets and benchmarks: words and images, and the caches that make them fast."""
 
-from gift.data.cache import default_home, pixels
+from gift.data.cache import pixels
 from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
@@ -10,6 +10,7 @@ from gift.data.catalogue import (
     rule_of,
     short_name,
     split_order,
+    with_revisions,
 )
 from gift.data.check import check_images
 from gift.data.entries import DatasetEntry, Metric
@@ -20,6 +21,7 @@ from gift.data.lists import class_list, label_list
 from gift.data.names import draw_names, without_overlap
 from gift.data.opening import download, is_on_hub, open_entries, open_task
 from gift.data.paths import Paths
+from gift.data.preparation import Prepared, measured_split, open_tasks, prepare, will_be_made
 from gift.data.provenance import provenance
 from gift.data.splits import few_shot, random_split
 from gift.data.task import Task
@@ -34,6 +36,7 @@ __all__ = [
     "Kept",
     "Metric",
     "Paths",
+    "Prepared",
     "Task",
     "benchmark_names",
     "check_dataset",
@@ -41,7 +44,6 @@ __all__ = [
     "class_list",
     "clear_home",
     "dataset_names",
-    "default_home",
     "download",
     "draw_names",
     "few_shot",
@@ -50,14 +52,19 @@ __all__ = [
     "list_home",
     "load_benchmark",
     "load_dataset",
+    "measured_split",
     "open_entries",
     "open_task",
+    "open_tasks",
     "pixels",
+    "prepare",
     "provenance",
     "random_split",
     "rule_of",
     "short_name",
     "split_order",
     "to_rgb",
+    "will_be_made",
+    "with_revisions",
     "without_overlap",
 ]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from gift.data.images import Images
+from gift.data.paths import Paths
 from gift.files import remove_unfinished, replacing_file, writing_to
 from gift.progress import report
 
@@ -33,21 +34,11 @@ _VERSION = 1
 """Raised when the same image and transform give other pixels than before."""
 
 
-def default_home() -> Path:
-    """``$GIFT_HOME``, else ``gift`` in the user's cache folder (``$XDG_CACHE_HOME`` or ~/.cache).
-
-    It holds ``data/`` (data sets), ``pixels/`` (decoded images) and ``images/`` (synthetic sets).
-    """
-    if home := os.environ.get("GIFT_HOME"):
-        return Path(home).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gift"
-
-
 def pixels(
     images: Images,
     transform: Callable[[Image], Pixels],
     key: str,
-    cache: Path,
+    paths: Paths,
 ) -> Pixels:
     """Transform all images once and keep the result on disk.
 
@@ -60,7 +51,7 @@ def pixels(
         images: N images, not empty.
         transform: RGB image -> uint8 [H, W, 3], the same size for every image; must be thread-safe.
         key: Identifies the transform.
-        cache: Folder of the cached files; made when it is missing.
+        paths: has the directory of the cached files; made when it is missing.
 
     Returns:
         Read-only memory map, uint8 [N, H, W, 3]. Indexing it with an index array copies.
@@ -71,7 +62,7 @@ def pixels(
     assert len(images) > 0, "no images to decode"
     parts = (images.fingerprint, key, str(_VERSION), PIL.__version__)
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    path = cache / f"{name}.npy"
+    path = paths.pixels / f"{name}.npy"
     array = _load(path, len(images))
     if array is None:
         with _making(path):

@@ -35,7 +35,7 @@ ordinary tasks (``skin-01``, ``skin-02``, ...)::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -189,11 +189,14 @@ class BenchmarkEntry(Settings):
                     )
         return self
 
-    def datasets(self) -> tuple[DatasetEntry, ...]:
-        """The tasks' data sets, in order.
+    def datasets(self, only: Sequence[str] | None = None) -> tuple[DatasetEntry, ...]:
+        """The data sets of the tasks, in order.
+
+        Args:
+            only: names of some tasks; all by default.
 
         Raises:
-            ValueError: an unknown data set, or classes that cannot be dealt out over steps.
+            ValueError: an unknown task or data set, or classes that cannot be split into steps.
         """
         own = {entry.name: entry for entry in self.own_datasets}
 
@@ -201,8 +204,16 @@ class BenchmarkEntry(Settings):
             return own.get(name) or load_dataset(name)
 
         if self.class_incremental:
-            return self.class_incremental.steps(find(self.class_incremental.dataset))
-        return tuple(map(find, self.tasks))
+            entries = self.class_incremental.steps(find(self.class_incremental.dataset))
+        else:
+            entries = tuple(map(find, self.tasks))
+        if only is None:
+            return entries
+        names = [entry.name for entry in entries]
+        for name in only:
+            if name not in names:
+                raise ValueError(unknown("task", name, names))
+        return tuple(entry for entry in entries if entry.name in only)
 
     def in_order(self, name: str | None) -> BenchmarkEntry:
         """The benchmark ``<its name>-<name>`` with the tasks in that order; None: the first order.
@@ -287,6 +298,30 @@ def rule_of(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> dict[
         if entry.dataset is not None and entry.counts != load_dataset(entry.dataset).counts
     }
     return rule | ({"counts": own_counts} if own_counts else {})
+
+
+def with_revisions(
+    entries: Iterable[DatasetEntry], revisions: Mapping[str, str]
+) -> list[DatasetEntry]:
+    """Data sets with the chosen commits of their hub copies.
+
+    Args:
+        entries: the data sets.
+        revisions: commit by the data set's name.
+
+    Raises:
+        ValueError: a name that is none of theirs, or a data set without a hub copy.
+    """
+    entries = list(entries)
+    copies = {entry.whole_name for entry in entries if entry.hub is not None}
+    for name in set(revisions) - copies:
+        raise ValueError(f"hub_revisions: {unknown('hub copy', name, copies)}")
+    return [
+        entry.model_copy(update={"hub": entry.hub.model_copy(update={"revision": revision})})
+        if entry.hub is not None and (revision := revisions.get(entry.whole_name))
+        else entry
+        for entry in entries
+    ]
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

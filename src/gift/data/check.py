@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from gift.data.cache import in_threads, writing_cache
 from gift.data.images import Images
+from gift.data.paths import Paths
 from gift.progress import report
 
 _SHOWN = 20
 
 
-def check_images(*parts: Images, cache: Path) -> None:
-    """Decode every image once; parts that passed are remembered in ``cache`` and skipped.
+def check_images(*splits: Images, paths: Paths) -> None:
+    """Decode every image once; splits that passed are remembered in the cache and skipped.
 
     Args:
-        parts: Images of a task, for instance its training and its test images.
-        cache: Folder of the stamps; made when it is missing.
+        splits: Images of a task, for instance its training and its test images.
+        paths: has the directory of the marks; made when it is missing.
 
     Raises:
         ValueError: images that cannot be read, all in one message (the first 20 by name).
         OSError: the cache cannot be written.
     """
-    stamps = {cache / f"{part.fingerprint[:32]}.checked": part for part in parts}
+    stamps = {paths.checked / f"{part.fingerprint[:32]}.checked": part for part in splits}
     todo = {stamp: part for stamp, part in stamps.items() if not stamp.exists()}
     total, done = sum(map(len, todo.values())), 0
     problems: list[str] = []
@@ -37,7 +37,7 @@ def check_images(*parts: Images, cache: Path) -> None:
         raise ValueError(
             f"{len(problems)} unreadable images:\n" + "\n".join(problems[:_SHOWN]) + more
         )
-    with writing_cache(cache):
+    with writing_cache(paths.checked):
         for stamp in todo:
             stamp.touch()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gift.data.check import check_images
 from gift.data.entries import DatasetEntry
 from gift.data.opening import count_problem, read
+from gift.data.paths import Paths
 from gift.data.readers.reading import Reading
 from gift.data.words import fit
 
@@ -47,24 +47,24 @@ class Finding:
 
 def check_dataset(
     entry: DatasetEntry,
-    data_root: Path,
+    paths: Paths,
     *,
-    decode_cache: Path | None = None,
+    decode: bool = False,
 ) -> Finding:
     """Look for a data set and compare it with its entry.
 
     Args:
         entry: the data set.
-        data_root: where the paths of sources begin.
-        decode_cache: folder that remembers which images could be decoded; None: none is decoded.
+        paths: the cache directory and where the paths of sources begin.
+        decode: whether every image is decoded.
 
     Returns:
         What was found. Nothing is raised for a data set that is missing, wrong or damaged.
     """
-    looked_in = _places(entry, data_root)
+    looked_in = _places(entry, paths)
     expected = entry.counts.model_dump(exclude_none=True)
     try:
-        reading = read(entry, data_root)
+        reading = read(entry, paths)
     except (OSError, ValueError) as error:
         return Finding(entry.name, looked_in, expected=expected, problems=(str(error),))
     problems, classes = [], None
@@ -74,23 +74,23 @@ def check_dataset(
         problems.append(str(error))
     if problem := count_problem(entry, reading):
         problems.append(problem)
-    if decode_cache is not None:
-        problems += _unreadable(reading, decode_cache)
+    if decode:
+        problems += _unreadable(reading, paths)
     images = {part: len(found) for part, found in reading.parts.items()}
     return Finding(entry.name, looked_in, reading.place, images, expected, classes, tuple(problems))
 
 
-def _places(entry: DatasetEntry, data_root: Path) -> tuple[str, ...]:
-    places = [] if entry.source is None else [str(data_root / entry.source.path)]
+def _places(entry: DatasetEntry, paths: Paths) -> tuple[str, ...]:
+    places = [] if entry.source is None else [str(paths.data / entry.source.path)]
     if entry.hub is not None:
         commit = entry.hub.revision or "no commit chosen"
         places.append(f"{entry.hub.id} on the Hugging Face hub ({commit})")
     return tuple(places)
 
 
-def _unreadable(reading: Reading, cache: Path) -> list[str]:
+def _unreadable(reading: Reading, paths: Paths) -> list[str]:
     try:
-        check_images(*reading.parts.values(), cache=cache)
+        check_images(*reading.parts.values(), paths=paths)
     except ValueError as error:
         return [str(error)]
     return []

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from gift.data.catalogue import dataset_names, load_dataset
+from gift.data.paths import Paths
 from gift.text import unknown
 
 Kind = Literal["pixels", "checked", "images", "data"]
@@ -48,9 +49,9 @@ class Kept:
         return asdict(self) | {"last_use": last_use}
 
 
-def list_home(home: Path) -> list[Kept]:
+def list_home(paths: Paths) -> list[Kept]:
     """What the cache folder holds, by kind."""
-    return [_kept(kind, _things(home, kind)) for kind in KINDS]
+    return [_kept(kind, _things(paths, kind)) for kind in KINDS]
 
 
 def check_kinds(names: Sequence[str]) -> list[Kind]:
@@ -65,7 +66,7 @@ def check_kinds(names: Sequence[str]) -> list[Kind]:
     return [kind for kind in KINDS if kind in names]
 
 
-def clear_home(home: Path, kinds: Iterable[Kind]) -> list[Kept]:
+def clear_home(paths: Paths, kinds: Iterable[Kind]) -> list[Kept]:
     """Delete what the cache folder holds of some kinds.
 
     A run that is going on may still need synthetic images or data; only those being made at the
@@ -77,8 +78,8 @@ def clear_home(home: Path, kinds: Iterable[Kind]) -> list[Kept]:
     Raises:
         ValueError: a process is making something of these kinds; nothing is deleted then.
     """
-    things = {kind: _things(home, kind) for kind in kinds}
-    locks = [lock for kind in things for lock in _locks(home, kind)]
+    things = {kind: _things(paths, kind) for kind in kinds}
+    locks = [lock for kind in things for lock in _locks(paths, kind)]
     with ExitStack() as held:
         for lock in locks:
             try:
@@ -97,30 +98,30 @@ def clear_home(home: Path, kinds: Iterable[Kind]) -> list[Kept]:
     return cleared
 
 
-def _things(home: Path, kind: Kind) -> list[Path]:
+def _things(paths: Paths, kind: Kind) -> list[Path]:
     """The files or folders of a kind, unfinished ones included."""
     if kind == "data":
-        made = _made(home)
+        made = _made(paths)
         unfinished = [path.with_name(f"{path.name}.part") for path in made]
         return [path for path in (*made, *unfinished) if path.exists()]
-    inside = sorted((home / kind).glob("*"))
+    inside = sorted((paths.cache / kind).glob("*"))
     return [path for path in inside if path.is_dir() == (kind == "images") and not _is_lock(path)]
 
 
-def _locks(home: Path, kind: Kind) -> list[Path]:
+def _locks(paths: Paths, kind: Kind) -> list[Path]:
     if kind == "data":
-        beside = (path.with_name(f".{path.name}.lock") for path in _made(home))
+        beside = (path.with_name(f".{path.name}.lock") for path in _made(paths))
         return [path for path in beside if path.exists()]
     pattern = "*/.lock" if kind == "images" else "*.lock"
-    return sorted((home / kind).glob(pattern))
+    return sorted((paths.cache / kind).glob(pattern))
 
 
-def _made(home: Path) -> list[Path]:
+def _made(paths: Paths) -> list[Path]:
     """Where data sets that can be made are, or would be, in every draw."""
     entries = [entry for name in dataset_names() if (entry := load_dataset(name)).made_by]
-    paths = sorted({entry.source.path for entry in entries if entry.source is not None})
-    roots = [home / "data", *sorted((home / "data").glob("draw-*"))]
-    return [root / path for root in roots for path in paths]
+    folders = sorted({entry.source.path for entry in entries if entry.source is not None})
+    roots = [paths.cache / "data", *sorted((paths.cache / "data").glob("draw-*"))]
+    return [root / folder for root in roots for folder in folders]
 
 
 def _is_lock(path: Path) -> bool:

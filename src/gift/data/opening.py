@@ -12,6 +12,7 @@ from gift.data.entries import DatasetEntry
 from gift.data.images import ImageFiles, ImageSet
 from gift.data.labels import LabelSpace
 from gift.data.lists import shipped_names
+from gift.data.paths import Paths
 from gift.data.readers import READERS
 from gift.data.readers.reading import Reading
 from gift.data.splits import random_split
@@ -21,28 +22,28 @@ from gift.data.words import expected_labels, fit
 Reader = Callable[[str, Path, tuple[str, ...]], Reading]
 
 
-def open_task(entry: DatasetEntry, data_root: Path) -> Task:
-    """Open a data set's files below ``data_root``, or its hub copy where there are none.
+def open_task(entry: DatasetEntry, paths: Paths) -> Task:
+    """Open a data set's files below ``paths.data``, or its hub copy where there are none.
 
     Raises:
         FileNotFoundError: files are missing; tells where they were looked for and what to do.
         ValueError: labels or numbers of images other than the entry says, or damaged files.
     """
-    return as_task(entry, read(entry, data_root))
+    return as_task(entry, read(entry, paths))
 
 
-def open_entries(entries: Sequence[DatasetEntry], data_root: Path) -> list[Task]:
+def open_entries(entries: Sequence[DatasetEntry], paths: Paths) -> list[Task]:
     """Open several data sets; files that they share are read once. Raises as open_task."""
     reader = cache(_read_files)
-    return [as_task(entry, read(entry, data_root, reader)) for entry in entries]
+    return [as_task(entry, read(entry, paths, reader)) for entry in entries]
 
 
-def read(entry: DatasetEntry, data_root: Path, reader: Reader | None = None) -> Reading:
+def read(entry: DatasetEntry, paths: Paths, reader: Reader | None = None) -> Reading:
     """What the first of the entry's sources that is there holds, split into parts.
 
     Args:
         entry: the data set.
-        data_root: where the paths of sources begin.
+        paths: where the paths of sources begin.
         reader: reads files of a kind; one that remembers saves time for entries that share files.
 
     Raises:
@@ -50,10 +51,10 @@ def read(entry: DatasetEntry, data_root: Path, reader: Reader | None = None) -> 
         ValueError: damaged files.
     """
     source = entry.source
-    if source is not None and _has_files(entry, data_root):
+    if source is not None and _has_files(entry, paths):
         wanted = expected_labels(entry) or ()
         try:
-            found = (reader or _read_files)(source.kind, data_root / source.path, wanted)
+            found = (reader or _read_files)(source.kind, paths.data / source.path, wanted)
         except (FileNotFoundError, ValueError) as error:
             if source.kind == "folder":  # says what to do by itself
                 raise
@@ -63,13 +64,13 @@ def read(entry: DatasetEntry, data_root: Path, reader: Reader | None = None) -> 
         return _split(entry, found)
     if entry.hub is not None and hub.is_there(entry.hub):
         return _split(entry, hub.read(entry.hub, entry))
-    raise FileNotFoundError(_nowhere(entry, data_root))
+    raise FileNotFoundError(_nowhere(entry, paths))
 
 
-def is_on_hub(entry: DatasetEntry, data_root: Path) -> bool:
+def is_on_hub(entry: DatasetEntry, paths: Paths) -> bool:
     """Whether a run would read the chosen commit of a hub copy, for want of files."""
     return (
-        not _has_files(entry, data_root)
+        not _has_files(entry, paths)
         and entry.hub is not None
         and hub.is_there(entry.hub)
         and not hub.is_local(entry.hub)
@@ -133,8 +134,8 @@ def _count_cure(entry: DatasetEntry, counts: str) -> str:
     )
 
 
-def _has_files(entry: DatasetEntry, data_root: Path) -> bool:
-    return entry.source is not None and (data_root / entry.source.path).is_dir()
+def _has_files(entry: DatasetEntry, paths: Paths) -> bool:
+    return entry.source is not None and (paths.data / entry.source.path).is_dir()
 
 
 def _read_files(kind: str, path: Path, wanted: tuple[str, ...]) -> Reading:
@@ -172,16 +173,16 @@ def _relabelled(images: ImageSet, label_of: dict[int, int]) -> ImageSet:
     return kept.relabelled([label_of[label] for label in kept.labels])
 
 
-def _nowhere(entry: DatasetEntry, data_root: Path) -> str:
+def _nowhere(entry: DatasetEntry, paths: Paths) -> str:
     """Where the images were looked for, and how to get them there."""
     cures = []
     if entry.source is None:
         message = f"{entry.name}: its images are on the hub only."
     elif entry.obtain:
-        message = f"{entry.name}: no folder {data_root / entry.source.path}."
-        cures.append(f"{entry.obtain} The data root is {data_root}.")
+        message = f"{entry.name}: no folder {paths.data / entry.source.path}."
+        cures.append(f"{entry.obtain} The data root is {paths.data}.")
     else:
-        message = f"{entry.name}: no folder {data_root / entry.source.path};"
+        message = f"{entry.name}: no folder {paths.data / entry.source.path};"
         cures.append(
             "a run of a benchmark makes it."
             if entry.made_by

@@ -10,10 +10,11 @@ from typing import Any
 from gift.data.entries import DatasetEntry
 from gift.data.images import ImageSet
 from gift.data.labels import LabelSpace
+from gift.data.paths import Paths
 from gift.data.task import Task
 
 
-def provenance(entry: DatasetEntry, task: Task, data_root: Path) -> dict[str, Any]:
+def provenance(entry: DatasetEntry, task: Task, paths: Paths) -> dict[str, Any]:
     """A task's images and words: place, numbers and checksums.
 
     The checksums are of what each part holds in which order with which labels, and of the words;
@@ -22,14 +23,14 @@ def provenance(entry: DatasetEntry, task: Task, data_root: Path) -> dict[str, An
     Args:
         entry: the data set.
         task: the task as it is learned and measured.
-        data_root: places below it are given from there.
+        paths: places below its data directory are given from there.
     """
     place = Path(task.place)
     parts = {"train": task.train, "test": task.evaluation}
     return {
         "data_set": entry.whole_name,
         "version": entry.version,
-        "place": str(place.relative_to(data_root)) if data_root in place.parents else task.place,
+        "place": str(place.relative_to(paths.data)) if paths.data in place.parents else task.place,
         "metric": task.metric,
         "classes": len(task.labels.classnames),
         "words": _checksum(task.labels),

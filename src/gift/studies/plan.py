@@ -19,10 +19,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from gift import benchmark as experiment
+from gift.benchmark import check_same_benchmark
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark, short_name, split_order
 from gift.methods import method_class
-from gift.preparation import check_same_benchmark
 from gift.runs import RunFolder
 from gift.settings import absolute, identity, merge, nest, validate
 from gift.studies.entries import Experiment, Row

@@ -9,7 +9,6 @@ from typing import Any
 
 from gift.data import load_benchmark, short_name
 from gift.files import write_json, write_text
-from gift.preparation import chosen_tasks
 from gift.report.table import Table
 from gift.studies.entries import Experiment, load_experiment
 from gift.studies.figures import draw
@@ -145,7 +144,7 @@ def _result(
 def _tasks(rows: Sequence[RowResult]) -> tuple[str, ...]:
     """The tasks that the rows learn, in order."""
     config = rows[0].planned.runs[0].config
-    chosen = chosen_tasks(load_benchmark(config.benchmark), config.tasks)
+    chosen = load_benchmark(config.benchmark).datasets(config.tasks)
     return tuple(task.name for task in chosen)
 
 

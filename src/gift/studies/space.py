@@ -16,7 +16,6 @@ import yaml
 from gift import benchmark as experiment
 from gift.config import RunConfig
 from gift.data import load_benchmark
-from gift.preparation import chosen_tasks
 from gift.settings import merge, nest
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def make_plan(benchmark: str, method: str, space: Space, settings: Mapping[str, 
         ValueError: wrong settings, or a space that is empty or names wrong settings or values.
     """
     given = experiment.resolve(benchmark, method, _VALIDATION, settings)
-    chosen_tasks(load_benchmark(benchmark), given.tasks)
+    load_benchmark(benchmark).datasets(given.tasks)
     if given.evaluation.split == "test":
         raise ValueError(
             "evaluation.split = test: settings are chosen on validation images, never on test "
