@@ -261,9 +261,9 @@ def measure(options: argparse.Namespace, folder: Path, device: torch.device) -> 
         with watch.stage("read CLIP"):
             learner = Learner(config, home=folder / "home")
         with watch.stage("read and hash the pipeline, paint one image"):
-            learner.paint(1)
+            learner.generate(1)
         with watch.stage(f"paint, {config.synthesis.batch_size} at a time", options.images):
-            learner.paint(options.images + 1)
+            learner.generate(options.images + 1)
     run = RunFolder(folder / "learner")
     run.path.mkdir()
     with watch.stage(f"learn a task, {options.iterations} steps"):

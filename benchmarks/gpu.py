@@ -145,7 +145,7 @@ def painting(clock: Clock, model: str, denoising: int, batches: Sequence[int]) -
         write_models(architecture(model, side), Path(name), side)
         first = None
         for size in batches:
-            generator = DiffusersGenerator.from_pretrained(
+            generator = DiffusersGenerator(
                 Path(name) / "pipeline", steps=denoising, device=clock.device, batch_size=size
             )
             generator.load()
@@ -153,7 +153,7 @@ def painting(clock: Clock, model: str, denoising: int, batches: Sequence[int]) -
             row = clock.row(
                 f"painting in {denoising} steps, {size} at a time",
                 size,
-                lambda g=generator, p=prompts, s=seeds: lambda: g.paint(p, s),
+                lambda g=generator, p=prompts, s=seeds: lambda: g.generate(p, s),
                 first,
             )
             generator.release()

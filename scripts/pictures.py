@@ -39,7 +39,7 @@ def in_rows(pictures: Sequence[Image.Image], width: int = 20) -> list[Sequence[I
 def painted() -> list[Image.Image]:
     """One picture per concept by the shipped diffusion model, with the recipe's settings."""
     settings = load_recipe("micro", "gift")["synthesis"]
-    generator = DiffusersGenerator.from_pretrained(
+    generator = DiffusersGenerator(
         locate(settings["generator"]), steps=settings["steps"], guidance=settings["guidance"]
     )
     prompts = [
@@ -48,7 +48,7 @@ def painted() -> list[Image.Image]:
     pictures: list[Image.Image] = []
     for start in range(0, len(prompts), 50):
         seeds = range(start, min(start + 50, len(prompts)))
-        pictures += generator.paint([prompts[seed] for seed in seeds], list(seeds))
+        pictures += generator.generate([prompts[seed] for seed in seeds], list(seeds))
     return pictures
 
 

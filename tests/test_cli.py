@@ -294,7 +294,7 @@ def test_the_time_left_counts_from_where_the_bar_began():
     assert TimeLeftColumn().render(bars.tasks[0]).plain == "0:00:30"
 
 
-def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
+def test_synthesize_generates_and_resumes(tiny_pipeline_folder, tmp_path, capsys):
     arguments = [
         *("synthesize", tmp_path / "sets", "--classes", "cat,dog"),
         *("--generator", tiny_pipeline_folder, "--steps", 2, "--json"),
@@ -307,7 +307,7 @@ def test_synthesize_paints_and_goes_on(tiny_pipeline_folder, tmp_path, capsys):
     assert second == {"folder": first["folder"], "images": 5}
 
 
-def test_settings_of_painting_reach_the_pipeline(tiny_pipeline_folder, tmp_path, capsys):
+def test_settings_of_generation_reach_the_pipeline(tiny_pipeline_folder, tmp_path, capsys):
     arguments = ["--classes", "cat,dog", "--generator", tiny_pipeline_folder, "--steps", 2]
     changed = ["--size", 24, "--dtype", "bfloat16", "--no-safety-checker"]
     assert call("synthesize", tmp_path, *arguments, *changed, "--images", 2) == 0

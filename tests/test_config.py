@@ -125,6 +125,6 @@ def test_a_name_is_no_path_even_where_a_folder_is_called_so(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("setting", [{"exclude": ["cat"]}, {"plain_template": True}])
-def test_settings_of_painting_are_refused_where_nothing_is_painted(setting):
-    with pytest.raises(ValueError, match="nothing is painted"):
+def test_settings_of_generation_are_refused_where_nothing_is_generated(setting):
+    with pytest.raises(ValueError, match="nothing is generated"):
         validate(SynthesisSettings, {"source": "real", **setting})

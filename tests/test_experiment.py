@@ -118,13 +118,13 @@ class Killed(BaseException):
     """Not an Exception, as when a process is stopped."""
 
 
-@pytest.mark.parametrize("where", ["learning shapes", "evaluating", "paint"])
+@pytest.mark.parametrize("where", ["learning shapes", "evaluating", "generate"])
 @pytest.mark.parametrize("method", ["gift", "finetune_individual"])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     start, benchmark, tmp_path, monkeypatch, method, where
 ):
-    if where == "paint" and method != "gift":
-        pytest.skip("paints nothing")
+    if where == "generate" and method != "gift":
+        pytest.skip("generates nothing")
     start(method, "whole")
     path, settings = benchmark
     config = experiment.resolve(path, method, settings)

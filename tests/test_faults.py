@@ -323,7 +323,7 @@ def test_an_image_that_vanished_between_two_starts(stopped, expected):
 
 MOMENTS = [
     ("decode", 8, signal.SIGTERM),
-    ("paint", 2, signal.SIGINT),
+    ("generate", 2, signal.SIGINT),
     ("learning shapes", 2, signal.SIGTERM),
     ("evaluating", 2, signal.SIGINT),
 ]
@@ -334,7 +334,7 @@ def test_asked_to_stop(fresh, expected, stage, count, number):
     with at(stage, count, number):
         status, text = fresh.start()
     assert status == 130
-    assert "stopped; what was finished is kept, run the same command again" in text
+    assert "interrupted; finished work is kept, run the same command again" in text
     assert fresh.start()[0] == 0
     assert fresh.result == expected
 
@@ -377,14 +377,14 @@ NAMED = {  # what is said when it is damaged
     f"{CHECKPOINT}/state.safetensors": f"{CHECKPOINT}: state.safetensors not as written",
     f"{CHECKPOINT}/state.json": f"{CHECKPOINT}: state.json not as written",
     f"{CHECKPOINT}/checksums.json": f"checkpoint {CHECKPOINT}: ",
-    "home/images/*/000001.png": "1 images are not as they were painted; painted again",
+    "home/images/*/000001.png": "1 images are damaged or missing; generated again",
     "home/pixels/*.npy": ".npy is not as it was written; it is made again",
     "run/config.yaml": "run/config.yaml is not as it was written; its copy",
     "run/matrix.json": "run/matrix.json is not as it was written; its copy",
     "run/data.json": "run/data.json is not as it was written; its copy",
 }
 UNSAID = (  # nothing is taken from it, or what it says is checked against something else
-    "home/images/*/manifest.jsonl",
+    "home/images/*/metadata.jsonl",
     "home/images/*/set.json",
     "run/.copies/config.yaml",
     "run/.copies/matrix.json",

@@ -125,7 +125,7 @@ def test_a_pipeline_of_pickles_is_refused(tiny_pipeline_folder, tmp_path):
         name = "pytorch_model.bin" if weights.stem == "model" else f"{weights.stem}.bin"
         weights.with_name(name).write_bytes(pickle.dumps({"x": _Harm()}))
         with pytest.raises(ValueError, match=r"give a whole .* pipeline with safetensors weights"):
-            DiffusersGenerator.from_pretrained(copy, steps=1).load()
+            DiffusersGenerator(copy, steps=1).load()
 
 
 @pytest.mark.parametrize("file", ["pipeline.py", "unet/evil.py", "evil.py", "tokenizer/x.py"])
@@ -134,7 +134,7 @@ def test_a_pipeline_with_programs_is_refused(file, tiny_pipeline_folder, tmp_pat
     copy = pipeline_copy(tiny_pipeline_folder, tmp_path / "copy", **index)
     (copy / file).write_text(PROGRAM)
     with pytest.raises(ValueError, match=rf"programs of its own \({file}\), which are not run"):
-        DiffusersGenerator.from_pretrained(copy)
+        DiffusersGenerator(copy)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_pipeline_that_names_other_programs_is_refused(
     monkeypatch.syspath_prepend(tmp_path)
     copy = pipeline_copy(tiny_pipeline_folder, tmp_path / "copy", **index)
     with pytest.raises(ValueError, match=r"cannot be loaded|is not a whole pipeline"):
-        DiffusersGenerator.from_pretrained(copy, steps=1).load()
+        DiffusersGenerator(copy, steps=1).load()
 
 
 # Two-tower models

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import diffusers
@@ -113,15 +112,17 @@ def test_what_is_kept_is_words_and_a_model(new_learner, colours, tmp_path):
 def test_the_pool_holds_the_tasks_before_and_not_the_one_to_come(new_learner, colours, shapes):
     learner = new_learner(synthesis={**QUICK["synthesis"], "images": 6, "base_classnames": BASE})
     learner.learn(colours)
-    names = {caption.removeprefix("a photo of a ")[:-1] for caption in learner.paint(60).captions}
+    names = {
+        caption.removeprefix("a photo of a ")[:-1] for caption in learner.generate(60).captions
+    }
     assert names == {"fox", "owl", "red", "green"}
 
 
-def test_general_names_alone_can_be_painted(new_learner, colours):
+def test_general_names_alone_can_be_generated_from(new_learner, colours):
     synthesis = {**QUICK["synthesis"], "base_classnames": BASE, "source": "synthetic_base_only"}
     learner = new_learner(synthesis=synthesis)
     learner.learn(colours)
-    assert set(learner.paint(40).captions) == {"a photo of a fox.", "a photo of a owl."}
+    assert set(learner.generate(40).captions) == {"a photo of a fox.", "a photo of a owl."}
 
 
 def received(learner, task, monkeypatch):
@@ -138,7 +139,7 @@ def received(learner, task, monkeypatch):
     return seen
 
 
-def test_real_images_can_take_the_place_of_painted_ones(
+def test_real_images_can_take_the_place_of_synthetic_ones(
     new_learner, colours, shapes, reference, monkeypatch
 ):
     synthesis = {**QUICK["synthesis"], "source": "real", "images": 7}
@@ -183,7 +184,7 @@ def test_names_of_a_class_list_become_sentences(new_learner, colours, reference,
     assert len(sentences) == 998
 
 
-def test_painted_images_can_be_the_reference(new_learner, colours, monkeypatch):
+def test_synthetic_images_can_be_the_reference(new_learner, colours, monkeypatch):
     learner = new_learner("zscl", reference={"source": "synthetic"})
     seen = received(learner, colours, monkeypatch)
     assert len(seen["sets"]["reference"]) == 5
@@ -215,7 +216,7 @@ def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colou
     run.path.mkdir()
     new_learner().learn(colours, folder=run)
     stages = [event["stage"] for event in run.events()]
-    assert stages == ["paint", "train", "train", "train", "merge"]
+    assert stages == ["generate", "train", "train", "train", "merge"]
     sample = run.task(1, "colours") / "synthetic"
     lines = [json.loads(line) for line in (sample / "manifest.jsonl").read_text().splitlines()]
     assert lines
@@ -223,68 +224,26 @@ def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colou
 
 
 def test_learners_that_ask_for_the_same_images_share_them(new_learner, colours):
-    first = new_learner().paint()
-    again = new_learner(training={"iterations": 9, "warmup": 1}).paint()
+    first = new_learner().generate()
+    again = new_learner(training={"iterations": 9, "warmup": 1}).generate()
     assert first.files == again.files
-    assert new_learner(seed=1).paint().files != first.files
-
-
-@pytest.fixture
-def away(tiny_pipeline_folder, new_learner, tmp_path):
-    """A cache folder on another machine, with a copy of the first set that was painted here.
-
-    The generator is not there: only the checksum of its folder is known.
-    """
-    painted = new_learner().paint()
-    folder = painted.files[0].parent
-    shutil.copytree(folder, tmp_path / "away" / "images" / folder.name)
-    checksum = json.loads((folder / "set.json").read_text())["generator"]["model"]
-
-    def make(**synthesis):
-        return new_learner(
-            home=tmp_path / "away",
-            generator=checksum,
-            synthesis={**QUICK["synthesis"], **synthesis},
-        )
-
-    return make
-
-
-def test_a_copied_set_is_used_where_the_generator_is_absent(away, new_learner, colours, shapes):
-    here, there = new_learner(), away()
-    assert there.paint().captions == here.paint().captions
-    for learner in (here, there):
-        learner.learn(colours)
-    assert torch.equal(weights(here), weights(there))
-    before = weights(there)
-    with pytest.raises(ValueError, match=r"5 of 5 synthetic images for task 2 are not in"):
-        there.learn(shapes)  # the set of the second task was not copied
-    assert torch.equal(weights(there), before)
-
-
-def test_what_a_copied_set_lacks_is_named_before_any_work(away):
-    with pytest.raises(ValueError, match=r"2 of 7 synthetic images.*Copy the whole set"):
-        away(images=7)
-    with pytest.raises(ValueError, match=r"generator\.steps is 2 there and 3 here"):
-        away(steps=3)
-    with pytest.raises(ValueError, match=r"generator\.dtype is 'float32' there and 'float16'"):
-        away(dtype="float16")
+    assert new_learner(seed=1).generate().files != first.files
 
 
 def test_a_copied_set_of_a_hub_generator_needs_no_network(
     new_learner, colours, tmp_path, monkeypatch
 ):
     """Of a hub id nothing is looked up before an image is missing."""
-    monkeypatch.setattr(DiffusersGenerator, "paint", flat_images)
+    monkeypatch.setattr(DiffusersGenerator, "generate", flat_images)
     monkeypatch.setattr(DiffusersGenerator, "load", lambda self: None)
-    settings = {"generator": "someone/painter", "home": tmp_path / "hub"}
-    new_learner(**settings).paint()
+    settings = {"generator": "someone/generator", "home": tmp_path / "hub"}
+    new_learner(**settings).generate()
     monkeypatch.undo()
     monkeypatch.setattr(diffusers.AutoPipelineForText2Image, "from_pretrained", no_network)
     learner = new_learner(**settings)
     learner.learn(colours)
-    with pytest.raises(ValueError, match=r"someone/painter cannot be loaded .*asked the network"):
-        learner.paint()  # the second task's, of which nothing is there
+    with pytest.raises(ValueError, match=r"someone/generator cannot be loaded .*asked the network"):
+        learner.generate()  # the second task's, of which nothing is there
 
 
 def flat_images(generator, prompts, seeds):
@@ -295,12 +254,12 @@ def no_network(*arguments, **values):
     raise AssertionError("asked the network")
 
 
-def test_settings_of_painting_reach_the_pipeline(new_learner, tmp_path):
+def test_settings_of_generation_reach_the_pipeline(new_learner, tmp_path):
     changed = {"size": 24, "dtype": "bfloat16", "safety_checker": False}
     learner = new_learner(synthesis={**QUICK["synthesis"], **changed})
-    painted = learner.paint(2)
-    assert painted[0].size == (24, 24)
-    identity = json.loads((painted.files[0].parent / "set.json").read_text())["generator"]
+    synthetic = learner.generate(2)
+    assert synthetic[0].size == (24, 24)
+    identity = json.loads((synthetic.files[0].parent / "set.json").read_text())["generator"]
     assert {name: identity[name] for name in changed} == changed
 
 
@@ -313,20 +272,20 @@ def test_settings_of_painting_reach_the_pipeline(new_learner, tmp_path):
         ({"revision": "main"}, "revision = 'main' belongs to a hub id"),
     ],
 )
-def test_wrong_settings_of_painting_are_refused(new_learner, synthesis, message):
+def test_wrong_settings_of_generation_are_refused(new_learner, synthesis, message):
     with pytest.raises(ValueError, match=message):
         new_learner(synthesis={**QUICK["synthesis"], **synthesis})
 
 
 def test_the_identity_of_a_learners_images_never_changes(tiny_clip_folder, tmp_path):
-    """Recorded: sets that were painted with the small model in the package are found again."""
+    """Recorded: sets that were generated with the shipped micro model are found again."""
     learner = Learner.from_pretrained(
         tiny_clip_folder,
         generator="builtin:micro/diffusion",
         home=tmp_path,
         synthesis={"images": 1, "steps": 1, "base_classnames": BASE},
     )
-    assert learner.paint().files[0].parent.name == "8fd463b96c0ffda6"
+    assert learner.generate().files[0].parent.name == "8fd463b96c0ffda6"
 
 
 def test_prediction_among_seen_given_and_both(new_learner, colours, tmp_path):

@@ -133,7 +133,7 @@ def run(
             matrix = replace(matrix, accuracy=matrix.accuracy[: len(learner.memory)])
         with distributed.main_first():
             make_reference(learner)
-        if len(learner.memory) < len(entries):  # what paints is not needed to measure
+        if len(learner.memory) < len(entries):  # the generator is not needed to measure
             learner.check()
         _check_memory(learner, matrix, entries, folder)
         run_folder.write_environment(str(learner.model.device))
@@ -271,11 +271,11 @@ def synthesize(
     classnames: Sequence[str],
     settings: Mapping[str, Any] | None = None,
 ) -> SyntheticSet:
-    """Paint image-text pairs from class names into a store below ``out``.
+    """Generate image-text pairs from class names into a store below ``out``.
 
     Args:
-        out: where the sets are; what is there already is not painted again.
-        classnames: what to paint, each name put into ``base_template``.
+        out: where the sets are; what is there already is not generated again.
+        classnames: what to generate, each name put into ``base_template``.
         settings: fields of :class:`~gift.config.SynthesisSettings`; those that choose the names of
             a learner's sets (``base_classnames``, ``source``, ``exclude``) have no meaning here.
 

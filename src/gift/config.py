@@ -101,12 +101,11 @@ class TrainingSettings(Settings):
 
 
 class SynthesisSettings(Settings):
-    """Which synthetic images are painted before each task."""
+    """Which synthetic images are generated before each task."""
 
     generator: str = Field(
         STABLE_DIFFUSION,
-        description="diffusers pipeline: folder or hub id; or the checksum (sha256:...) of a "
-        "folder that is elsewhere, where all its images are here",
+        description="diffusers pipeline: folder, hub id or builtin:<name>",
     )
     revision: str | None = Field(
         None, description="branch, tag or commit of the generator's hub id; by default main"
@@ -127,9 +126,9 @@ class SynthesisSettings(Settings):
     safety_checker: Literal[False] | None = Field(
         None,
         description="false takes the pipeline's safety checker away; by default it stays, and "
-        "images that it blackens are left out",
+        "images that it blackens are skipped",
     )
-    batch_size: int = Free(8, ge=1, description="images painted at once; does not change them")
+    batch_size: int = Free(8, ge=1, description="images generated at once; does not change them")
     seed: int | None = Field(
         None, description="seed of prompts and images; by default 42 + the run's seed"
     )
@@ -139,14 +138,15 @@ class SynthesisSettings(Settings):
     base_template: str = Field("a photo of a {}.", description="prompt template of those names")
     source: Literal["synthetic", "synthetic_base_only", "real"] = Field(
         "synthetic",
-        description="'synthetic' paints general names and those of earlier tasks, "
-        "'synthetic_base_only' the general ones; 'real' takes images of reference.source",
+        description="'synthetic' generates from general names and those of earlier tasks, "
+        "'synthetic_base_only' from general ones; 'real' takes images of reference.source",
     )
     exclude: tuple[str, ...] = Field(
-        (), description="class names, or tasks' names, whose prompts are never painted"
+        (), description="class names, or tasks' names, whose prompts are never used"
     )
     plain_template: bool = Field(
-        False, description="paint and caption every name with base_template, as the paper prints it"
+        False,
+        description="put every class name into base_template, as the paper prints it",
     )
 
     @field_validator("generator")
@@ -160,11 +160,11 @@ class SynthesisSettings(Settings):
         return name_or_path(reference)
 
     @model_validator(mode="after")
-    def _painting_paints(self) -> Self:
+    def _uses_prompts(self) -> Self:
         if self.source == "real" and (self.exclude or self.plain_template):
             raise ValueError(
-                "synthesis.exclude and synthesis.plain_template change what is painted, but with "
-                "synthesis.source = real nothing is painted"
+                "synthesis.exclude and synthesis.plain_template change what is generated, but "
+                "with synthesis.source = real nothing is generated"
             )
         return self
 
@@ -182,7 +182,7 @@ class ReferenceSettings(Settings):
     source: str = Field(
         "imagenet",
         description="a data set's name, the path of an image folder (./photos), or 'synthetic' "
-        "for the painted images",
+        "for the synthetic images",
     )
     images: int = Field(100_000, ge=1, description="images drawn from the source, once")
     seed: int = Field(42, ge=0, description="seed of that draw")

@@ -15,9 +15,8 @@ from PIL import Image
 
 from gift import distributed
 from gift.config import LearnerConfig
-from gift.data import Paths, Task, check_images
+from gift.data import Paths, Task, check_images, pixels
 from gift.data.labels import LabelSpace
-from gift.data.loader import ImageTexts
 from gift.distributed import fsdp
 from gift.evaluate import (
     EvaluationSet,
@@ -32,7 +31,7 @@ from gift.prediction import Prediction, best_names, competing, opened
 from gift.runs import RunFolder
 from gift.runs.checkpoint import Checkpoints
 from gift.settings import differences, identity, locate, merge, validate
-from gift.streams import ImageSets
+from gift.streams import Streams
 from gift.synthesis import SyntheticSet
 from gift.train import Recorder, StepRecord, accelerator, train_task
 from gift.vlm import VisionLanguageModel
@@ -66,10 +65,7 @@ class Learner:
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
         self.model.to(accelerator(config.training.precision).device)
-        self._wanted = (*self.method.streams, *self.method.sets)
-        self._sets = ImageSets(
-            config, self.model, home=self.home, data_root=self.data_root, wanted=self._wanted
-        )
+        self._streams = Streams(config, self.method, self.model, paths)
 
     @classmethod
     def from_pretrained(
@@ -107,8 +103,8 @@ class Learner:
 
         Raises:
             ValueError: the generator is no pipeline folder, a class list or the reference data set
-                is unknown, images are missing that the generator cannot paint, or weights that
-                cannot be shared (see :func:`gift.fsdp.check`).
+                is unknown, or weights cannot be sharded (see
+                :func:`gift.distributed.fsdp.check`).
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
         if self.config.training.shard and self.method.trains:
@@ -117,17 +113,17 @@ class Learner:
             self.model.compile_layers()
         if not self.model.has_adapters:  # of a task that was broken off
             self.method.check(self.model)
-        self._sets.check(self.memory)
+        self._streams.check()
 
     @property
     def needs_reference(self) -> bool:
         """Whether images of ``config.reference.source`` will be used."""
-        return self._sets.needs_reference
+        return self._streams.needs_reference
 
     @property
     def base_classnames(self) -> tuple[str, ...]:
-        """The generic class names that images are painted of from the first task on."""
-        return self._sets.base_classnames
+        """The general class names that images are generated of from the first task on."""
+        return self._streams.base_classnames
 
     @property
     def storage(self) -> dict[str, int]:
@@ -179,11 +175,7 @@ class Learner:
     def _train(self, task: Task, folder: RunFolder | None) -> None:
         """Train the model on the task that comes after those learned."""
         assert task.train is not None
-        sets = {
-            name: images
-            for name in self._wanted
-            if (images := self._image_set(name, task, folder)) is not None
-        }
+        sets = self._streams.open(task, self.memory, folder)
         started, ending = time.perf_counter(), 0.0
         try:
             ending = train_task(
@@ -194,7 +186,7 @@ class Learner:
                 self.config.training,
                 sets=sets,
                 seed=self.config.seed,
-                sentences=self._sets.sentences(sets.get("reference")),
+                sentences=self._streams.sentences(sets.get("reference")),
                 record=None if folder is None else _recorder(folder, task.name),
                 checkpoints=None if folder is None else self._checkpoints(folder, task),
             )
@@ -220,19 +212,13 @@ class Learner:
             every_minutes=training.checkpoint_minutes,
         )
 
-    def _image_set(self, name: str, task: Task, folder: RunFolder | None) -> ImageTexts | None:
-        """A set that the method asks for; None for exemplars while it has none."""
-        if name == "exemplar":
-            return self.method.exemplars()
-        return self._sets.make(name, task, self.memory, folder=folder)
-
-    def paint(self, count: int | None = None) -> SyntheticSet:
-        """The synthetic images for the next task, painted unless they are in the store.
+    def generate(self, count: int | None = None) -> SyntheticSet:
+        """The synthetic images for the next task, generated unless they are in the store.
 
         Args:
-            count: how many prompts to draw; the configuration's number by default.
+            count: how many prompts to sample; the configuration's number by default.
         """
-        return self._sets.paint(self.memory, count)
+        return self._streams.generate(self.memory, count)
 
     def evaluate(
         self,
@@ -352,8 +338,9 @@ class Learner:
         images = task.evaluation
         if images is None:
             raise ValueError(f"task {task.name!r} has no images to evaluate on.")
-        pixels = self._sets.pixels(images)
-        return EvaluationSet(task.labels, pixels, tuple(images.labels), task.metric)
+        preprocess, paths = self.model.preprocess, Paths(self.home, self.data_root)
+        decoded = pixels(images, preprocess.test_array, preprocess.key, paths)
+        return EvaluationSet(task.labels, decoded, tuple(images.labels), task.metric)
 
 
 def _recorder(folder: RunFolder, task: str) -> Recorder:

@@ -1,4 +1,12 @@
-"""The image sets that a method asks for beside a task: painted ones, real ones, the task's own."""
+"""Streams: where the extra batches of a method come from.
+
+============= ==================================================================================
+``synthetic`` generated image-text pairs; real ones with ``synthesis.source = real``
+``reference`` real images of no task; generated ones with ``reference.source = synthetic``
+``current``   the task's training images under the test transform, each with its class prompt
+``exemplar``  images of earlier tasks that the method keeps
+============= ==================================================================================
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,145 +32,109 @@ from gift.data import (
     open_task,
     pixels,
 )
-from gift.data.images import Images
+from gift.data.images import LabeledImages
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts, PreprocessedImages
 from gift.distributed import is_main
 from gift.files import write_text
+from gift.methods import Method
 from gift.runs import RunFolder
-from gift.settings import differences, locate
+from gift.settings import locate
 from gift.synthesis import DiffusersGenerator, ImageStore, SyntheticSet, build_pool
 from gift.text import fill
 from gift.vlm import VisionLanguageModel
 
-_GALLERY = 24
+Source = Literal["generated", "real", "current", "exemplars"]
+
+_SAMPLE = 24
+"""Synthetic images of a task that the run folder keeps for the report."""
 
 
-class ImageSets:
-    """Makes the image sets of one learner, see :class:`~gift.methods.Method` for their names.
+class Streams:
+    """The image sets that one learner's method asks for.
 
     Args:
         config: the learner's configuration.
+        method: names the sets that it wants (``streams`` and ``sets``).
         model: its preprocessing and its device serve.
-        home: cache for preprocessed and synthetic images.
-        data_root: where a reference data set lies.
-        wanted: the sets that the method will ask for.
+        paths: cache and data directories.
     """
 
     def __init__(
-        self,
-        config: LearnerConfig,
-        model: VisionLanguageModel,
-        *,
-        home: Path,
-        data_root: Path,
-        wanted: Sequence[str],
+        self, config: LearnerConfig, method: Method, model: VisionLanguageModel, paths: Paths
     ) -> None:
         self._config = config
+        self._method = method
         self._model = model
-        self._paths = Paths(home, data_root)
-        self._wanted = tuple(wanted)
-        self._store = ImageStore(home / "images")
+        self._paths = paths
+        self._wanted = (*method.streams, *method.sets)
 
-    def check(self, memory: Sequence[LabelSpace]) -> None:
-        """Refuse now what would only be found out when images are needed.
-
-        Args:
-            memory: the tasks learned so far.
+    def check(self) -> None:
+        """Find out now what would only be found out when images are needed.
 
         Raises:
-            ValueError: the generator is no pipeline folder, a class list or the reference data set
-                is unknown, or images are missing that the generator cannot paint.
+            ValueError: the generator is no pipeline folder, or a class list or the reference data
+                set is unknown.
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
-        if self._paints:
+        sources = {self._source(name) for name in self._wanted}
+        if "generated" in sources:
             _ = self.generator, self.base_classnames
-            if not self.generator.can_paint:
-                self._refuse_missing(memory)
-        if self.needs_reference:
+        if "real" in sources:
             _ = self._reference
 
     @property
     def needs_reference(self) -> bool:
         """Whether images of ``config.reference.source`` will be used."""
-        real = self._config.synthesis.source == "real" and "synthetic" in self._wanted
-        return real or (
-            "reference" in self._wanted and self._config.reference.source != "synthetic"
-        )
-
-    @property
-    def _paints(self) -> bool:
-        painted = "synthetic" in self._wanted and self._config.synthesis.source != "real"
-        return painted or (
-            "reference" in self._wanted and self._config.reference.source == "synthetic"
-        )
+        return "real" in map(self._source, self._wanted)
 
     @cached_property
     def base_classnames(self) -> tuple[str, ...]:
-        """The generic class names that images are painted of from the first task on."""
+        """The general class names that images are generated of from the first task on."""
         return class_list(self._config.synthesis.base_classnames)
 
     @cached_property
     def generator(self) -> DiffusersGenerator:
-        """What paints; it is loaded when the first image is missing."""
+        """The text-to-image generator; it is loaded when the first image is missing."""
         return open_generator(self._config.synthesis, self._model.device)
 
-    def make(
-        self,
-        name: str,
-        task: Task,
-        memory: Sequence[LabelSpace],
-        *,
-        folder: RunFolder | None = None,
-    ) -> ImageTexts:
-        """One of the sets, for the task about to be learned.
+    def open(
+        self, task: Task, learned: Sequence[LabelSpace], folder: RunFolder | None = None
+    ) -> dict[str, ImageTexts]:
+        """All sets that the method wants for a task, by name; without exemplars while it has none.
 
         Args:
-            name: ``synthetic``, ``reference`` or ``current``.
-            task: the task.
-            memory: the tasks before it.
-            folder: where a sample of painted images is kept.
+            task: the task about to be learned.
+            learned: the label spaces before it.
+            folder: where a sample of the synthetic images is kept.
         """
-        config = self._config
-        match name:
-            case "synthetic" if config.synthesis.source == "real":
-                seed = (config.image_seed, len(memory) + 1)
-                return self._real(config.synthesis.images, seed)
-            case "synthetic":
-                return self._painted(task, memory, folder)
-            case "reference" if config.reference.source == "synthetic":
-                return self._painted(task, memory, folder)
-            case "reference":
-                return self._real(config.reference.images, (config.reference.seed,))
-            case "current":
-                assert task.train is not None
-                prompts = task.labels.prompts
-                return ImageTexts(
-                    PreprocessedImages(task.train, self._model.preprocess),
-                    tuple(prompts[label] for label in task.train.labels),
-                )
-        raise AssertionError(f"{config.method} asks for an unknown image set {name!r}")
+        found = {name: self._open(name, task, learned, folder) for name in self._wanted}
+        return {name: images for name, images in found.items() if images is not None}
 
-    def paint(
-        self,
-        memory: Sequence[LabelSpace],
-        count: int | None = None,
-    ) -> SyntheticSet:
-        """The synthetic images for the task after ``memory``, painted unless they are stored.
+    def generate(self, learned: Sequence[LabelSpace], count: int | None = None) -> SyntheticSet:
+        """The synthetic images for the next task, generated unless they are stored.
 
         Args:
-            memory: the tasks learned so far.
-            count: how many prompts to draw; the configuration's number by default.
+            learned: the label spaces learned so far.
+            count: how many prompts to sample; the configuration's number by default.
         """
-        painted = self._store.fetch(
-            self._pool(memory),
+        settings = self._config.synthesis
+        pool = build_pool(
+            self.base_classnames,
+            () if settings.source == "synthetic_base_only" else learned,
+            base_template=settings.base_template,
+            plain_template=settings.plain_template,
+            exclude=settings.exclude,
+        )
+        images = ImageStore(self._paths.images).fetch(
+            pool,
             generator=self.generator,
-            task_index=len(memory) + 1,
-            count=count or self._config.synthesis.images,
+            task_index=len(learned) + 1,
+            count=count or settings.images,
             seed=self._config.image_seed,
         )
-        self.generator.release()  # the training needs the memory
-        return painted
+        self.generator.release()  # training needs the memory
+        return images
 
     def sentences(self, reference: ImageTexts | None) -> tuple[str, ...]:
         """The texts that go with the reference set, each once; none without such a set."""
@@ -177,41 +149,44 @@ class ImageSets:
             lines = (fill(self._config.synthesis.base_template, name) for name in class_list(texts))
         return tuple(dict.fromkeys(lines))
 
-    def pixels(self, images: Images) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Preprocessed images from the cache, each decoded once for all checkpoints and runs."""
-        preprocess = self._model.preprocess
-        return pixels(
-            images,
-            preprocess.test_array,
-            key=preprocess.key,
-            paths=self._paths,
-        )
+    def _source(self, name: str) -> Source:
+        """Where the images of a set come from."""
+        if name == "synthetic":
+            return "real" if self._config.synthesis.source == "real" else "generated"
+        if name == "reference":
+            return "generated" if self._config.reference.source == "synthetic" else "real"
+        assert name in {"current", "exemplar"}, f"{self._config.method} wants an unknown set {name}"
+        return "current" if name == "current" else "exemplars"
 
-    def _pool(self, memory: Sequence[LabelSpace]) -> tuple[str, ...]:
-        settings = self._config.synthesis
-        return build_pool(
-            self.base_classnames,
-            () if settings.source == "synthetic_base_only" else memory,
-            base_template=settings.base_template,
-            plain_template=settings.plain_template,
-            exclude=settings.exclude,
-        )
+    def _open(
+        self, name: str, task: Task, learned: Sequence[LabelSpace], folder: RunFolder | None
+    ) -> ImageTexts | None:
+        config = self._config
+        match self._source(name):
+            case "exemplars":
+                return self._method.exemplars()
+            case "current":
+                return self._preprocessed(task, task.train)
+            case "generated":
+                return self._generated(task, learned, folder)
+            case "real" if name == "synthetic":
+                return self._sampled(config.synthesis.images, config.image_seed, len(learned) + 1)
+            case "real":
+                return self._sampled(config.reference.images, config.reference.seed)
 
-    def _painted(
-        self,
-        task: Task,
-        memory: Sequence[LabelSpace],
-        folder: RunFolder | None,
+    def _generated(
+        self, task: Task, learned: Sequence[LabelSpace], folder: RunFolder | None
     ) -> ImageTexts:
         started = time.perf_counter()
-        painted = self.paint(memory)
-        arrays = self.pixels(painted)
+        images = self.generate(learned)
+        preprocess = self._model.preprocess
+        arrays = pixels(images, preprocess.test_array, preprocess.key, self._paths)
         if folder is not None:
             seconds = time.perf_counter() - started
-            folder.log("paint", task=task.name, images=len(painted), seconds=seconds)
+            folder.log("generate", task=task.name, images=len(images), seconds=seconds)
             if is_main():
-                _keep_sample(painted, folder.task(len(memory) + 1, task.name) / "synthetic")
-        return ImageTexts(arrays, painted.captions)
+                _keep_sample(images, folder.task(len(learned) + 1, task.name) / "synthetic")
+        return ImageTexts(arrays, images.captions)
 
     @cached_property
     def _reference(self) -> Task:
@@ -222,39 +197,22 @@ class ImageSets:
             return Task.from_folder(source, templates=(template,), follow_links=True)
         return open_task(load_dataset(source), self._paths)
 
-    def _real(self, count: int, seed: tuple[int, ...]) -> ImageTexts:
-        """Images of the reference source, drawn without replacement, each with its class prompt."""
-        images, prompts = self._reference.train, self._reference.labels.prompts
+    def _sampled(self, count: int, *seed: int) -> ImageTexts:
+        """Images of the reference source, sampled without replacement."""
+        images = self._reference.train
         assert isinstance(images, ImageSet)
         order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
-        drawn = images.select(order[:count].tolist())
-        check_images(drawn, paths=self._paths)
-        return ImageTexts(
-            PreprocessedImages(drawn, self._model.preprocess),
-            tuple(prompts[label] for label in drawn.labels),
-        )
+        sample = images.select(order[:count].tolist())
+        check_images(sample, paths=self._paths)
+        return self._preprocessed(self._reference, sample)
 
-    def _refuse_missing(self, memory: Sequence[LabelSpace]) -> None:
-        """Refuse a set that is not whole where nothing can paint the rest."""
-        count = self._config.synthesis.images
-        request = {"task_index": len(memory) + 1, "seed": self._config.image_seed}
-        missing = self._store.missing(
-            self._pool(memory), generator=self.generator, count=count, **request
-        )
-        if not missing:
-            return
-        wanted = self.generator.identity
-        others = [stored["generator"] for stored in self._store.descriptions()]
-        near = next((other for other in others if other["model"] == wanted["model"]), wanted)
-        hint = (
-            f" A stored set of it differs: {'; '.join(found)}."
-            if (found := differences(near, wanted, "generator."))
-            else ""
-        )
-        raise ValueError(
-            f"{missing} of {count} synthetic images for task {len(memory) + 1} are not in "
-            f"{self._store.root}, and synthesis.generator = {wanted['model']} is a checksum, which "
-            f"cannot paint.{hint} Copy the whole set there, or give the generator's folder."
+    def _preprocessed(self, task: Task, images: LabeledImages | None) -> ImageTexts:
+        """A task's images under the test transform, each with its class prompt."""
+        assert images is not None
+        prompts = task.labels.prompts
+        return ImageTexts(
+            PreprocessedImages(images, self._model.preprocess),
+            tuple(prompts[label] for label in images.labels),
         )
 
 
@@ -265,7 +223,7 @@ def open_generator(settings: SynthesisSettings, device: torch.device) -> Diffuse
         FileNotFoundError: its folder is not there.
         ValueError: it is no pipeline folder, or a setting is wrong.
     """
-    return DiffusersGenerator.from_pretrained(
+    return DiffusersGenerator(
         locate(settings.generator),
         steps=settings.steps,
         guidance=settings.guidance,
@@ -279,11 +237,11 @@ def open_generator(settings: SynthesisSettings, device: torch.device) -> Diffuse
     )
 
 
-def _keep_sample(painted: SyntheticSet, folder: Path) -> None:
+def _keep_sample(images: SyntheticSet, folder: Path) -> None:
     """The first images of a set with a manifest, for the report; the store keeps the rest."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for file, caption in zip(painted.files[:_GALLERY], painted.captions, strict=False):
+    for file, caption in zip(images.files[:_SAMPLE], images.captions, strict=False):
         shutil.copyfile(file, folder / file.name)
         lines.append(json.dumps({"file": file.name, "prompt": caption}) + "\n")
     write_text(folder / "manifest.jsonl", "".join(lines))

@@ -270,14 +270,14 @@ _STAGES: dict[str, tuple[str, Callable[[_Job], None]]] = {
 
 def _paint(job: _Job) -> list[list[Image.Image]]:
     """The pipeline's pictures of every concept, prompted as the corpus captions it."""
-    generator = DiffusersGenerator.from_pretrained(
+    generator = DiffusersGenerator(
         job.folder / "diffusion", steps=job.scale.sampling_steps, guidance=job.scale.guidance
     )
     painted = []
     for index, concept in enumerate(job.scale.concepts):
         prompt = fill(caption_templates(concept.family)[0], concept.name)
         seeds = [index * job.scale.judged + image for image in range(job.scale.judged)]
-        painted.append(generator.paint([prompt] * len(seeds), seeds))
+        painted.append(generator.generate([prompt] * len(seeds), seeds))
         report("report", index + 1, len(job.scale.concepts))
     return painted
 

@@ -10,7 +10,6 @@ from diffusers import EulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from gift.synthesis import DiffusersGenerator, ImageStore, build_pool
-from gift.synthesis.store import describe
 
 PROMPTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a cat.", "the sea"]
 SEEDS = [11, 12, 13, 14]
@@ -23,7 +22,7 @@ def folder(tiny_pipeline_folder):
 
 @pytest.fixture(scope="module")
 def generator(folder):
-    return DiffusersGenerator.from_pretrained(folder, steps=3)
+    return DiffusersGenerator(folder, steps=3)
 
 
 def test_latents_do_not_depend_on_the_batch(generator):
@@ -36,9 +35,9 @@ def test_latents_do_not_depend_on_the_batch(generator):
 
 
 def test_images_do_not_depend_on_the_batch(generator):
-    together = generator.paint(PROMPTS, SEEDS)
+    together = generator.generate(PROMPTS, SEEDS)
     for prompt, seed, image in zip(PROMPTS, SEEDS, together, strict=True):
-        (alone,) = generator.paint([prompt], [seed])
+        (alone,) = generator.generate([prompt], [seed])
         difference = np.asarray(alone, dtype=int) - np.asarray(image, dtype=int)
         assert np.abs(difference).max() <= 1
         assert image.size == (16, 16)
@@ -53,7 +52,7 @@ def test_prompt_and_seed_decide_the_image(generator):
 
 @pytest.mark.parametrize("guidance", [7.5, 1.0])
 def test_embeddings_equal_passing_the_prompts(folder, guidance):
-    generator = DiffusersGenerator.from_pretrained(folder, steps=3, guidance=guidance)
+    generator = DiffusersGenerator(folder, steps=3, guidance=guidance)
     plain = generator.pipeline(
         PROMPTS,
         num_inference_steps=3,
@@ -67,7 +66,7 @@ def test_embeddings_equal_passing_the_prompts(folder, guidance):
 
 
 def test_each_distinct_prompt_is_encoded_once(folder, monkeypatch):
-    generator = DiffusersGenerator.from_pretrained(folder, steps=1)
+    generator = DiffusersGenerator(folder, steps=1)
     encoded = []
     encode = generator.pipeline.encode_prompt
 
@@ -76,15 +75,15 @@ def test_each_distinct_prompt_is_encoded_once(folder, monkeypatch):
         return encode(prompt, *arguments, **values)
 
     monkeypatch.setattr(generator.pipeline, "encode_prompt", counting)
-    generator.paint(PROMPTS, SEEDS)
-    generator.paint(PROMPTS, SEEDS)
+    generator.generate(PROMPTS, SEEDS)
+    generator.generate(PROMPTS, SEEDS)
     assert sorted(encoded) == ["", "a photo of a cat.", "a photo of a dog.", "the sea"]
 
 
 @pytest.mark.parametrize("scheduler", ["pndm", "ddim", "dpmpp", "euler"])
 def test_schedulers(folder, scheduler, recwarn):
-    generator = DiffusersGenerator.from_pretrained(folder, steps=2, scheduler=scheduler)
-    (image,) = generator.paint(["a photo of a cat."], [1])
+    generator = DiffusersGenerator(folder, steps=2, scheduler=scheduler)
+    (image,) = generator.generate(["a photo of a cat."], [1])
     assert image.getbbox() is not None
     assert isinstance(generator.pipeline.scheduler, EulerDiscreteScheduler) == (
         scheduler == "euler"
@@ -93,7 +92,7 @@ def test_schedulers(folder, scheduler, recwarn):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_dtype(folder, dtype):
-    generator = DiffusersGenerator.from_pretrained(folder, steps=1, dtype=dtype)
+    generator = DiffusersGenerator(folder, steps=1, dtype=dtype)
     assert generator.run(["x"], [1], output_type="latent").dtype == getattr(torch, dtype)
 
 
@@ -105,7 +104,7 @@ def test_the_revision_is_asked_for(monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr("diffusers.AutoPipelineForText2Image.from_pretrained", refuse)
-    generator = DiffusersGenerator.from_pretrained("a/b", revision="abc", safety_checker=False)
+    generator = DiffusersGenerator("a/b", revision="abc", safety_checker=False)
     with pytest.raises(ValueError, match="offline"):
         generator.load()
     assert (asked["source"], asked["revision"]) == ("a/b", "abc")
@@ -114,7 +113,7 @@ def test_the_revision_is_asked_for(monkeypatch):
 
 def test_identity_needs_no_loading_and_no_place(folder, tmp_path):
     def identity(path=folder, **values):
-        generator = DiffusersGenerator.from_pretrained(path, **values)
+        generator = DiffusersGenerator(path, **values)
         found = json.dumps(generator.identity)
         assert "pipeline" not in vars(generator)
         return found
@@ -140,8 +139,8 @@ RECORDED = {
 def test_stored_sets_are_found_again(tmp_path, device):
     """Recorded: the name of a set made with the defaults must never change."""
     key, dtype = RECORDED[device]
-    generator = DiffusersGenerator.from_pretrained(
-        "stable-diffusion-v1-5/stable-diffusion-v1-5", device=device
+    generator = DiffusersGenerator(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5", device=torch.device(device)
     )
     assert generator.identity == {
         "model": "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -151,61 +150,53 @@ def test_stored_sets_are_found_again(tmp_path, device):
         "dtype": dtype,
     }
     pool = build_pool(["cat", "dog"], [])
-    description = describe(pool, generator=generator, task_index=2, seed=42)
-    assert ImageStore(tmp_path).folder_of(description).name == key
+    folder = ImageStore(tmp_path).folder(pool, generator=generator, task_index=2, seed=42)
+    assert folder.name == key
 
 
-def test_a_checksum_names_what_a_folder_painted(folder):
-    here = DiffusersGenerator.from_pretrained(folder, steps=3)
-    elsewhere = DiffusersGenerator.from_pretrained(here.identity["model"], steps=3)
-    assert elsewhere.identity == here.identity
-    assert here.can_paint
-    assert not elsewhere.can_paint
-    with pytest.raises(ValueError, match="known by its checksum alone and cannot paint"):
-        elsewhere.load()
+def test_a_checksum_is_no_generator(folder):
+    checksum = DiffusersGenerator(folder).identity["model"]
+    with pytest.raises(ValueError, match=r"checksum of a generator.*give the pipeline's folder"):
+        DiffusersGenerator(checksum)
 
 
 def test_identity_follows_the_files(folder, tmp_path):
     (tmp_path / "model_index.json").write_text("{}")
-    before = DiffusersGenerator.from_pretrained(tmp_path).identity
+    before = DiffusersGenerator(tmp_path).identity
     (tmp_path / "weights.safetensors").write_bytes(b"1")
-    between = DiffusersGenerator.from_pretrained(tmp_path).identity
+    between = DiffusersGenerator(tmp_path).identity
     (tmp_path / "weights.safetensors").write_bytes(b"2")
-    assert before != between != DiffusersGenerator.from_pretrained(tmp_path).identity != before
+    assert before != between != DiffusersGenerator(tmp_path).identity != before
 
 
 def test_half_precision_on_a_gpu_by_default():
-    assert DiffusersGenerator.from_pretrained("a/b", device="cuda").dtype == "float16"
-    assert DiffusersGenerator.from_pretrained("a/b").dtype == "float32"
+    assert DiffusersGenerator("a/b", device=torch.device("cuda")).precision == "float16"
+    assert DiffusersGenerator("a/b").precision == "float32"
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"steps": 0}, "steps = 0"),
-        ({"batch_size": 0}, "batch_size = 0"),
         ({"scheduler": "eular"}, "Did you mean 'euler'"),
-        ({"size": 20}, "size = 20 must be a multiple of 8"),
-        ({"size": 0}, "size = 0 must be"),
         ({"dtype": "float61"}, "Did you mean 'float16'"),
         ({"revision": "main"}, "belongs to a hub id"),
     ],
 )
 def test_refused(folder, values, message):
     with pytest.raises(ValueError, match=message):
-        DiffusersGenerator.from_pretrained(folder, **values)
+        DiffusersGenerator(folder, **values)
 
 
 def test_a_folder_without_a_pipeline(tmp_path, tiny_clip_folder):
     with pytest.raises(ValueError, match=r"no model_index\.json"):
-        DiffusersGenerator.from_pretrained(tiny_clip_folder)
+        DiffusersGenerator(tiny_clip_folder)
     with pytest.raises(FileNotFoundError, match="not a folder"):
-        DiffusersGenerator.from_pretrained(tmp_path / "nowhere")
+        DiffusersGenerator(tmp_path / "nowhere")
 
 
 def test_through_the_store(folder, tmp_path, capfd):
     def fetch(root, count, batch_size):
-        generator = DiffusersGenerator.from_pretrained(folder, steps=2, batch_size=batch_size)
+        generator = DiffusersGenerator(folder, steps=2, batch_size=batch_size)
         found = ImageStore(tmp_path / root).fetch(
             build_pool(["cat", "dog"], []), generator=generator, task_index=1, count=count
         )
@@ -227,7 +218,7 @@ def test_through_the_store(folder, tmp_path, capfd):
 def test_loading_is_silent_in_a_fresh_process(folder):
     code = (
         "from gift.synthesis import DiffusersGenerator\n"
-        f"DiffusersGenerator.from_pretrained({str(folder)!r}, steps=1).paint(['x'], [1])"
+        f"DiffusersGenerator({str(folder)!r}, steps=1).generate(['x'], [1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
@@ -238,21 +229,21 @@ def test_pickled_weights_are_not_read(folder, tmp_path):
     weights = tmp_path / "copy/unet/diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(ValueError, match="safetensors"):
-        DiffusersGenerator.from_pretrained(tmp_path / "copy", steps=1).paint(["x"], [1])
+        DiffusersGenerator(tmp_path / "copy", steps=1).generate(["x"], [1])
 
 
 @pytest.mark.parametrize("part", ["unet", "tokenizer", "text_encoder"])
 def test_a_missing_part_is_refused_before_loading(folder, tmp_path, part):
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns(part))
     with pytest.raises(ValueError, match=rf"not a whole pipeline: {part} missing"):
-        DiffusersGenerator.from_pretrained(tmp_path / "copy")
+        DiffusersGenerator(tmp_path / "copy")
 
 
 @pytest.mark.parametrize("index", ["{", "[]", ""])
 def test_a_damaged_index_is_refused_before_loading(tmp_path, index):
     (tmp_path / "model_index.json").write_text(index)
     with pytest.raises(ValueError, match=r"model_index\.json is not a JSON object"):
-        DiffusersGenerator.from_pretrained(tmp_path)
+        DiffusersGenerator(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -269,9 +260,9 @@ def test_a_damaged_file_is_one_clear_message(folder, tmp_path, damaged):
     shutil.copytree(folder, copy)
     content = (copy / damaged).read_bytes()
     (copy / damaged).write_bytes(content[: len(content) // 2])
-    generator = DiffusersGenerator.from_pretrained(copy, steps=1)
+    generator = DiffusersGenerator(copy, steps=1)
     with pytest.raises(ValueError, match=r"generator .*copy cannot be loaded on cpu \(\w+: .+\)"):
-        generator.paint(["x"], [1])
+        generator.generate(["x"], [1])
 
 
 def test_weights_that_lack_a_tensor_are_refused(folder, tmp_path):
@@ -281,4 +272,4 @@ def test_weights_that_lack_a_tensor_are_refused(folder, tmp_path):
     del tensors["conv_in.weight"]
     save_file(tensors, weights)
     with pytest.raises(ValueError, match="cannot be loaded"):
-        DiffusersGenerator.from_pretrained(tmp_path / "copy", steps=1).paint(["x"], [1])
+        DiffusersGenerator(tmp_path / "copy", steps=1).generate(["x"], [1])

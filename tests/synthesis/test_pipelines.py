@@ -22,7 +22,7 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def generator(request):
     fixture, settings = KINDS[request.param]
-    return DiffusersGenerator.from_pretrained(request.getfixturevalue(fixture), **settings)
+    return DiffusersGenerator(request.getfixturevalue(fixture), **settings)
 
 
 def grey_levels(images, others):
@@ -31,10 +31,10 @@ def grey_levels(images, others):
 
 
 def test_images_do_not_depend_on_the_batch(generator):
-    together = generator.paint(PROMPTS, SEEDS)
-    alone = [generator.paint([p], [s])[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
+    together = generator.generate(PROMPTS, SEEDS)
+    alone = [generator.generate([p], [s])[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
     assert grey_levels(alone, together) <= 1
-    backwards = generator.paint(PROMPTS[::-1], SEEDS[::-1])
+    backwards = generator.generate(PROMPTS[::-1], SEEDS[::-1])
     assert grey_levels(backwards[::-1], together) <= 1
     assert grey_levels(together[:1], together[2:3]) > 1  # same prompt, another seed
 
@@ -47,21 +47,19 @@ def test_embeddings_equal_passing_the_prompts(generator):
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in SEEDS],
         output_type="latent",
     ).images
-    painted = generator.run(PROMPTS, SEEDS, output_type="latent")
-    torch.testing.assert_close(painted, plain, rtol=1e-4, atol=1e-4)
+    generated = generator.run(PROMPTS, SEEDS, output_type="latent")
+    torch.testing.assert_close(generated, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_the_size_is_that_of_the_image(generator):
-    assert generator.paint(["x"], [1])[0].size == (16, 16)
-    wide = DiffusersGenerator.from_pretrained(
-        generator.source, steps=2, guidance=generator.guidance, size=24
-    )
-    assert wide.paint(["x"], [1])[0].size == (24, 24)
+    assert generator.generate(["x"], [1])[0].size == (16, 16)
+    wide = DiffusersGenerator(generator.source, steps=2, guidance=generator.guidance, size=24)
+    assert wide.generate(["x"], [1])[0].size == (24, 24)
 
 
 @pytest.mark.parametrize("guidance", [0.0, 5.0])
 def test_sdxl_encodes_each_distinct_prompt_once(tiny_sdxl_folder, monkeypatch, guidance):
-    generator = DiffusersGenerator.from_pretrained(tiny_sdxl_folder, steps=1, guidance=guidance)
+    generator = DiffusersGenerator(tiny_sdxl_folder, steps=1, guidance=guidance)
     encoded = []
     forward = generator.pipeline.text_encoder_2.forward
 
@@ -70,16 +68,16 @@ def test_sdxl_encodes_each_distinct_prompt_once(tiny_sdxl_folder, monkeypatch, g
         return forward(*arguments, **values)
 
     monkeypatch.setattr(generator.pipeline.text_encoder_2, "forward", counting)
-    generator.paint(PROMPTS, SEEDS)
-    generator.paint(PROMPTS, SEEDS)
+    generator.generate(PROMPTS, SEEDS)
+    generator.generate(PROMPTS, SEEDS)
     assert encoded == [1] * (4 if guidance else 3)  # three prompts, and the empty one
 
 
 def test_sdxl_negative_follows_the_pipeline(tiny_sdxl_folder):
     """The published checkpoints use zeros for no negative prompt; others may encode it."""
-    generator = DiffusersGenerator.from_pretrained(tiny_sdxl_folder, steps=1, guidance=5.0)
+    generator = DiffusersGenerator(tiny_sdxl_folder, steps=1, guidance=5.0)
     assert not generator._negative["negative_prompt_embeds"].any()
-    other = DiffusersGenerator.from_pretrained(tiny_sdxl_folder, steps=1, guidance=5.0)
+    other = DiffusersGenerator(tiny_sdxl_folder, steps=1, guidance=5.0)
     other.pipeline.register_to_config(force_zeros_for_empty_prompt=False)
     assert other._negative["negative_prompt_embeds"].any()
     assert other._negative["negative_pooled_prompt_embeds"].any()
@@ -89,27 +87,27 @@ def test_an_installed_package_does_not_mark_the_images(tiny_sdxl_folder, monkeyp
     monkeypatch.setattr(
         diffusers.StableDiffusionXLPipeline, "watermark", "a watermark", raising=False
     )
-    assert DiffusersGenerator.from_pretrained(tiny_sdxl_folder).pipeline.watermark is None
+    assert DiffusersGenerator(tiny_sdxl_folder).pipeline.watermark is None
 
 
 def test_more_steps_than_a_scheduler_has_are_refused(tiny_pipeline_folder):
-    generator = DiffusersGenerator.from_pretrained(tiny_pipeline_folder, steps=51, scheduler="lcm")
+    generator = DiffusersGenerator(tiny_pipeline_folder, steps=51, scheduler="lcm")
     with pytest.raises(ValueError, match="50"):
-        generator.paint(["x"], [1])
+        generator.generate(["x"], [1])
 
 
 def test_a_size_between_the_patches_of_a_transformer_is_refused(tiny_sd3_folder):
-    generator = DiffusersGenerator.from_pretrained(tiny_sd3_folder, steps=1, size=16)
+    generator = DiffusersGenerator(tiny_sd3_folder, steps=1, size=16)
     generator.pipeline.patch_size = 3
     with pytest.raises(ValueError, match="divisible by 6"):
-        generator.paint(["x"], [1])
+        generator.generate(["x"], [1])
 
 
-def test_what_the_safety_checker_blackens_is_left_out(prudish_folder, tmp_path):
-    careful = DiffusersGenerator.from_pretrained(prudish_folder, steps=1)
+def test_images_that_the_safety_checker_blackens_are_skipped(prudish_folder, tmp_path):
+    careful = DiffusersGenerator(prudish_folder, steps=1)
     with pytest.raises(ValueError, match=r"all 2 images in .* are black"):
         fetch(tmp_path, careful)
-    free = DiffusersGenerator.from_pretrained(prudish_folder, steps=1, safety_checker=False)
+    free = DiffusersGenerator(prudish_folder, steps=1, safety_checker=False)
     assert len(fetch(tmp_path, free)) == 2
     assert len(list(tmp_path.iterdir())) == 2  # two sets, not one
 
@@ -119,5 +117,5 @@ def fetch(root, generator):
 
 
 def test_a_pipeline_without_a_checker_stays_without(tiny_sdxl_folder):
-    generator = DiffusersGenerator.from_pretrained(tiny_sdxl_folder, safety_checker=False)
+    generator = DiffusersGenerator(tiny_sdxl_folder, safety_checker=False)
     assert not hasattr(generator.pipeline, "safety_checker")

@@ -1,4 +1,4 @@
-"""Processes that were launched together paint one set: real ones, on a CPU."""
+"""Processes that were launched together generate one set: real ones, on a CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from gift.distributed import locks as sharing
+from gift.distributed import locks
 
 MEMBER = """
 import os, signal, sys
@@ -23,15 +23,15 @@ from PIL import Image
 from torch import distributed
 from gift.synthesis import ImageStore
 
-class Painter:
-    identity = {"model": "painter"}
+class Flat:
+    identity = {"model": "flat"}
     batch_size = 2
     batches = 0
 
     def load(self):
         pass
 
-    def paint(self, prompts, seeds):
+    def generate(self, prompts, seeds):
         if self.batches == 1 and os.environ["RANK"] == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)
         self.batches += 1
@@ -41,7 +41,7 @@ class Painter:
 if int(os.environ["WORLD_SIZE"]) > 1:
     distributed.init_process_group("gloo")
 found = ImageStore(Path(sys.argv[1])).fetch(
-    ["a cat", "two dogs"], generator=Painter(), task_index=1, count=11
+    ["a cat", "two dogs"], generator=Flat(), task_index=1, count=11
 )
 print(len(found))
 if distributed.is_initialized():
@@ -50,7 +50,7 @@ if distributed.is_initialized():
 
 
 def launch(root, *, processes=2, victim="nobody"):
-    """Paint 11 images; the process with the number ``victim`` is killed at its second batch."""
+    """Generate 11 images; the process with the number ``victim`` is killed at its second batch."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     running = [
@@ -91,17 +91,17 @@ def test_a_killed_process_costs_one_round(tmp_path, made_alone, victim):
     ended = launch(tmp_path / "two", victim=victim)
     assert ended[victim][0] == -9
     assert ended[1 - victim][0] != 0  # it does not wait for the other for ever
-    (manifest,) = (tmp_path / "two").glob("*/manifest.jsonl")
-    assert len(manifest.read_text().splitlines()) == 4
+    (metadata,) = (tmp_path / "two").glob("*/metadata.jsonl")
+    assert len(metadata.read_text().splitlines()) == 4
     assert launch(tmp_path / "two") == [(0, "11\n")] * 2
     assert contents(tmp_path / "two") == made_alone
 
 
 @pytest.mark.slow
-def test_two_processes_paint_what_one_paints(tiny_pipeline_folder, tmp_path):
+def test_two_processes_generate_what_one_generates(tiny_pipeline_folder, tmp_path):
     """Through the command, with a diffusion model: the same bits in the same files."""
 
-    def paint(launcher, out):
+    def generate(launcher, out):
         command = [
             *("-m", "gift", "synthesize", str(tmp_path / out), "--classes", "cat,dog,sea"),
             *("--generator", str(tiny_pipeline_folder), "--steps", "2", "--images", "7"),
@@ -116,22 +116,21 @@ def test_two_processes_paint_what_one_paints(tiny_pipeline_folder, tmp_path):
             check=True,
         )
 
-    paint([], "one")
-    done = paint(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"], "two")
+    generate([], "one")
+    done = generate(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"], "two")
     assert json.loads(done.stdout)["images"] == 7  # one of them speaks
-    assert done.stderr.count("paint: 7 of 7") == 1
+    assert done.stderr.count("generate: 7 of 7") == 1
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def test_who_waits_for_a_lock_meets_the_others_meanwhile(tmp_path, monkeypatch):
-    monkeypatch.setattr(sharing, "_MEET_EVERY", 0.02)
+def test_a_process_that_waits_for_a_lock_meets_the_others_meanwhile(tmp_path, monkeypatch):
     met = []
-    meet = sharing.on_main
-    monkeypatch.setattr(sharing, "on_main", lambda make: met.append(1) or meet(make))
+    meet = locks.on_main
+    monkeypatch.setattr(locks, "on_main", lambda make: met.append(1) or meet(make))
     order = []
 
     def wait():
-        with sharing.shared_lock(tmp_path / ".lock"):
+        with locks.shared_lock(tmp_path / ".lock", meet_every=0.02):
             order.append("waited")
 
     with FileLock(tmp_path / ".lock"):

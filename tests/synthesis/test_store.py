@@ -1,6 +1,7 @@
 import json
 import threading
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,32 +12,32 @@ from gift.synthesis import ImageStore, plan
 POOL = ("a red square.", "a blue disc.", "une étoile verte.")
 
 
-class Painter:
+class Flat:
     """One flat colour per seed; black for the seeds in ``black``; fails before image ``fail``."""
 
     def __init__(self, batch_size=2, black=(), fail=None, style="flat"):
-        self.identity = {"model": "painter", "style": style}
+        self.identity = {"model": "flat", "style": style}
         self.batch_size = batch_size
         self.black = set(black)
         self.fail = fail
-        self.painted = []
+        self.seeds = []
 
     def load(self):
         pass
 
-    def paint(self, prompts, seeds):
-        if self.fail is not None and len(self.painted) + len(seeds) > self.fail:
-            raise RuntimeError("out of paint")
-        self.painted += seeds
+    def generate(self, prompts, seeds):
+        if self.fail is not None and len(self.seeds) + len(seeds) > self.fail:
+            raise RuntimeError("broken")
+        self.seeds += seeds
         return [
             Image.new("RGB", (4, 4), (0, 0, 0) if s in self.black else (s % 250 + 1, len(p), 9))
             for p, s in zip(prompts, seeds, strict=True)
         ]
 
 
-def fetch(root, painter, count, **values):
+def fetch(root, generator, count, **values):
     return ImageStore(root).fetch(
-        POOL, **{"generator": painter, "task_index": 2, "count": count, "seed": 0} | values
+        POOL, **{"generator": generator, "task_index": 2, "count": count, "seed": 0} | values
     )
 
 
@@ -44,123 +45,123 @@ def colours(images):
     return [np.asarray(images[i])[0, 0].tolist() for i in range(len(images))]
 
 
-def manifest(root):
-    (file,) = root.glob("*/manifest.jsonl")
+def metadata(root):
+    (file,) = root.glob("*/metadata.jsonl")
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_set_follows_its_plan(tmp_path):
     seen = []
     with listening(lambda *step: seen.append(step)):
-        found = fetch(tmp_path, Painter(), 5)
+        found = fetch(tmp_path, Flat(), 5)
     planned = plan(POOL, task_index=2, count=5, seed=0)
     assert found.captions == tuple(image.prompt for image in planned)
     assert colours(found) == [[i.seed % 250 + 1, len(i.prompt), 9] for i in planned]
     assert [file.name for file in found.files] == [f"00000{i}.png" for i in range(1, 6)]
-    assert seen == [("paint", done, 5) for done in (0, 2, 4, 5)]
-    for line, image in zip(manifest(tmp_path), planned, strict=True):
-        assert (line["index"], line["prompt"]) == (image.index, image.prompt)
+    assert seen == [("generate", done, 5) for done in (0, 2, 4, 5)]
+    for line, image in zip(metadata(tmp_path), planned, strict=True):
+        assert (line["index"], line["text"]) == (image.index, image.prompt)
         assert line["seed"] == image.seed
-        assert line["file"] == f"{image.index:06d}.png"
+        assert line["file_name"] == f"{image.index:06d}.png"
         assert line["black"] is False
     (description,) = tmp_path.glob("*/set.json")
     assert json.loads(description.read_text()) == {
-        "generator": {"model": "painter", "style": "flat"},
+        "generator": {"model": "flat", "style": "flat"},
         "pool": list(POOL),
         "seed": 0,
         "task_index": 2,
     }
 
 
-def test_a_complete_set_needs_no_painter(tmp_path):
-    first = fetch(tmp_path, Painter(), 5)
-    again = fetch(tmp_path, Painter(fail=0), 5)
+def test_a_complete_set_needs_no_generator(tmp_path):
+    first = fetch(tmp_path, Flat(), 5)
+    again = fetch(tmp_path, Flat(fail=0), 5)
     assert (again.files, again.captions) == (first.files, first.captions)
     assert again.fingerprint == first.fingerprint
 
 
 def test_sets_are_nested(tmp_path):
-    small = fetch(tmp_path, Painter(), 3)
-    painter = Painter()
-    large = fetch(tmp_path, painter, 8)
-    assert painter.painted == [4, 5, 6, 7, 8]
+    small = fetch(tmp_path, Flat(), 3)
+    generator = Flat()
+    large = fetch(tmp_path, generator, 8)
+    assert generator.seeds == [4, 5, 6, 7, 8]
     assert large.files[:3] == small.files
-    assert fetch(tmp_path, Painter(fail=0), 3).files == small.files
+    assert fetch(tmp_path, Flat(fail=0), 3).files == small.files
     assert len({small.fingerprint, large.fingerprint}) == 2
 
 
 def test_whatever_decides_an_image_decides_the_folder(tmp_path):
-    fetch(tmp_path, Painter(), 2)
-    fetch(tmp_path, Painter(batch_size=7), 2)
+    fetch(tmp_path, Flat(), 2)
+    fetch(tmp_path, Flat(batch_size=7), 2)
     assert len(list(tmp_path.iterdir())) == 1
-    fetch(tmp_path, Painter(style="dotted"), 2)
-    fetch(tmp_path, Painter(), 2, seed=1)
-    fetch(tmp_path, Painter(), 2, task_index=3)
-    ImageStore(tmp_path).fetch(POOL[:2], generator=Painter(), task_index=2, count=2, seed=0)
+    fetch(tmp_path, Flat(style="dotted"), 2)
+    fetch(tmp_path, Flat(), 2, seed=1)
+    fetch(tmp_path, Flat(), 2, task_index=3)
+    ImageStore(tmp_path).fetch(POOL[:2], generator=Flat(), task_index=2, count=2, seed=0)
     assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_resumes_after_a_kill(tmp_path):
-    with pytest.raises(RuntimeError, match="out of paint"):
-        fetch(tmp_path / "killed", Painter(fail=5), 9)
-    painter = Painter()
-    resumed = fetch(tmp_path / "killed", painter, 9)
-    assert painter.painted == [5, 6, 7, 8, 9]
-    assert colours(resumed) == colours(fetch(tmp_path / "whole", Painter(), 9))
-    assert manifest(tmp_path / "killed") == manifest(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="broken"):
+        fetch(tmp_path / "killed", Flat(fail=5), 9)
+    generator = Flat()
+    resumed = fetch(tmp_path / "killed", generator, 9)
+    assert generator.seeds == [5, 6, 7, 8, 9]
+    assert colours(resumed) == colours(fetch(tmp_path / "whole", Flat(), 9))
+    assert metadata(tmp_path / "killed") == metadata(tmp_path / "whole")
 
 
-def test_a_cut_line_and_a_lost_file_are_painted_again(tmp_path):
-    found = fetch(tmp_path, Painter(), 6)
-    file = found.files[0].parent / "manifest.jsonl"
+def test_a_cut_line_and_a_lost_file_are_generated_again(tmp_path):
+    found = fetch(tmp_path, Flat(), 6)
+    file = found.files[0].parent / "metadata.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
     found.files[1].unlink()
-    painter = Painter()
-    assert colours(fetch(tmp_path, painter, 6)) == colours(found)
-    assert painter.painted == [2, 6]
-    assert sorted(line["index"] for line in manifest(tmp_path)) == [1, 2, 2, 3, 4, 5, 6]
+    generator = Flat()
+    assert colours(fetch(tmp_path, generator, 6)) == colours(found)
+    assert generator.seeds == [2, 6]
+    assert sorted(line["index"] for line in metadata(tmp_path)) == [1, 2, 2, 3, 4, 5, 6]
 
 
-def test_black_images_are_recorded_and_left_out(tmp_path, caplog):
-    found = fetch(tmp_path, Painter(black={2, 3}), 5)
+def test_black_images_are_recorded_and_skipped(tmp_path, caplog):
+    found = fetch(tmp_path, Flat(black={2, 3}), 5)
     planned = plan(POOL, task_index=2, count=5, seed=0)
     assert found.captions == tuple(planned[i].prompt for i in (0, 3, 4))
     assert [file.name for file in found.files] == ["000001.png", "000004.png", "000005.png"]
-    assert [line["black"] for line in manifest(tmp_path)] == [False, True, True, False, False]
+    assert [line["black"] for line in metadata(tmp_path)] == [False, True, True, False, False]
     assert "2 of 5 synthetic images are black" in caplog.text
-    assert len(fetch(tmp_path, Painter(fail=0), 5)) == 3
+    assert len(fetch(tmp_path, Flat(fail=0), 5)) == 3
 
 
 def test_nothing_but_black_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"all 2 images in .* are black"):
-        fetch(tmp_path, Painter(black={1, 2}), 2)
+        fetch(tmp_path, Flat(black={1, 2}), 2)
 
 
-def test_a_repainted_image_changes_the_fingerprint(tmp_path):
-    before = fetch(tmp_path, Painter(), 2).fingerprint
-    found = fetch(tmp_path, Painter(), 2)
+def test_another_image_changes_the_fingerprint(tmp_path):
+    before = fetch(tmp_path, Flat(), 2).fingerprint
+    found = fetch(tmp_path, Flat(), 2)
     Image.effect_noise((32, 32), 50).save(found.files[0])
     assert found.fingerprint != before
 
 
-def test_two_at_once_paint_every_image_once(tmp_path):
-    painters = [Painter(batch_size=1) for _ in range(2)]
+def test_two_at_once_generate_every_image_once(tmp_path):
+    generators = [Flat(batch_size=1) for _ in range(2)]
     found = []
     threads = [
-        threading.Thread(target=lambda p=painter: found.append(fetch(tmp_path, p, 20)))
-        for painter in painters
+        threading.Thread(target=lambda g=generator: found.append(fetch(tmp_path, g, 20)))
+        for generator in generators
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert found[0] == found[1]
-    assert sorted(painters[0].painted + painters[1].painted) == list(range(1, 21))
-    assert [line["index"] for line in manifest(tmp_path)] == list(range(1, 21))
+    assert sorted(generators[0].seeds + generators[1].seeds) == list(range(1, 21))
+    assert [line["index"] for line in metadata(tmp_path)] == list(range(1, 21))
 
 
 def test_an_unreadable_image_is_named(tmp_path):
-    found = fetch(tmp_path, Painter(), 2)
+    found = fetch(tmp_path, Flat(), 2)
     found.files[0].write_bytes(b"no image")
     found.files[1].unlink()
     for index in range(2):
@@ -172,42 +173,31 @@ def test_an_unreadable_image_is_named(tmp_path):
 def test_unwritable_store_says_what_to_do(tmp_path):
     (tmp_path / "store").touch()
     with pytest.raises(OSError, match=r"cannot be written .* another folder"):
-        fetch(tmp_path / "store", Painter(), 2)
-
-
-def test_the_time_is_told_after_the_first_batch(tmp_path, monkeypatch, caplog):
-    now = iter(range(0, 1000, 60))  # a minute per look at the clock
-    monkeypatch.setattr("gift.synthesis.store.time.perf_counter", lambda: next(now))
-    caplog.set_level("INFO")
-    fetch(tmp_path, Painter(), 10)
-    assert [record.message for record in caplog.records] == [
-        "8 images left to paint, 30.00 s each: 4 minutes"
-    ]
-    caplog.clear()
-    fetch(tmp_path, Painter(), 12)  # one batch: nothing left to tell of
-    assert not caplog.records
+        fetch(tmp_path / "store", Flat(), 2)
 
 
 def test_the_model_is_loaded_once_and_only_where_images_are_missing(tmp_path):
-    class Loading(Painter):
+    class Loading(Flat):
         loaded = 0
 
         def load(self):
-            assert not self.painted
+            assert not self.seeds
             self.loaded += 1
 
-    painter = Loading()
-    fetch(tmp_path, painter, 6)
-    fetch(tmp_path, painter, 3)
-    assert painter.loaded == 1
+    generator = Loading()
+    fetch(tmp_path, generator, 6)
+    fetch(tmp_path, generator, 3)
+    assert generator.loaded == 1
 
 
-def test_missing_images_are_counted_without_touching_the_store(tmp_path):
-    store = ImageStore(tmp_path / "store")
-    request = {"generator": Painter(), "task_index": 2, "seed": 0}
-    assert store.missing(POOL, count=5, **request) == 5
-    assert not store.root.exists()
-    fetch(store.root, Painter(black={2}), 3)
-    assert store.missing(POOL, count=5, **request) == 2
-    assert store.missing(POOL, count=3, **request) == 0
-    assert [found["task_index"] for found in store.descriptions()] == [2]
+def test_a_set_is_an_image_folder_with_metadata(tmp_path):
+    found = fetch(tmp_path / "store", Flat(black={2}), 5)
+    read = datasets.load_dataset(
+        "imagefolder",
+        data_dir=str(found.files[0].parent),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    kept = [row for row in read if not row["black"]]
+    assert tuple(row["text"] for row in kept) == found.captions
+    assert [np.asarray(row["image"])[0, 0].tolist() for row in kept] == colours(found)

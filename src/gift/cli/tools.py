@@ -21,7 +21,7 @@ def synthesize_command(
         str, typer.Option(help="Diffusers pipeline: folder or hub id.")
     ] = "stable-diffusion-v1-5/stable-diffusion-v1-5",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    images: Annotated[int, typer.Option(min=1, help="Images to paint.")] = 1000,
+    images: Annotated[int, typer.Option(min=1, help="Images to generate.")] = 1000,
     template: Annotated[str, typer.Option(help="Prompt template with {}.")] = "a photo of a {}.",
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
     guidance: Annotated[float, typer.Option(min=0.0, help="Guidance scale.")] = 7.5,
@@ -39,8 +39,8 @@ def synthesize_command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of prompts and images.")] = 42,
     as_json: Json = False,
 ) -> None:
-    """Paint image-text pairs from class names. Goes on where it was stopped."""
-    from gift import benchmark as experiment
+    """Generate image-text pairs from class names. Resumes where it was interrupted."""
+    from gift.benchmark import synthesize
     from gift.distributed import is_main
 
     settings = {
@@ -57,15 +57,15 @@ def synthesize_command(
         "batch_size": batch_size,
         "seed": seed,
     }
-    with reporter("painting"):
-        painted = experiment.synthesize(out, names_of(classes), settings)
+    with reporter("synthesize"):
+        generated = synthesize(out, names_of(classes), settings)
     if not is_main():
         return
-    folder = painted.files[0].parent
+    folder = generated.files[0].parent
     if as_json:
-        print_json({"folder": str(folder), "images": len(painted)})
+        print_json({"folder": str(folder), "images": len(generated)})
     else:
-        print_text(f"{len(painted)} images with captions in {folder} (manifest.jsonl)")
+        print_text(f"{len(generated)} images with captions in {folder} (metadata.jsonl)")
 
 
 def methods_command(

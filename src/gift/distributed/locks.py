@@ -1,11 +1,11 @@
-"""What processes that were launched together need to share one piece of work."""
+"""Objects and locks shared by processes that were launched together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 from torch import distributed
@@ -14,34 +14,36 @@ from gift.distributed.processes import on_main, world_size
 
 T = TypeVar("T")
 
-# Processes that wait for each other longer than the backend's timeout (10 minutes with NCCL) are
-# given up, so those that wait for a lock meet more often than that.
-_MEET_EVERY = 60.0
-
 
 def all_gather_objects(own: Sequence[T]) -> list[T]:
-    """The entries of all processes, in their order."""
-    parts: list[Any] = [own] * world_size()
+    """The entries of all processes, in the order of their ranks."""
+    gathered: list[Sequence[T]] = [own] * world_size()
     if world_size() > 1:
-        distributed.all_gather_object(parts, own)
-    return [entry for part in parts for entry in part]
+        distributed.all_gather_object(gathered, own)
+    return [entry for entries in gathered for entry in entries]
 
 
 @contextmanager
-def shared_lock(path: Path) -> Iterator[None]:
-    """A lock that the first process holds for all of them; whoever else wants it waits."""
+def shared_lock(path: Path, *, meet_every: float = 60.0) -> Iterator[None]:
+    """Hold a file lock on the main process for all of them; any other job waits for it.
+
+    Args:
+        path: the lock file.
+        meet_every: seconds after which waiting processes communicate. The backend gives up
+            processes that are silent for longer than its timeout (10 minutes with NCCL).
+    """
     lock = FileLock(path)
-    while not on_main(lambda: _acquired(lock)):
+
+    def acquired() -> bool:
+        try:
+            lock.acquire(timeout=meet_every)
+        except Timeout:
+            return False
+        return True
+
+    while not on_main(acquired):
         pass
     try:
         yield
     finally:
         lock.release()
-
-
-def _acquired(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=_MEET_EVERY)
-    except Timeout:
-        return False
-    return True

@@ -49,6 +49,9 @@ _CURE = (
     "what was finished is kept; make the folder writable or free some space, then run the same "
     "command again"
 )
+EARLIER_STAGES = {"paint": "generate"}
+"""Names of stages in the files of earlier versions -> their names now."""
+
 _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
 
 
@@ -246,7 +249,8 @@ class RunFolder:
         total: dict[str, float] = {}
         for event in self.events():
             if {"stage", "seconds"} <= event.keys():
-                total[event["stage"]] = total.get(event["stage"], 0.0) + event["seconds"]
+                stage = EARLIER_STAGES.get(event["stage"], event["stage"])
+                total[stage] = total.get(stage, 0.0) + event["seconds"]
         return {
             "total": round(sum(total.values()), 2),
             **{stage: round(value, 2) for stage, value in total.items()},

@@ -14,8 +14,9 @@ import yaml
 
 from gift.files import unaltered
 from gift.metrics import AccuracyMatrix
+from gift.runs.folder import EARLIER_STAGES
 
-STAGES = ("prepare", "paint", "train", "merge", "evaluate", "total")
+STAGES = ("prepare", "generate", "train", "merge", "evaluate", "total")
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,7 @@ def _seconds(summary: object, events: Sequence[dict[str, Any]]) -> dict[str, flo
             stage, value = str(event.get("stage")), event.get("seconds")
             if isinstance(value, int | float):
                 seconds[stage] = seconds.get(stage, 0.0) + float(value)
+    seconds = {EARLIER_STAGES.get(stage, stage): value for stage, value in seconds.items()}
     known = [stage for stage in STAGES if stage in seconds]
     others = sorted(set(seconds) - set(known))
     return {printable(stage): seconds[stage] for stage in (*known, *others)}

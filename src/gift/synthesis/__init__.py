@@ -1,4 +1,4 @@
-"""Synthetic images: the pool of prompts, the generator that paints them and where they are kept."""
+"""Synthetic images: the pool of prompts, the text-to-image generator and the image store."""
 
 from gift.synthesis.generator import DiffusersGenerator, TextToImage
 from gift.synthesis.pool import PlannedImage, build_pool, plan

@@ -1,4 +1,4 @@
-"""Text-to-image generators: what the store asks of them, and diffusers pipelines as one."""
+"""Text-to-image generators: the interface that the image store uses, and diffusers pipelines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ SCHEDULERS = {
 }
 DTYPES = ("float32", "float16", "bfloat16")
 _HASHED = {".json", ".txt", ".model", ".safetensors"}
-_CHECKSUM = "sha256:"
 _EMBEDDINGS = {
     "StableDiffusionPipeline": ("prompt_embeds", "negative_prompt_embeds"),
     "StableDiffusionXLPipeline": (
@@ -38,15 +37,19 @@ _EMBEDDINGS = {
         "negative_pooled_prompt_embeds",
     ),
 }
-"""What ``encode_prompt`` returns, by the names that a call of the pipeline takes it under."""
+"""The values that ``encode_prompt`` returns, by the names of the pipeline's call arguments."""
+
+
+Identity = dict[str, str | int | float | bool]
+"""All that decides a generator's images besides prompt and seed, as JSON."""
 
 
 class TextToImage(Protocol):
-    """Paints prompts. An image depends on its prompt and seed, not on the batch it is in."""
+    """A text-to-image generator. An image depends on its prompt and seed, not on its batch."""
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """All that decides an image besides prompt and seed, as JSON; cheap before loading."""
+    def identity(self) -> Identity:
+        """Model and settings; cheap before loading."""
         ...
 
     @property
@@ -56,125 +59,87 @@ class TextToImage(Protocol):
         """Get ready, so that the first batch takes no longer than the others."""
         ...
 
-    def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         """One RGB image per prompt and seed; an all-black one means that it was withheld."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DiffusersGenerator:
-    """A diffusers text-to-image pipeline, loaded when the first image is painted.
+    """A diffusers text-to-image pipeline, loaded or fetched when the first image is generated.
 
-    Use :meth:`from_pretrained`, which checks the settings.
+    Args:
+        source: a pipeline folder or an id on the Hugging Face hub.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale; 1 or less switches guidance off.
+        scheduler: "default" (as saved) or one of :data:`SCHEDULERS`.
+        size: height and width in pixels; the pipeline's own by default.
+        dtype: one of :data:`DTYPES`; by default float16 on a GPU and float32 on a CPU.
+        device: where the pipeline runs.
+        batch_size: images per call of the pipeline; does not change them.
+        safety_checker: whether the pipeline keeps its safety checker, if it has one.
+        revision: branch, tag or commit of a hub id; the main branch by default.
+
+    Raises:
+        FileNotFoundError: a path to nowhere.
+        ValueError: a folder without a whole pipeline, an unknown scheduler or dtype.
     """
 
-    source: str
-    steps: int
-    guidance: float
-    scheduler: str
-    dtype: str
-    device: torch.device
-    batch_size: int
-    size: int | None
-    safety_checker: bool
-    revision: str | None
-    _embeddings: dict[str, dict[str, torch.Tensor]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    source: str | Path
+    steps: int = 50
+    guidance: float = 7.5
+    scheduler: str = "default"
+    size: int | None = None
+    dtype: str | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch_size: int = 8
+    safety_checker: bool = True
+    revision: str | None = None
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        path_or_id: str | Path,
-        *,
-        steps: int = 50,
-        guidance: float = 7.5,
-        scheduler: str = "default",
-        size: int | None = None,
-        dtype: str | None = None,
-        device: torch.device | str = "cpu",
-        batch_size: int = 8,
-        safety_checker: bool = True,
-        revision: str | None = None,
-    ) -> DiffusersGenerator:
-        """Describe a pipeline; nothing is loaded or fetched yet.
-
-        Args:
-            path_or_id: A pipeline folder or an id on the Hugging Face hub; or the checksum of a
-                folder that is not here (``sha256:...``), which finds what it painted but cannot
-                paint.
-            steps: Denoising steps.
-            guidance: Classifier-free guidance scale; 1 or less switches guidance off.
-            scheduler: "default" (as saved) or one of :data:`SCHEDULERS`.
-            size: Height and width in pixels; the pipeline's own by default.
-            dtype: One of :data:`DTYPES`; by default float16 on a GPU and float32 on a CPU.
-            device: Where to paint.
-            batch_size: Images per call of the pipeline; does not change them.
-            safety_checker: Whether the pipeline keeps its safety checker, if it has one.
-            revision: Branch, tag or commit of a hub id; the main branch by default.
-
-        Raises:
-            FileNotFoundError: a path to nowhere.
-            ValueError: a folder without a whole pipeline, or a setting out of range.
-        """
-        path = Path(path_or_id)
-        if path.is_dir():
-            _check_parts(path)
-        elif path.is_absolute() or str(path_or_id)[:1] in {".", "~"} or len(path.parts) > 2:
-            raise FileNotFoundError(
-                f"{path} is not a folder; give a pipeline folder, a hub id or, where all images "
-                "are there, the folder's checksum (generator.model in their set.json)."
-            )
-        if revision and (path.is_dir() or str(path_or_id).startswith(_CHECKSUM)):
+    def __post_init__(self) -> None:
+        _check_source(str(self.source))
+        if self.revision and self._is_folder:
             raise ValueError(
-                f"revision = {revision!r} belongs to a hub id, but {path_or_id} is none; leave it "
-                "out."
+                f"revision = {self.revision!r} belongs to a hub id, but {self.source} is a folder; "
+                "remove it."
             )
-        if steps < 1 or batch_size < 1:
-            raise ValueError(f"steps = {steps} and batch_size = {batch_size} must be 1 or more.")
-        if size is not None and (size < 8 or size % 8):
-            raise ValueError(f"size = {size} must be a multiple of 8 pixels, for instance 512.")
-        if scheduler not in {"default", *SCHEDULERS}:
-            raise ValueError(unknown("scheduler", scheduler, ["default", *SCHEDULERS]))
-        if dtype is not None and dtype not in DTYPES:
-            raise ValueError(unknown("dtype", dtype, DTYPES))
-        device = torch.device(device)
-        return cls(
-            str(path_or_id),
-            steps,
-            guidance,
-            scheduler,
-            dtype or ("float32" if device.type == "cpu" else "float16"),
-            device,
-            batch_size,
-            size,
-            safety_checker,
-            revision,
-        )
+        if self.scheduler not in {"default", *SCHEDULERS}:
+            raise ValueError(unknown("scheduler", self.scheduler, ["default", *SCHEDULERS]))
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ValueError(unknown("dtype", self.dtype, DTYPES))
+
+    @property
+    def precision(self) -> str:
+        """The dtype's name, the default filled in."""
+        return self.dtype or ("float32" if self.device.type == "cpu" else "float16")
 
     @cached_property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Model and settings. A folder is known by the content of its files, not by its place.
 
         Settings that came later are named only where they are used, so older sets keep their
         identity.
         """
-        folder = Path(self.source)
-        return {
-            "model": f"{_CHECKSUM}{_hash_folder(folder)}" if folder.is_dir() else self.source,
+        found: Identity = {
+            "model": f"sha256:{_hash_folder(Path(self.source))}"
+            if self._is_folder
+            else str(self.source),
             "steps": self.steps,
             "guidance": self.guidance,
             "scheduler": self.scheduler,
-            "dtype": self.dtype,
-            **({} if self.size is None else {"size": self.size}),
-            **({} if self.safety_checker else {"safety_checker": False}),
-            **({} if self.revision is None else {"revision": self.revision}),
+            "dtype": self.precision,
         }
+        if self.size is not None:
+            found["size"] = self.size
+        if not self.safety_checker:
+            found["safety_checker"] = False
+        if self.revision is not None:
+            found["revision"] = self.revision
+        return found
 
     @property
-    def can_paint(self) -> bool:
-        """False for a folder of which only the checksum is known."""
-        return not self.source.startswith(_CHECKSUM)
+    def _is_folder(self) -> bool:
+        return Path(self.source).is_dir()
 
     def load(self) -> None:
         """Load the pipeline, see :attr:`pipeline`."""
@@ -186,13 +151,8 @@ class DiffusersGenerator:
 
         Raises:
             ValueError: the hub id cannot be fetched, a file is missing or damaged, there are no
-                safetensors weights, or the pipeline does not paint from text.
+                safetensors weights, or the pipeline is not a text-to-image one.
         """
-        if not self.can_paint:
-            raise ValueError(
-                f"the generator {self.source} is known by its checksum alone and cannot paint; "
-                "copy the whole image set here, or give the folder of the generator."
-            )
         try:
             with _quiet():
                 pipeline = self._load()
@@ -209,7 +169,7 @@ class DiffusersGenerator:
         return pipeline
 
     def release(self) -> None:
-        """Give back the pipeline's memory; it is loaded again when it is needed again."""
+        """Free the pipeline's memory; it is loaded again when it is needed again."""
         self.__dict__.pop("pipeline", None)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -226,10 +186,10 @@ class DiffusersGenerator:
         if isinstance(pipeline, diffusers.StableDiffusionXLPipeline):
             # It is on where the package invisible-watermark happens to be installed.
             pipeline.watermark = None
-        return pipeline.to(device=self.device, dtype=getattr(torch, self.dtype))
+        return pipeline.to(device=self.device, dtype=getattr(torch, self.precision))
 
-    def paint(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
-        """One image per prompt, its noise drawn from the seed beside it."""
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
+        """One image per prompt, its noise sampled with the seed at the same position."""
         images: list[Image] = self.run(prompts, seeds, output_type="pil")
         return images
 
@@ -254,6 +214,10 @@ class DiffusersGenerator:
             rows = [row | self._negative for row in rows]
         return {name: torch.stack([row[name] for row in rows]).to(self.device) for name in rows[0]}
 
+    @cached_property
+    def _embeddings(self) -> dict[str, dict[str, torch.Tensor]]:
+        return {}
+
     def _embed(self, prompt: str) -> dict[str, torch.Tensor]:
         """States [L, D] and, for some, a vector [D]; a distinct prompt is encoded once."""
         if prompt not in self._embeddings:
@@ -262,7 +226,7 @@ class DiffusersGenerator:
 
     @cached_property
     def _negative(self) -> dict[str, torch.Tensor]:
-        """What guidance leads away from: the pipeline's own for no negative prompt."""
+        """The embeddings of the unconditional branch: the pipeline's own for no negative prompt."""
         found = self._encode("", guided=True)
         return {name: value for name, value in found.items() if name.startswith("negative_")}
 
@@ -283,22 +247,35 @@ class DiffusersGenerator:
         }
 
 
-def _check_parts(folder: Path) -> None:
-    """Refuse a folder that a glance shows to be no whole pipeline; nothing is loaded."""
-    cure = "Give a folder that a pipeline's save_pretrained wrote, or a hub id."
+def _check_source(source: str) -> None:
+    """Refuse what a glance shows to be no whole pipeline; nothing is loaded."""
+    path = Path(source)
+    if path.is_dir():
+        _check_folder(path)
+    elif source.startswith("sha256:"):
+        raise ValueError(
+            f"{source} is the checksum of a generator, which generates nothing; give the "
+            "pipeline's folder or its id on the hub."
+        )
+    elif path.is_absolute() or source[:1] in {".", "~"} or len(path.parts) > 2:
+        raise FileNotFoundError(f"{path} is not a folder; give a pipeline folder or a hub id.")
+
+
+def _check_folder(folder: Path) -> None:
+    hint = "Give a folder that a pipeline's save_pretrained wrote, or a hub id."
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError(
-            f"{folder} is not a diffusers pipeline: it has no model_index.json. {cure}"
+            f"{folder} is not a diffusers pipeline: it has no model_index.json. {hint}"
         )
     try:
         entries = json.loads(index.read_text(encoding="utf-8")).items()
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"{index} is not a JSON object ({error}). {cure}") from error
-    # A part is named with its library and class; an optional one that is absent, with nulls.
-    parts = [name for name, value in entries if isinstance(value, list) and all(value)]
-    if missing := [name for name in parts if not (folder / name).is_dir()]:
-        raise ValueError(f"{folder} is not a whole pipeline: {', '.join(missing)} missing. {cure}")
+        raise ValueError(f"{index} is not a JSON object ({error}). {hint}") from error
+    # A component is named with its library and class; an optional one that is absent, with nulls.
+    components = [name for name, value in entries if isinstance(value, list) and all(value)]
+    if missing := [name for name in components if not (folder / name).is_dir()]:
+        raise ValueError(f"{folder} is not a whole pipeline: {', '.join(missing)} missing. {hint}")
     if programs := sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py")):
         raise ValueError(
             f"{folder} brings programs of its own ({', '.join(programs)}), which are not run here; "
@@ -318,7 +295,7 @@ def _hash_folder(folder: Path) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the loading bars and reports of diffusers and transformers."""
+    """Silence the loading bars and reports of diffusers and transformers."""
     libraries = [diffusers.utils.logging, transformers.utils.logging]
     before = [(library.is_progress_bar_enabled(), library.get_verbosity()) for library in libraries]
     for library in libraries:

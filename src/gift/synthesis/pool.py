@@ -1,4 +1,4 @@
-"""Which images are to be painted before a task: the pool of prompts and the draw from it.
+"""The pool of prompts, and the plan of which images are generated from it before a task.
 
 Wu et al., "Synthetic Data is an Elegant GIFT for Continual Vision-Language Models", section 3.2.
 """
@@ -16,7 +16,7 @@ from gift.text import fill
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """Image ``index`` (from 1) of a set: what to paint and the seed of its noise."""
+    """Image ``index`` (from 1) of a set: its prompt and the seed of its noise."""
 
     index: int
     prompt: str
@@ -31,18 +31,18 @@ def build_pool(
     plain_template: bool = False,
     exclude: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """The prompts that task t draws from: general names and those of tasks 1 .. t-1.
+    """The prompts that task t samples from: general class names and those of tasks 1 .. t-1.
 
     It is a multiset: a name that several lists share counts once in each of them. Every task's
-    names stand in its own first template.
+    class names are put into its own first template.
 
     Args:
-        base: General class names, repeated ones included.
-        seen: The tasks learned so far, *without* the one about to be learned.
-        base_template: Template of the general names.
-        plain_template: Put the tasks' names into ``base_template`` too, as the paper prints it.
-        exclude: Class names to leave out wherever they stand, and names of tasks whose prompts
-            are left out; a class name that other tasks or the general names share stays there.
+        base: general class names, repeated ones included.
+        seen: label spaces learned so far, *without* that of the task about to be learned.
+        base_template: template of the general names.
+        plain_template: put the tasks' class names into ``base_template`` too, as the paper prints.
+        exclude: class names to skip wherever they stand, and names of tasks whose prompts are
+            skipped; a class name that other tasks or the general names share stays there.
     """
     out = set(exclude)
     prompts = [fill(base_template, name) for name in base if name not in out]
@@ -54,28 +54,28 @@ def build_pool(
 
 
 def plan(pool: Sequence[str], *, task_index: int, count: int, seed: int = 42) -> list[PlannedImage]:
-    """Draw prompts uniformly with replacement; smaller sets are prefixes of larger ones.
+    """Sample prompts uniformly with replacement; smaller sets are prefixes of larger ones.
 
     Image j of task t (both from 1) has the seed j + 100000 (t - 2) + 10^7 G, where G is ``seed``.
 
     Args:
-        pool: Prompts, see :func:`build_pool`.
+        pool: prompts, see :func:`build_pool`.
         task_index: t, from 1.
-        count: Number of images.
+        count: number of images.
         seed: G, from 0.
 
     Raises:
         ValueError: an empty pool, or a number out of range.
     """
     if not pool:
-        raise ValueError("no class names to paint: give general class names, at least one.")
+        raise ValueError("no class names to generate from: give general class names, at least one.")
     if task_index < 1 or count < 1 or seed < 0:
         raise ValueError(
             f"task_index = {task_index} and count = {count} must be 1 or more, seed = {seed} 0 or "
             "more."
         )
     # Deviation: the sampler is seeded per task, where the published one runs on through all tasks,
-    # so that sets of different size are nested at every task.
+    # so that sets of different size are nested at every task (docs/synthesis.md).
     rng = np.random.default_rng([seed, task_index, *b"prompts"])
     first_seed = 100_000 * (task_index - 2) + 10**7 * seed
     return [

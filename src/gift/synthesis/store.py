@@ -1,12 +1,14 @@
-"""Synthetic sets on disk: painted once, extended when more is asked for, resumed when killed.
+"""Synthetic sets on disk: generated once, extended when more is asked for, resumed when killed.
 
-Processes that were launched together paint a set together: each takes its share of every round of
-batches and writes its images, and the first one writes the manifest. A set's folder is named by all
-that decides its images except their number::
+A set is an image folder with metadata as ``datasets.load_dataset("imagefolder", ...)`` reads it,
+named by all that decides its images except their number::
 
     <root>/<key>/set.json          generator, pool, seed and task index
-                 manifest.jsonl    one line per painted image with its checksum, written after it
+                 metadata.jsonl    one line per image with its prompt and checksum, written after it
                  000001.png ...
+
+Processes that were launched together generate a set together: each takes its shard of every round
+of batches and writes its images, and the first one writes the metadata.
 """
 
 from __future__ import annotations
@@ -15,21 +17,20 @@ import hashlib
 import json
 import logging
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import PIL.Image
+from PIL.Image import Image
 
-from gift.data.decoding import opened
+from gift.data.images import ImageFiles
 from gift.distributed import all_gather_objects, is_main, on_main, rank, shared_lock, world_size
-from gift.files import checksum, read_json, write_json, writing_to
+from gift.files import checksum, write_json, writing_to
 from gift.progress import report
+from gift.settings import Settings
 from gift.synthesis.generator import TextToImage
 from gift.synthesis.pool import PlannedImage, plan
 
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """Painted images and the prompts they were painted from."""
+    """Generated images and the prompts that they were generated from."""
 
     files: tuple[Path, ...]
     captions: tuple[str, ...]
@@ -46,30 +47,39 @@ class SyntheticSet:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> PIL.Image.Image:
+    def __getitem__(self, index: int) -> Image:
         """Decode one image to RGB.
 
         Raises:
             OSError: the file is missing, too large or damaged; the message names it.
         """
-        path = self.files[index]
-        try:
-            with opened(path) as image:
-                return image.convert("RGB")
-        except Exception as error:  # PIL's decoders raise nearly every type on damaged files
-            raise OSError(
-                f"{path} cannot be read as an image ({error}); remove it to have it painted again."
-            ) from error
+        return self._images[index]
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every file's place in the store, size, time of change and caption."""
-        digest = hashlib.sha256()
-        for file, caption in zip(self.files, self.captions, strict=True):
-            stat = file.stat()
-            entry = [file.parent.name, file.name, stat.st_size, stat.st_mtime_ns, caption]
-            digest.update(json.dumps(entry).encode())
-        return digest.hexdigest()
+        decisive = [self.files[0].parent.name, self._images.fingerprint, self.captions]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+    @cached_property
+    def _images(self) -> ImageFiles:
+        return ImageFiles(self.files, (0,) * len(self.files))
+
+
+class _Record(Settings):
+    """A line of ``metadata.jsonl``."""
+
+    file_name: str
+    text: str
+    index: int
+    seed: int
+    black: bool
+    sha256: str
+    diffusers: str
+
+    @property
+    def image(self) -> PlannedImage:
+        return PlannedImage(self.index, self.text, self.seed)
 
 
 @dataclass(frozen=True)
@@ -87,79 +97,60 @@ class ImageStore:
         count: int,
         seed: int = 42,
     ) -> SyntheticSet:
-        """The first ``count`` images of a set; those that are missing or damaged are painted.
+        """The first ``count`` images of a set; those that are missing or damaged are generated.
 
-        All-black images (what a safety checker leaves) are recorded and left out, not painted
-        anew, so the set may be smaller than ``count``. Processes that were launched together share
-        the painting and must all call this; any other that asks for the same set waits until it is
-        finished.
+        All-black images (what a safety checker leaves) are recorded and skipped, not generated
+        again, so the set may be smaller than ``count``. Processes that were launched together must
+        all call this; any other that asks for the same set waits until it is finished.
 
         Args:
-            pool: Prompts, see :func:`gift.synthesis.build_pool`.
-            generator: Paints what is missing; only its ``identity`` is used when nothing is.
-            task_index: Position of the task about to be learned, from 1.
-            count: Images to draw.
-            seed: Seed of prompts and images.
+            pool: prompts, see :func:`gift.synthesis.build_pool`.
+            generator: makes what is missing; only its ``identity`` is used when nothing is.
+            task_index: position of the task about to be learned, from 1.
+            count: number of prompts to sample.
+            seed: seed of prompts and images.
 
         Raises:
             ValueError: an empty pool, a number out of range, or nothing but black images.
             OSError: the store cannot be written.
         """
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
-        description = describe(pool, generator=generator, task_index=task_index, seed=seed)
-        folder = self.folder_of(description)
-        painted = on_main(lambda: _painted(folder, planned))
-        if len(painted) < count:
+        folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
+        stored = on_main(lambda: _whole(folder, _listed(folder, planned)))
+        if len(stored) < count:
+            description = _describe(pool, generator, task_index, seed)
             on_main(lambda: _write_description(folder, description))
             with shared_lock(folder / ".lock"):
                 # Looked up again: another process may have had the lock before.
-                painted = on_main(lambda: _mended(folder, planned))
-                painted |= _paint_missing(folder, planned, painted, generator)
-        shown = [image for image in planned if not painted[image.index]["black"]]
-        if black := count - len(shown):
-            log.warning("%d of %d synthetic images are black and left out.", black, count)
-        if not shown:
+                stored = on_main(lambda: _mended(folder, planned))
+                missing = [image for image in planned if image not in stored]
+                if missing:
+                    stored |= _generate_missing(folder, missing, generator, total=count)
+        usable = [image for image in planned if not stored[image].black]
+        if black := count - len(usable):
+            log.warning("%d of %d synthetic images are black and skipped.", black, count)
+        if not usable:
             raise ValueError(
                 f"all {count} images in {folder} are black; try float32, another scheduler or "
                 "another generator."
             )
         return SyntheticSet(
-            tuple(folder / _file(image.index) for image in shown),
-            tuple(image.prompt for image in shown),
+            tuple(folder / _file(image) for image in usable),
+            tuple(image.prompt for image in usable),
         )
 
-    def missing(
-        self,
-        pool: Sequence[str],
-        *,
-        generator: TextToImage,
-        task_index: int,
-        count: int,
-        seed: int = 42,
-    ) -> int:
-        """How many images :meth:`fetch` would paint; nothing is written or loaded."""
-        planned = plan(pool, task_index=task_index, count=count, seed=seed)
-        description = describe(pool, generator=generator, task_index=task_index, seed=seed)
-        return count - len(_painted(self.folder_of(description), planned))
-
-    def folder_of(self, description: Mapping[str, Any]) -> Path:
-        """Where the set of a description is or would be."""
+    def folder(
+        self, pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
+    ) -> Path:
+        """Where a set is or would be."""
+        description = _describe(pool, generator, task_index, seed)
         canonical = json.dumps(description, sort_keys=True)
         return self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
-    def descriptions(self) -> Iterator[dict[str, Any]]:
-        """The ``set.json`` of every set in the store, in the order of their folders.
 
-        Damaged ones are left out: they only tell people what a set is.
-        """
-        for path in sorted(self.root.glob("*/set.json")):
-            with suppress(ValueError):
-                yield read_json(path)
-
-
-def describe(
-    pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
-) -> dict[str, Any]:
+def _describe(
+    pool: Sequence[str], generator: TextToImage, task_index: int, seed: int
+) -> dict[str, object]:
     """All that decides the images of a set except their number."""
     return {
         "generator": generator.identity,
@@ -169,132 +160,93 @@ def describe(
     }
 
 
-def _file(index: int) -> str:
-    return f"{index:06d}.png"
-
-
-def _painted(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
-    """Manifest lines by index: those that fit the plan and whose files are as they were painted."""
-    return {
-        index: entry
-        for index, entry in _listed(folder, planned).items()
-        if _is_as_painted(folder / _file(index), entry)
-    }
-
-
-def _listed(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
-    """Manifest lines by index that fit the plan; damaged ones and one that was cut off do not."""
-    manifest = folder / "manifest.jsonl"
-    lines = manifest.read_bytes().split(b"\n") if manifest.is_file() else []
-    wanted = {(image.index, image.prompt, image.seed) for image in planned}
-    listed = {}
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            known = entry["index"], entry["prompt"], entry["seed"]
-            if known in wanted and entry["black"] in (True, False):
-                listed[known[0]] = entry
-        except (ValueError, KeyError, TypeError):
-            continue
-    return listed
-
-
-def _is_as_painted(file: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether an image's file is there and, where its checksum is known, has it."""
-    known = entry.get("sha256")  # versions before did not write it
-    return file.is_file() and (known is None or checksum(file) == known)
-
-
-def _write_description(folder: Path, description: Mapping[str, Any]) -> None:
+def _write_description(folder: Path, description: dict[str, object]) -> None:
     with _writing_to(folder):
         write_json(folder / "set.json", description)
 
 
-def _mended(folder: Path, planned: Sequence[PlannedImage]) -> dict[int, dict[str, Any]]:
-    """What is painted, after the rest of a killed process's line is gone; damage is told of."""
-    _drop_cut_line(folder / "manifest.jsonl")
-    painted = _painted(folder, planned)
-    if damaged := len(_listed(folder, planned)) - len(painted):
-        log.warning("%s: %d images are not as they were painted; painted again.", folder, damaged)
-    return painted
+def _file(image: PlannedImage) -> str:
+    return f"{image.index:06d}.png"
 
 
-def _paint_missing(
-    folder: Path,
-    planned: Sequence[PlannedImage],
-    painted: Mapping[int, Any],
-    generator: TextToImage,
-) -> dict[int, dict[str, Any]]:
-    """Manifest lines of the images that were missing, by index."""
-    missing = [image for image in planned if image.index not in painted]
-    if not missing:
-        return {}
-    there = len(planned) - len(missing)
-    generator.load()
-    report("paint", there, len(planned))
-    entries: list[dict[str, Any]] = []
-    started = time.perf_counter()
-    for batches in _rounds(missing, generator.batch_size):
-        made = all_gather_objects(_paint_batch(folder, batches[rank()], generator))
-        if is_main():
-            _append(folder, made)
-        if is_main() and not entries and len(made) < len(missing):
-            _tell_time(len(missing) - len(made), (time.perf_counter() - started) / len(made))
-        entries += made
-        report("paint", there + len(entries), len(planned))
-    return {entry["index"]: entry for entry in entries}
+def _listed(folder: Path, planned: Iterable[PlannedImage]) -> dict[PlannedImage, _Record]:
+    """The records of planned images; damaged lines are skipped."""
+    metadata, wanted = folder / "metadata.jsonl", set(planned)
+    found = {}
+    for line in metadata.read_bytes().split(b"\n") if metadata.is_file() else []:
+        with suppress(ValueError):  # pydantic's errors are
+            record = _Record.model_validate_json(line)
+            if record.image in wanted:
+                found[record.image] = record
+    return found
 
 
-def _rounds(
-    missing: Sequence[PlannedImage], batch_size: int
-) -> Iterator[list[Sequence[PlannedImage]]]:
-    """One batch per process and round; the batches are those of one process alone."""
-    together = world_size() * batch_size
-    for start in range(0, len(missing), together):
-        firsts = range(start, start + together, batch_size)
-        yield [missing[first : first + batch_size] for first in firsts]
-
-
-def _tell_time(left: int, seconds: float) -> None:
-    """Log how long the images that are left will take at so many seconds each."""
-    minutes = left * seconds / 60
-    if minutes >= 1:
-        log.info("%d images left to paint, %.2f s each: %.0f minutes", left, seconds, minutes)
-
-
-def _paint_batch(
-    folder: Path, batch: Sequence[PlannedImage], generator: TextToImage
-) -> list[dict[str, Any]]:
-    """Paint and write images; their manifest lines. None for a process without a share."""
-    if not batch:
-        return []
-    drawn = generator.paint([i.prompt for i in batch], [i.seed for i in batch])
-    with _writing_to(folder):
-        return [_save(folder, *pair) for pair in zip(batch, drawn, strict=True)]
-
-
-def _append(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    with _writing_to(folder), (folder / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
-        manifest.writelines(json.dumps(entry) + "\n" for entry in entries)
-
-
-def _save(folder: Path, image: PlannedImage, drawn: PIL.Image.Image) -> dict[str, Any]:
-    """Write an image's file; its manifest line."""
-    drawn = drawn.convert("RGB")
-    drawn.save(folder / _file(image.index))
-    black = drawn.getbbox() is None
-    return asdict(image) | {
-        "file": _file(image.index),
-        "black": black,
-        "sha256": checksum(folder / _file(image.index)),
-        "diffusers": version("diffusers"),
+def _whole(folder: Path, listed: dict[PlannedImage, _Record]) -> dict[PlannedImage, _Record]:
+    """Those images whose files are as they were written."""
+    return {
+        image: record
+        for image, record in listed.items()
+        if (file := folder / _file(image)).is_file() and checksum(file) == record.sha256
     }
 
 
-def _drop_cut_line(manifest: Path) -> None:
-    """Remove the end of a line that a kill has cut off."""
-    if manifest.exists():
-        os.truncate(manifest, manifest.read_bytes().rfind(b"\n") + 1)
+def _mended(folder: Path, planned: Iterable[PlannedImage]) -> dict[PlannedImage, _Record]:
+    """The stored images, after the end of a line that a kill cut off is removed."""
+    metadata = folder / "metadata.jsonl"
+    if metadata.exists():
+        os.truncate(metadata, metadata.read_bytes().rfind(b"\n") + 1)
+    listed = _listed(folder, planned)
+    stored = _whole(folder, listed)
+    if damaged := len(listed) - len(stored):
+        log.warning("%s: %d images are damaged or missing; generated again.", folder, damaged)
+    return stored
+
+
+def _generate_missing(
+    folder: Path, missing: Sequence[PlannedImage], generator: TextToImage, *, total: int
+) -> dict[PlannedImage, _Record]:
+    """Generate and store images in batches, one batch per process and round.
+
+    The batches are those of one process alone, so the number of processes changes no image.
+    """
+    generator.load()
+    done = total - len(missing)
+    report("generate", done, total)
+    found: dict[PlannedImage, _Record] = {}
+    size = generator.batch_size
+    for start in range(0, len(missing), world_size() * size):
+        own = start + rank() * size
+        made = all_gather_objects(_generate(folder, missing[own : own + size], generator))
+        if is_main():
+            with _writing_to(folder), (folder / "metadata.jsonl").open("a") as file:
+                file.writelines(record.model_dump_json() + "\n" for record in made)
+        found |= {record.image: record for record in made}
+        report("generate", done + len(found), total)
+    return found
+
+
+def _generate(folder: Path, batch: Sequence[PlannedImage], generator: TextToImage) -> list[_Record]:
+    """Generate and write a batch; empty for a process without a shard."""
+    if not batch:
+        return []
+    images = generator.generate([image.prompt for image in batch], [image.seed for image in batch])
+    with _writing_to(folder):
+        return [_save(folder, *pair) for pair in zip(batch, images, strict=True)]
+
+
+def _save(folder: Path, planned: PlannedImage, image: Image) -> _Record:
+    file = folder / _file(planned)
+    image = image.convert("RGB")
+    image.save(file)
+    return _Record(
+        file_name=file.name,
+        text=planned.prompt,
+        index=planned.index,
+        seed=planned.seed,
+        black=image.getbbox() is None,
+        sha256=checksum(file),
+        diffusers=version("diffusers"),
+    )
 
 
 def _writing_to(folder: Path) -> AbstractContextManager[None]:
