@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from gift.data.labels import LabelSpace
 from gift.files import read_json, write_json
-from gift.methods.task_models import TaskModels, TaskModelSettings
+from gift.methods.merged_models import MergedModels, MergedModelSettings
 from gift.runs import environment
 from gift.vlm import VisionLanguageModel
 
@@ -46,9 +46,9 @@ COLUMNS = {
 }
 
 
-def merged(model: VisionLanguageModel, tasks: int) -> tuple[TaskModels, float]:
+def merged(model: VisionLanguageModel, tasks: int) -> tuple[MergedModels, float]:
     """Random task vectors, merged, and the seconds that the last one took."""
-    found, seconds = TaskModels(TaskModelSettings()), 0.0
+    found, seconds = MergedModels(MergedModelSettings()), 0.0
     generator = torch.Generator().manual_seed(0)
     for _ in range(tasks):
         vector = [
@@ -109,10 +109,10 @@ def rows(
             mixed: bool = False,
             cache_mb: int = 10**9,
             task: str | None = None,
-            merged: TaskModels = found,
+            merged: MergedModels = found,
         ) -> float:
-            settings = TaskModelSettings(voters=voters, cache_mb=cache_mb)
-            chosen = TaskModels(settings)
+            settings = MergedModelSettings(voters=voters, cache_mb=cache_mb)
+            chosen = MergedModels(settings)
             chosen.vectors = merged.vectors
             chosen.prototypes = prototypes(features, len(merged.vectors), mixed=mixed)
             predictor = chosen.predictor(model, model.frozen_copy())

@@ -49,7 +49,7 @@ from gift.data import class_list
 from gift.files import read_json, write_json
 from gift.runs import RunFolder, environment, peak_memory_mb, reset_peak_memory
 from gift.settings import validate
-from gift.train import accelerator
+from gift.train import training_device
 from gift_micro.clip import make_tokenizer
 
 MODELS = Path(__file__).parent / "models"
@@ -366,7 +366,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    device = accelerator(options.precision).device
+    device = training_device()
     if options.device not in {None, device.type}:
         print(f"--device {options.device}: this machine offers {device.type}.", file=sys.stderr)
         return 2

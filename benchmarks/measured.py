@@ -6,7 +6,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from gift import weights as consolidation
 from gift.data import ImageFiles, Paths, class_list, pixels
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts, PixelSet, PreprocessedImages
-from gift.methods import Loss, TaskContext, create_method
+from gift.methods import TaskContext, create_method
 from gift.runs import peak_memory_mb, reset_peak_memory
 from gift.vlm import VisionLanguageModel, class_embeddings, pixel_batch
 from gift_micro.clip import make_tokenizer
@@ -128,8 +128,11 @@ class OurStep:
         *,
         half: bool = False,
     ) -> None:
-        self.model, self.method, self.half = model, create_method("gift"), half
+        self.model, self.method = model, create_method("gift")
+        model.prepare_training(precision="bf16" if half else "fp32")
+        model.eval()
         self.method.begin_task(model, TaskContext(prompts, 0.2, {"synthetic": pairs}))
+        model.train()
         self.parameters = model.trainable_parameters()
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=1e-5, weight_decay=0.0, fused=True
@@ -137,15 +140,8 @@ class OurStep:
 
     def __call__(self, task: Batch, synthetic: Batch) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self.method.losses(self.model, {"task": task, "synthetic": synthetic})
-        while (loss := self.next_of(losses)) is not None:
-            self.method.backward(loss, self.parameters)
+        self.method.step(self.model, {"task": task, "synthetic": synthetic}, Tensor.backward)
         self.optimizer.step()
-
-    def next_of(self, losses: Iterator[Loss]) -> Loss | None:
-        """The next loss, if there is one more."""
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.half):
-            return next(losses, None)
 
 
 def best(rounds: int, tasks: Mapping[str, Callable[[], object]]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from gift.data.labels import LabelSpace
 
@@ -60,6 +61,22 @@ def write_folder(folder, classes=("red", "green"), count=4, size=20, seed=0):
             pixels = np.full((size, size, 3), 40 * label) + rng.integers(0, 50, (size, size, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
     return folder
+
+
+def first_loss(method, model, batch) -> Tensor:
+    """The loss that a step would run backward on first, with its graph."""
+
+    class Enough(Exception):
+        pass
+
+    def stop(loss: Tensor) -> None:
+        found.append(loss)
+        raise Enough
+
+    found: list[Tensor] = []
+    with suppress(Enough):
+        method.step(model, batch, stop)
+    return found[0]
 
 
 def load_file(path: Path) -> ModuleType:

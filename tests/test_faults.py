@@ -19,17 +19,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 from support import write_folder
+from torch import Tensor
 
 from gift.cli import main
 from gift.cli.console import Reporter
-from gift.methods import Loss
-from gift.methods.terms import ClassificationTask
+from gift.methods.objectives import TaskLoss
 from gift.runs.read import read_run
 
 TASKS = ("colours", "shapes", "sounds")
@@ -509,22 +509,22 @@ def test_a_loss_that_is_not_finite_may_be_left_out(fresh, monkeypatch):
     _spoil_losses(monkeypatch)
     status, text = fresh.start(**{"training.on_nonfinite": "skip", "method_settings": "{}"})
     assert status == 0
-    assert text.count("The step is left out.") == 1
+    assert text.count("The step is skipped.") == 1
     assert json.loads((fresh.run / "summary.json").read_text())["steps_left_out"] == 1
 
 
 def _spoil_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first task loss from now on is not a number."""
-    loss, spoilt = ClassificationTask.loss, []
+    loss, spoilt = TaskLoss.__call__, []
 
-    def spoil(self: ClassificationTask, *arguments: object) -> Loss:
+    def spoil(self: TaskLoss, *arguments: object) -> Tensor:
         found = loss(self, *arguments)
         if spoilt:
             return found
         spoilt.append(found)
-        return replace(found, value=found.value * float("nan"))
+        return found * float("nan")
 
-    monkeypatch.setattr(ClassificationTask, "loss", spoil)
+    monkeypatch.setattr(TaskLoss, "__call__", spoil)
 
 
 def test_the_page_names_tests_that_exist():

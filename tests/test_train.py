@@ -6,24 +6,28 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from reference.published_step import PublishedTraining
 from support import NoiseImages, words
 
 from gift.config import TrainingSettings
-from gift.data.loader import Batch, ImageTexts, batch_order, set_batches, task_batches
-from gift.methods import TaskContext, create_method
-from gift.methods.terms import ClassificationTask, PairDistillation
-from gift.train import (
-    accelerator,
-    learning_rate,
-    train_task,
+from gift.data.loader import (
+    Batch,
+    ImageTexts,
+    Loading,
+    batch_order,
+    set_batches,
+    task_batches,
 )
+from gift.methods import TaskContext, create_method
+from gift.methods.base import warmup_cosine
+from gift.methods.objectives import TaskLoss
+from gift.train import train_task
 from gift.weights import adaptive_fisher, normalization_groups
 
 SETTINGS = TrainingSettings(
     iterations=3, batch_size=4, learning_rate=1e-3, warmup=1, label_smoothing=0.2, log_every=1
 )
+LOADING = Loading(range(3), 4)
 LABELS = words("fruit", 5)
 IMAGES = NoiseImages(11, 5)
 CAPTIONS = (
@@ -72,10 +76,8 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
     streams = {"synthetic": pairs} if method.streams else {}
     train_task(model, method, LABELS, IMAGES, SETTINGS, sets=streams, seed=0)
 
-    tasks = task_batches(IMAGES, model.preprocess, **loading(SETTINGS), seed=0, name=LABELS.name)
-    synthetic = set_batches(
-        pairs, model.preprocess, **loading(SETTINGS), seed=0, name="synthetic for fruit"
-    )
+    tasks = task_batches(IMAGES, model.preprocess, LOADING, name=LABELS.name)
+    synthetic = set_batches(pairs, model.preprocess, LOADING, name="synthetic for fruit")
     for step, (task, pair) in enumerate(zip(tasks, synthetic, strict=False)):
         extra = (pair.pixels, [CAPTIONS[i] for i in pair.index]) if method.streams else ()
         slow.step(step, task.pixels, task.labels, *extra)
@@ -94,12 +96,8 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
     assert moved > 1e-3
 
 
-def loading(settings):
-    return {"steps": settings.iterations} | settings.model_dump(include={"batch_size", "workers"})
-
-
 def test_learning_rate_follows_the_published_schedule():
-    rate = [learning_rate(i, peak=1.0, warmup=100, iterations=1000) for i in range(1001)]
+    rate = [warmup_cosine(i, peak=1.0, warmup=100, iterations=1000) for i in range(1001)]
     assert rate[0] == pytest.approx(1 / 100)
     assert rate[99] == rate[100] == 1.0
     assert rate[550] == pytest.approx(0.5)
@@ -108,7 +106,7 @@ def test_learning_rate_follows_the_published_schedule():
 
 @pytest.mark.parametrize("warmup", [0, 5, 50])
 def test_learning_rate_is_positive_for_any_warmup(warmup):
-    rates = [learning_rate(i, peak=1.0, warmup=warmup, iterations=20) for i in range(20)]
+    rates = [warmup_cosine(i, peak=1.0, warmup=warmup, iterations=20) for i in range(20)]
     assert all(0 < rate <= 1 for rate in rates)
 
 
@@ -131,10 +129,8 @@ def test_order_depends_on_seed_and_name_alone():
 
 def test_batches_are_the_same_for_any_number_of_workers(tiny_clip):
     def batches(workers):
-        settings = SETTINGS.model_copy(update={"workers": workers})
-        return list(
-            task_batches(IMAGES, tiny_clip.preprocess, **loading(settings), seed=3, name="x")
-        )
+        loading = Loading(range(3), 4, seed=3, workers=workers)
+        return list(task_batches(IMAGES, tiny_clip.preprocess, loading, name="x"))
 
     for one, two in zip(batches(0), batches(2), strict=True):
         assert torch.equal(one.pixels, two.pixels)
@@ -210,19 +206,10 @@ def test_saving_memory_gives_the_same_updates(tiny_clip_fp64, pairs, name, chang
         assert one.losses == pytest.approx(other.losses, rel=1e-6)  # l2 sees that noise
 
 
-@pytest.fixture
-def half_precision():
-    """Training in bf16, for one test of this process."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield accelerator("bf16")
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def test_training_in_bf16_stays_near_that_in_fp32(tiny_clip, pairs, request):
+def test_training_in_bf16_stays_near_that_in_fp32(tiny_clip, pairs):
     # Three steps at a rate at which rounding does not grow: the first loss is 15 either way.
     slow = {"learning_rate": 1e-4}
     _, exact = trained(copy.deepcopy(tiny_clip), "gift", pairs, **slow)
-    request.getfixturevalue("half_precision")
     parameters, records = trained(tiny_clip, "gift", pairs, precision="bf16", **slow)
     assert {p.dtype for p in parameters.values()} == {torch.float32}
     assert records[0].losses != exact[0].losses
@@ -231,24 +218,25 @@ def test_training_in_bf16_stays_near_that_in_fp32(tiny_clip, pairs, request):
             assert record.losses[name] == pytest.approx(wanted.losses[name], rel=0.1)
 
 
-def test_in_bf16_cosines_gradients_and_the_fisher_are_fp32(tiny_clip, pairs, half_precision):
+def test_in_bf16_the_towers_alone_are_half_precise(tiny_clip, pairs):
+    """Cosines, losses, gradients and the Fisher are fp32, and so is a teacher."""
+    images, tokens = torch.randn(4, 3, 32, 32), tiny_clip.tokenize(CAPTIONS[:2])
+    method = create_method("gift")
+    tiny_clip.prepare_training(precision="bf16")
+    plain = tiny_clip.encode_images(images)
+    method.begin_task(tiny_clip, TaskContext(LABELS, 0.2, {"synthetic": pairs}))
+    task_loss = TaskLoss(tiny_clip, TaskContext(LABELS, 0.2))
     model = tiny_clip.train()
-    images, tokens = torch.randn(4, 3, 32, 32), model.tokenize(CAPTIONS[:2])
-    with half_precision.autocast():
-        features = model.towers.get_image_features(pixel_values=images).pooler_output
-        assert features.dtype == torch.bfloat16
-        for unit in (model.encode_images(images), model.encode_texts(tokens)):
-            assert unit.dtype == torch.float32
-            torch.testing.assert_close(unit.norm(dim=-1), torch.ones(len(unit)))
-        index = torch.arange(4)
-        anchor = PairDistillation(model, pairs).loss(model, Batch(images, index, index))
-        context = TaskContext(LABELS, 0.2)
-        task = ClassificationTask(model, context).loss(model, Batch(images, index, index))
-    for loss in (anchor, task):
-        assert loss.value.dtype == torch.float32
-        assert all(part.dtype == torch.float32 for part in loss.parts.values())
+    assert not torch.equal(model.encode_images(images), plain)
+    assert torch.equal(model.frozen_copy().encode_images(images), plain)
+    for unit in (model.encode_images(images), model.encode_texts(tokens)):
+        assert unit.dtype == torch.float32
+        torch.testing.assert_close(unit.norm(dim=-1), torch.ones(len(unit)))
+    batch = Batch(images, torch.arange(4), torch.arange(4))
+    losses = {"task": task_loss(model, batch), **method.anchor_loss(model, batch)}
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    losses["anchor"].backward()
     parameters = model.trainable_parameters()
-    anchor.value.backward()
     gradients = {name: p.grad for name, p in parameters.items()}
     assert {g.dtype for g in gradients.values()} == {torch.float32}
     fisher = adaptive_fisher(gradients, normalization_groups(parameters))

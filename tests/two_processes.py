@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from methods.test_contract import SETTINGS, TASKS, TRAINED, Killed, learn, scores, weights
+from methods.learning import SETTINGS, TASKS, learn, scores, weights
+from methods.test_contract import TRAINED, Killed
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from vlm.families import save_siglip2
@@ -22,7 +23,7 @@ from gift import distributed
 from gift.methods import create_method
 from gift.progress import listening
 from gift.runs.checkpoint import Checkpoints
-from gift.train import accelerator
+from gift.train import training_device
 from gift.vlm import VisionLanguageModel
 
 SHARDED = {
@@ -96,7 +97,7 @@ def together(folder: Path, model_folder: Path, *arguments: str) -> Path:
 def main() -> None:
     folder, model_folder, what = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     torch.set_num_threads(1)
-    accelerator()
+    training_device()
     assert distributed.world_size() == 2
 
     def keep(name: str, found: dict[str, torch.Tensor]) -> None:

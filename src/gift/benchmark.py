@@ -40,7 +40,7 @@ from gift.runs import RunFolder, reset_peak_memory
 from gift.settings import differences, flat, identity, load_recipe, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
-from gift.train import accelerator
+from gift.train import training_device
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunConfig:
@@ -287,7 +287,7 @@ def synthesize(
     labels = LabelSpace("classes", tuple(classnames), (wanted.base_template,))
     return ImageStore(out).fetch(
         labels.prompts,
-        generator=open_generator(wanted, accelerator().device),
+        generator=open_generator(wanted, training_device()),
         task_index=1,
         count=wanted.images,
         seed=42 if wanted.seed is None else wanted.seed,

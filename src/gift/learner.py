@@ -33,7 +33,7 @@ from gift.runs.checkpoint import Checkpoints
 from gift.settings import differences, identity, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
-from gift.train import Recorder, StepRecord, accelerator, train_task
+from gift.train import Recorder, StepRecord, train_task, training_device
 from gift.vlm import VisionLanguageModel
 
 
@@ -64,7 +64,7 @@ class Learner:
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
-        self.model.to(accelerator(config.training.precision).device)
+        self.model.to(training_device())
         self._streams = Streams(config, self.method, self.model, paths)
 
     @classmethod
@@ -111,7 +111,7 @@ class Learner:
             fsdp.check(self.config.method, is_able=self.method.shards)
         if self.config.training.compile and self.method.trains:
             self.model.compile_layers()
-        if not self.model.has_adapters:  # of a task that was broken off
+        if not self.model.has_additions:  # of a task that was broken off
             self.method.check(self.model)
         self._streams.check()
 
@@ -187,6 +187,7 @@ class Learner:
                 sets=sets,
                 seed=self.config.seed,
                 sentences=self._streams.sentences(sets.get("reference")),
+                learned=self.memory,
                 record=None if folder is None else _recorder(folder, task.name),
                 checkpoints=None if folder is None else self._checkpoints(folder, task),
             )

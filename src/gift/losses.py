@@ -115,7 +115,7 @@ def alignment_targets(captions: Tensor, *, dtype: torch.dtype = torch.float32) -
 
 
 def image_text_alignment(logits: Tensor, targets: Tensor, *, smoothing: float = 0.2) -> Tensor:
-    """Cross-entropy towards correct pairing, over rows and over columns (GIFT, Eq. 6).
+    """Cross-entropy towards correct pairing, over rows and over columns (GIFT, Eq. 5).
 
     Args:
         logits: [B, B] similarities of a batch's images and captions.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from methods.test_contract import SETTINGS, TRAINED, learn, weights
+from methods.learning import SETTINGS, learn, weights
+from methods.test_contract import TRAINED
 from safetensors.torch import load_file
 from two_processes import SHARDED, learned, together
 
@@ -14,7 +15,7 @@ from gift.learner import Learner
 from gift.methods import create_method
 from gift.runs.checkpoint import Checkpoints
 from gift.settings import validate
-from gift.train import accelerator
+from gift.train import training_device
 
 KEY_BIASES = ("k_proj.bias", "in_proj_bias")
 """Their gradient is rounding alone, which Adam blows up."""
@@ -115,4 +116,4 @@ def test_a_batch_in_parts_is_refused():
 def test_accelerates_own_fsdp_is_refused(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ValueError, match=r"set that"):
-        accelerator()
+        training_device()

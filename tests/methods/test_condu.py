@@ -9,14 +9,14 @@ from unittest import mock
 
 import pytest
 import torch
-from methods.test_contract import TASKS, learn, weights
+from methods.learning import TASKS, learn, weights
 
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts
 from gift.losses import similarity
 from gift.methods import create_method
 from gift.methods.base import TaskContext
-from gift.methods.task_models import class_prototypes
+from gift.methods.selectors import class_prototypes
 from gift.progress import listening
 from gift.vlm import VisionLanguageModel, add_adapters, class_embeddings
 
@@ -43,7 +43,7 @@ def task_model(model, method, number):
     own = model.frozen_copy()
     if method.name() == "condu_lora":
         add_adapters(own, rank=2, modules=("fc1", "fc2"), seed=0)
-    vector = method._tasks.vectors.rebuilt(number)
+    vector = method.merged.vectors.rebuilt(number)
     with torch.no_grad():
         for key, parameter in own.trainable_parameters().items():
             parameter += vector[key]
@@ -99,7 +99,7 @@ def slow_vote(model, method, pixels, *, share):
     found = []
     for image in pixels:
         feature = model.encode_images(image[None])[0]
-        nearness = [float((rows @ feature).max()) for rows in method._tasks.prototypes.values()]
+        nearness = [float((rows @ feature).max()) for rows in method.merged.selector.prototypes.values()]
         order = sorted(range(len(nearness)), key=lambda task: -nearness[task])
         order = order[: method.settings.voters]
         *shares, rest = share([nearness[task] for task in order])
@@ -164,8 +164,8 @@ def test_the_memory_for_rebuilt_models_changes_nothing_but_speed(tiny_clip):
         model = copy.deepcopy(tiny_clip)
         method = learned(model, "condu", tasks=2, cache_mb=cache_mb)
         rebuilt = []
-        original = method._tasks.vectors.rebuilt
-        method._tasks.vectors.rebuilt = lambda task, o=original, r=rebuilt: (
+        original = method.merged.vectors.rebuilt
+        method.merged.vectors.rebuilt = lambda task, o=original, r=rebuilt: (
             r.append(task),
             o(task),
         )[1]
@@ -216,7 +216,7 @@ def test_masks_lose_bits_task_by_task_and_take_one_bit_each(tiny_clip):
     method, kept = create_method("condu"), []
     for task in (0, 1):
         learn(tiny_clip, method, task)
-        vectors = method._tasks.vectors
+        vectors = method.merged.vectors
         kept.append(sum(int(vectors.mask(0, name).sum()) for name in vectors.unified))
     assert all(later < earlier for earlier, later in pairwise(kept))
     state = method.state_dict()
@@ -258,10 +258,10 @@ def test_a_training_that_was_broken_off_leaves_nothing_behind(tiny_clip, name):
 
 def test_a_task_whose_images_fail_is_not_merged_in_part(tiny_clip):
     method = learned(tiny_clip, "condu", tasks=1)
-    failing = mock.patch("gift.methods.task_models.class_prototypes", side_effect=OSError("gone"))
+    failing = mock.patch("gift.methods.merged_models.class_prototypes", side_effect=OSError("gone"))
     with failing, pytest.raises(OSError, match="gone"):
         learn(tiny_clip, method, 1)
-    assert len(method._tasks.vectors) == len(method._tasks.prototypes) == 1
+    assert len(method.merged.vectors) == len(method.merged.selector.prototypes) == 1
 
 
 def test_a_model_with_adapters_is_not_saved(tiny_clip, tmp_path):

@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from support import NoiseImages, words
+from support import NoiseImages, first_loss, words
+from torch import Tensor
 
 from gift import weights as consolidation
 from gift.config import TrainingSettings
@@ -161,12 +162,12 @@ def test_the_second_task_is_held_by_the_fisher_of_the_first(tiny_clip_fp64):
         tiny_clip_fp64, rng.integers(0, 255, (3, 32, 32, 3), dtype=np.uint8), range(3)
     )
     batch = {"task": Batch(pixels, torch.arange(3), torch.arange(3))}
-    loss = next(method.losses(tiny_clip_fp64, batch))
+    loss = first_loss(method, tiny_clip_fp64, batch)
     penalty = 3.0 * sum(
         (importance[name] * (p - anchor[name]).square()).sum() for name, p in parameters.items()
     )
-    whole = torch.autograd.grad(loss.value + penalty, list(parameters.values()), retain_graph=True)
-    logged = method.backward(loss, parameters)
+    whole = torch.autograd.grad(loss + penalty, list(parameters.values()))
+    logged = method.step(tiny_clip_fp64, batch, Tensor.backward)
     for parameter, expected in zip(parameters.values(), whole, strict=True):
         torch.testing.assert_close(parameter.grad, expected)
     torch.testing.assert_close(logged["consolidation"], penalty.detach())

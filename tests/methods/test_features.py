@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from methods.learning import TASKS, learn
 from methods.test_condu import NAMES, NEW, images, learned, task_model
-from methods.test_contract import METHODS, TASKS, TRAINED, learn
+from methods.test_contract import METHODS, TRAINED
 from torch.nn import functional as F
 
 from gift.losses import similarity
@@ -81,7 +82,7 @@ def test_a_voter_counts_by_its_share(tiny_clip):
     method = learned(tiny_clip, "condu", voters=1, include_pretrained=False)
     predictor, pixels = method.predictor(tiny_clip), images(tiny_clip)
     embeddings = tiny_clip.encode_images(pixels)
-    prototypes = method._tasks.prototypes.values()
+    prototypes = method.merged.selector.prototypes.values()
     nearness = torch.stack([(embeddings @ rows.T).amax(dim=1) for rows in prototypes], dim=1)
     features = [task_model(tiny_clip, method, n).encode_images(pixels) for n in range(2)]
     wanted = torch.stack([features[n][i] for i, n in enumerate(nearness.argmax(dim=1).tolist())])

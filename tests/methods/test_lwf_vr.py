@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support import words
+from support import first_loss, words
 
 from gift.data.loader import Batch, ImageTexts
 from gift.methods import TaskContext, create_method
@@ -58,7 +58,7 @@ def task_loss(model, name, seed=0):
     method.begin_task(model, TaskContext(words(name), 0.2, {"current": images}, seed=seed))
     index = torch.arange(4)
     batch = Batch(pixel_batch(model, PIXELS, [0, 1, 2, 3]), index, index)
-    return next(method.losses(model, {"current": batch})).value.item()
+    return first_loss(method, model, {"current": batch}).item()
 
 
 def test_the_sentences_are_those_of_the_task_and_its_seed(tiny_clip_fp64):
@@ -74,7 +74,7 @@ def test_the_sentences_stay_for_the_whole_task(tiny_clip_fp64):
     method.begin_task(tiny_clip_fp64, context)
     index = torch.arange(4)
     batch = {"current": Batch(pixel_batch(tiny_clip_fp64, PIXELS, range(4)), index, index)}
-    values = [next(method.losses(tiny_clip_fp64, batch)).value.item() for _ in range(3)]
+    values = [first_loss(method, tiny_clip_fp64, batch).item() for _ in range(3)]
     assert len(set(values)) == 1
 
 
@@ -84,7 +84,7 @@ def test_the_distillation_reaches_the_image_tower_alone(tiny_clip_fp64):
     method.begin_task(tiny_clip_fp64, context)
     index = torch.arange(4)
     batch = {"current": Batch(pixel_batch(tiny_clip_fp64, PIXELS, range(4)), index, index)}
-    next(method.losses(tiny_clip_fp64, batch)).value.backward()
+    first_loss(method, tiny_clip_fp64, batch).backward()
     for name, parameter in tiny_clip_fp64.trainable_parameters().items():
         is_text = name.startswith(("text_model", "text_projection"))
         assert (parameter.grad is None) == is_text, name

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support import NoiseImages, words
+from support import NoiseImages, first_loss, words
 
 from gift.config import TrainingSettings
 from gift.data.loader import Batch, ImageTexts
@@ -52,13 +52,13 @@ def test_the_teacher_is_the_pre_trained_model_in_every_task(tiny_clip_fp64):
     learn(tiny_clip_fp64, method, 1)
     begin(tiny_clip_fp64, method)
     pixels, index = pixel_batch(initial, REFERENCE.pixels, range(4)), torch.arange(4)
-    loss = next(method.losses(tiny_clip_fp64, {"reference": Batch(pixels, index, index)}))
+    loss = first_loss(method, tiny_clip_fp64, {"reference": Batch(pixels, index, index)})
 
     texts = initial.encode_texts(initial.tokenize(SENTENCES))
     teacher = initial.logit_scale * initial.encode_images(pixels) @ texts.T
     student = initial.logit_scale * tiny_clip_fp64.encode_images(pixels) @ texts.T
     expected = slow_distillation(teacher, student) + slow_distillation(teacher.T, student.T)
-    torch.testing.assert_close(loss.value, expected)
+    torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(method.state_dict(), weights(initial), rtol=0, atol=0)
 
 
@@ -66,7 +66,7 @@ def test_the_distillation_reaches_the_image_tower_alone(tiny_clip_fp64):
     method = create_method("zscl")
     begin(tiny_clip_fp64, method)
     pixels, index = pixel_batch(tiny_clip_fp64, REFERENCE.pixels, range(4)), torch.arange(4)
-    next(method.losses(tiny_clip_fp64, {"reference": Batch(pixels, index, index)})).value.backward()
+    first_loss(method, tiny_clip_fp64, {"reference": Batch(pixels, index, index)}).backward()
     for name, parameter in tiny_clip_fp64.trainable_parameters().items():
         is_text = name.startswith(("text_model", "text_projection"))
         assert (parameter.grad is None) == is_text, name
@@ -97,14 +97,12 @@ def test_the_penalty_pulls_towards_the_weights_before_the_task(tiny_clip_fp64):
             parameter.mul_(1.1)
     pixels, labels = pixel_batch(tiny_clip_fp64, REFERENCE.pixels, range(3)), torch.arange(3)
     batches = {"reference": Batch(pixels, labels, labels), "task": Batch(pixels, labels, labels)}
-    logged = {}
-    for loss in method.losses(tiny_clip_fp64, batches):
-        logged |= method.backward(loss, parameters)
+    logged = method.step(tiny_clip_fp64, batches, torch.Tensor.backward)
     own = copy.deepcopy(tiny_clip_fp64)
     own.zero_grad()
     finetune = create_method("finetune")
     finetune.begin_task(own, TaskContext(TASKS[1], 0.2))
-    next(finetune.losses(own, batches)).value.backward()
+    finetune.step(own, batches, torch.Tensor.backward)
     for name, parameter in own.trainable_parameters().items():
         expected = parameter.grad + 2 * 0.5 * (parameter - before[name])
         torch.testing.assert_close(parameters[name].grad, expected)

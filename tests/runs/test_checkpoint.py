@@ -8,7 +8,7 @@ import signal
 
 import pytest
 import torch
-from methods.test_contract import learn, weights
+from methods.learning import learn, weights
 
 from gift.distributed.signals import deferred
 from gift.methods import create_method

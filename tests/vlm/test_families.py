@@ -307,10 +307,10 @@ def test_saving_memory_changes_no_gradient(folder, parts, layers):
         return dict(zip(parameters, found, strict=True)), sum(kept)
 
     plain, kept = gradients()
-    model.save_memory(parts=parts, checkpoint_layers=layers)
+    model.prepare_training(parts=parts, checkpoint_layers=layers)
     saving, kept_saving = gradients()
     assert (kept_saving < kept) == (parts > 1 or layers)
     for name, gradient in saving.items():
         torch.testing.assert_close(gradient, plain[name], rtol=0, atol=1e-10, msg=name)
-    model.save_memory()
+    model.prepare_training()
     assert gradients()[1] == kept

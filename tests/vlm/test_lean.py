@@ -144,7 +144,7 @@ def test_gradient_checkpointing_keeps_the_inputs_of_layers(load):
     for tower in (model.towers.vision_model, model.towers.text_model):
         for layer in tower.encoder.layers:
             layer.layer_norm1.register_forward_hook(lambda *_: runs.append(1))
-    model.save_memory(checkpoint_layers=True)
+    model.prepare_training(checkpoint_layers=True)
     features = ours(model, *inputs)
     assert len(runs) == 2 * families.LAYERS
     for name, gradient in gradients(model, *features).items():

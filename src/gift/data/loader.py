@@ -1,7 +1,7 @@
-"""Which images a step sees: endless shuffled passes, in which every step stands by itself.
+"""Data loader: batches of endless shuffled epochs, addressed by (seed, step).
 
 A step's batch depends on (seed, step) alone, so training can begin at any step. Where several
-processes train together, each decodes its share of a batch and all get the whole.
+processes train together, each decodes its shard of a batch and all get the whole.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class ImageTexts:
 
 @dataclass(frozen=True)
 class Batch:
-    """One stream's share of a step.
+    """The batch of one stream for one step.
 
     Attributes:
         pixels: float [B, 3, S, S], normalised.
@@ -98,54 +98,47 @@ class Batch:
     labels: Tensor
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How batches are loaded.
+
+    Attributes:
+        steps: the steps to load a batch for, each numbered from the task's first step, 0.
+        batch_size: images per batch.
+        seed: of order and crops; a batch depends on seed and step alone.
+        workers: processes that decode; 0: this one does.
+        device: where the batches go.
+    """
+
+    steps: range
+    batch_size: int
+    seed: int = 0
+    workers: int = 0
+    device: torch.device | str = "cpu"
+
+
 def task_batches(
-    images: LabeledImages,
-    preprocess: Preprocess,
-    *,
-    steps: int,
-    batch_size: int,
-    seed: int,
-    name: str,
-    workers: int = 0,
-    device: torch.device | str = "cpu",
-    first: int = 0,
+    images: LabeledImages, preprocess: Preprocess, loading: Loading, *, name: str
 ) -> Iterator[Batch]:
     """Batches of training images under the random crop, one per step.
 
     Args:
         images: labelled.
         preprocess: of the model.
-        steps: how many batches there are, the first one counted from 0.
-        batch_size: images per batch.
-        seed: of order and crops.
+        loading: steps, batch size and the like.
         name: streams of another name have another order.
-        workers: processes that decode; 0: this one does.
-        device: where the batches go.
-        first: the step that the first batch is for.
     """
-    rows = _Augmented(images, preprocess, seed)
-    labels = torch.tensor(images.labels, device=device)
-    order = _Order(len(labels), batch_size, steps, seed, name, first)
-    return _batches(rows, labels, preprocess, order, workers)
+    rows = _Augmented(images, preprocess, loading.seed)
+    labels = torch.tensor(images.labels, device=loading.device)
+    return _batches(rows, labels, preprocess, loading, name)
 
 
 def set_batches(
-    images: ImageTexts,
-    preprocess: Preprocess,
-    *,
-    steps: int,
-    batch_size: int,
-    seed: int,
-    name: str,
-    workers: int = 0,
-    device: torch.device | str = "cpu",
-    first: int = 0,
+    images: ImageTexts, preprocess: Preprocess, loading: Loading, *, name: str
 ) -> Iterator[Batch]:
     """Batches of a fixed set, one per step; arguments as for :func:`task_batches`."""
-    labels = torch.arange(len(images), device=device)
-    rows = _Fixed(images)
-    order = _Order(len(labels), batch_size, steps, seed, name, first)
-    return _batches(rows, labels, preprocess, order, workers)
+    labels = torch.arange(len(images), device=loading.device)
+    return _batches(_Fixed(images), labels, preprocess, loading, name)
 
 
 def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator[list[int]]:
@@ -185,29 +178,16 @@ class _Fixed(Dataset[Pixels]):
         return np.array(self._pixels[key[1]])
 
 
-@dataclass(frozen=True)
-class _Order:
-    """Which positions of a set each step sees."""
-
-    size: int
-    batch_size: int
-    steps: int
-    seed: int
-    name: str
-    first: int
-
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
-        """Step and positions of each batch from the first step on."""
-        order = batch_order(self.size, self.batch_size, seed=self.seed, name=self.name)
-        return islice(enumerate(order), self.first, self.steps)
-
-
 def _batches(
-    rows: Dataset[Pixels], labels: Tensor, preprocess: Preprocess, order: _Order, workers: int
+    rows: Dataset[Pixels], labels: Tensor, preprocess: Preprocess, loading: Loading, name: str
 ) -> Iterator[Batch]:
-    keys = ([(step, batch[i]) for i in _decoded_here(len(batch))] for step, batch in order)
-    loader = DataLoader(rows, batch_sampler=keys, num_workers=workers)
-    for (_, batch), decoded in zip(order, _decoded(loader), strict=True):
+    def order() -> Iterator[tuple[int, list[int]]]:
+        batches = batch_order(len(labels), loading.batch_size, seed=loading.seed, name=name)
+        return islice(enumerate(batches), loading.steps.start, loading.steps.stop)
+
+    keys = ([(step, batch[i]) for i in _decoded_here(len(batch))] for step, batch in order())
+    loader = DataLoader(rows, batch_sampler=keys, num_workers=loading.workers)
+    for (_, batch), decoded in zip(order(), _decoded(loader), strict=True):
         own = decoded[: len(distributed.shard(len(batch)))].to(labels.device, non_blocking=True)
         pixels = preprocess.normalize(distributed.gather(own, len(batch)))
         index = torch.tensor(batch, device=labels.device)
@@ -226,7 +206,7 @@ def _decoded(loader: DataLoader[Pixels]) -> Iterator[Tensor]:
 
 
 def _decoded_here(count: int) -> range:
-    """The rows that this process decodes; one for nothing, where it has no share."""
+    """The rows that this process decodes; one without use, where its shard is empty."""
     return distributed.shard(count) or range(1)
 
 

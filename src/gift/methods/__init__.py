@@ -1,4 +1,8 @@
-"""The methods, one module each, found by their files."""
+"""The methods: one module each in this package, or classes of other packages.
+
+Other packages offer methods in the entry point group ``gift.methods``; any class can be named as
+``package.module:Class``.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from gift.methods.base import Loss, Method, MethodSettings, Predictor, TaskContext
+from gift.methods.base import Method, MethodSettings, Predictor, TaskContext
 from gift.settings import validate
 from gift.text import unknown
 
 __all__ = [
-    "Loss",
     "Method",
     "MethodSettings",
     "Predictor",
@@ -23,33 +27,45 @@ __all__ = [
     "method_names",
 ]
 
+_SHARED = {"base", "merged_models", "objectives", "selectors"}
+"""Modules of this package that are no methods."""
+
 
 def method_names() -> list[str]:
-    """All methods, found by their files."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
-
-
-_SHARED = {"base", "task_models", "terms"}
+    """All methods by name: this package's, found by their files, and those of entry points."""
+    return sorted({*_own(), *_offered()})
 
 
 def method_class(name: str) -> type[Method]:
     """The class of a method.
 
+    Args:
+        name: of a module here, of an entry point, or ``package.module:Class``.
+
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or a class that cannot be imported or is no method.
     """
-    if name not in method_names():
+    if name in _own():
+        module = importlib.import_module(f"gift.methods.{name}")
+        classes = (cls for _, cls in inspect.getmembers(module, inspect.isclass))
+        found = [c for c in classes if issubclass(c, Method) and c.__module__ == module.__name__]
+        assert len(found) == 1, f"{module.__name__} must define exactly one Method"
+        return found[0]
+    point = _offered().get(name)
+    if point is None and ":" in name:
+        point = EntryPoint(name, name, _GROUP)
+    if point is None:
         raise ValueError(unknown("method", name, method_names()))
-    module = importlib.import_module(f"gift.methods.{name}")
-    found = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, Method)
-        and value.__module__ == module.__name__
-    ]
-    assert len(found) == 1, f"{module.__name__} must define exactly one Method, not {len(found)}"
-    return found[0]
+    try:
+        cls = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"method {name!r}: {point.value} cannot be imported ({error}); install its package, or "
+            "correct package.module:Class."
+        ) from error
+    if not (inspect.isclass(cls) and issubclass(cls, Method)):
+        raise ValueError(f"method {name!r}: {point.value} is no subclass of gift.methods.Method.")
+    return cls
 
 
 def create_method(name: str, settings: MethodSettings | Mapping[str, Any] | None = None) -> Method:
@@ -62,3 +78,15 @@ def create_method(name: str, settings: MethodSettings | Mapping[str, Any] | None
     if isinstance(settings, MethodSettings):
         return cls(settings)
     return cls(validate(cls.Settings, settings or {}, where=f"settings of {name}"))
+
+
+_GROUP = "gift.methods"
+
+
+def _own() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__)} - _SHARED
+
+
+def _offered() -> dict[str, EntryPoint]:
+    """The entry points of other packages by method name."""
+    return {point.name: point for point in entry_points(group=_GROUP)}

@@ -1,27 +1,31 @@
-"""What a method is: the hooks that the training loop calls, and nothing else.
+"""The contract of a method: what the training loop, evaluation and saving ask of it.
 
 A method is one module of this package named as on the command line, holding one subclass of
-:class:`Method`. The module's file is all that has to be written; it is found by itself.
+:class:`Method`, or a class of another package (see :func:`gift.methods.method_class`).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from gift import distributed
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import similarity
 from gift.settings import Settings
 from gift.vlm import VisionLanguageModel, class_embeddings
 
-Parameters = Mapping[str, torch.nn.Parameter]
+Backward = Callable[[Tensor], None]
+"""Adds the gradient of a loss to ``.grad`` of the trained parameters.
+
+The loop hands it in. What ``.grad`` holds afterwards is the whole gradient, also where several
+processes share the work.
+"""
 
 
 class MethodSettings(Settings):
@@ -33,10 +37,11 @@ class TaskContext:
     """What a method may know of the task that begins.
 
     Attributes:
-        labels: the task's words.
-        label_smoothing: of hard targets.
+        labels: class names and templates of the task.
+        label_smoothing: of hard targets, in [0, 1).
         sets: the image sets that the method asked for, by name (see :class:`Method`).
         sentences: texts of no task that go with the reference set.
+        learned: the label spaces of the tasks before, in order.
         seed: of whatever the method draws for this task.
     """
 
@@ -44,20 +49,12 @@ class TaskContext:
     label_smoothing: float
     sets: Mapping[str, ImageTexts] = field(default_factory=dict)
     sentences: tuple[str, ...] = ()
+    learned: tuple[LabelSpace, ...] = ()
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A scalar to run backward on; ``parts`` are logged beside it."""
-
-    name: str
-    value: Tensor
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
-
-
 class Predictor(Protocol):
-    """Names images."""
+    """Classifies images."""
 
     def scores(
         self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
@@ -67,7 +64,7 @@ class Predictor(Protocol):
         Args:
             pixels: float [B, 3, S, S], normalised.
             candidates: label spaces whose classes compete.
-            task: name of the task that the images belong to, or None where it is hidden.
+            task: name of the task that the images belong to, or None where it is unknown.
 
         Returns:
             [B, C] with C the candidates' classes, one label space after the other.
@@ -75,7 +72,7 @@ class Predictor(Protocol):
         ...
 
     def features(self, pixels: Tensor, task: str | None = None) -> Tensor:
-        """What the images are named by, unit rows [B, D]; arguments as of :meth:`scores`."""
+        """The image features that the scores come from, unit rows [B, D]; see :meth:`scores`."""
         ...
 
 
@@ -111,23 +108,25 @@ class ZeroShotPredictor:
         return torch.cat([self._classes[labels] for labels in candidates])
 
 
-class Method(ABC):
-    """The hooks of a method, in the order in which they are called.
+class Method:
+    """A continual-learning method: hooks, in the order in which the loop calls them.
 
-    Image sets are asked for by name: ``synthetic`` (painted image-text pairs), ``reference`` (real
-    images of no task), ``current`` (the task's training images under the test transform, each with
-    its class prompt) and ``exemplar`` (what :meth:`exemplars` keeps).
+    Image sets are asked for by name: ``synthetic`` (generated image-text pairs), ``reference``
+    (real images of no task), ``current`` (the task's training images under the test transform, each
+    with its class prompt) and ``exemplar`` (what :meth:`exemplars` keeps).
+
+    A method may train other parameters than the model's own: it adds modules to the towers in
+    :meth:`begin_task` (:func:`gift.vlm.add_adapters`, :func:`gift.vlm.add_branches`), takes them
+    away in :meth:`end_task`, so that a plain model is saved, keeps their weights in
+    :meth:`state_dict`, and puts them back for :meth:`predictor`.
 
     Attributes:
         Settings: the settings model; its docstring and descriptions are the user's help.
         streams: names of the sets of which every step gets a batch beside the task's.
         sets: names of the sets that are only looked at as a whole.
         trains: False for a method that leaves the model as it is.
-        needs_task_id: True for a method that is nothing without being told the task of an image.
-        independent: True for a method that trains every task from the same weights, without a look
-            at the others; only :meth:`end_task` brings them together. Several processes then train
-            a task each.
-        shards: True for a method that works on weights spread over processes
+        needs_task_id: True for a method that cannot classify without the task of an image.
+        shards: True for a method that works on weights sharded over processes
             (:mod:`gift.distributed.fsdp`): it neither copies the model nor calls
             ``torch.autograd.grad``, and its state's keys end with the name of the parameter that
             they belong to.
@@ -138,7 +137,6 @@ class Method(ABC):
     sets: tuple[str, ...] = ()
     trains: ClassVar[bool] = True
     needs_task_id: ClassVar[bool] = False
-    independent: ClassVar[bool] = False
     shards: bool = False
 
     def __init__(self, settings: MethodSettings | None = None) -> None:
@@ -146,6 +144,7 @@ class Method(ABC):
 
     @classmethod
     def name(cls) -> str:
+        """What the method is called in messages: the name of its module."""
         return cls.__module__.rpartition(".")[2]
 
     def check(self, model: VisionLanguageModel) -> None:
@@ -161,24 +160,61 @@ class Method(ABC):
         Also called before a task is resumed, with the model as it was at the task's start.
         """
 
-    @abstractmethod
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """Yield the step's losses one by one; :meth:`backward` runs between two of them.
+    def steps(self, iterations: int) -> int:
+        """Optimiser steps of a task; 0 for a method that learns in closed form.
 
-        So only one graph is alive at a time, and a gradient can be looked at before the next one
-        is added to it.
+        Args:
+            iterations: ``training.iterations``.
         """
+        return iterations
 
-    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        """Accumulate the gradients of one loss; returns further values to log.
+    def optimizer(
+        self, model: VisionLanguageModel, *, learning_rate: float, weight_decay: float
+    ) -> torch.optim.Optimizer:
+        """The optimiser of a task; each parameter group's ``lr`` is its peak learning rate.
 
-        What ``.grad`` holds afterwards is whole, also where several processes share the work.
+        Args:
+            model: its trainable parameters are those after :meth:`begin_task`.
+            learning_rate: the task's peak learning rate.
+            weight_decay: ``training.weight_decay``.
         """
-        distributed.backward(loss.value, parameters.values())
-        return {}
+        return torch.optim.AdamW(
+            model.trainable_parameters().values(),
+            lr=learning_rate,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=weight_decay,
+            fused=True,
+        )
+
+    def learning_rate(self, step: int, *, peak: float, warmup: int, iterations: int) -> float:
+        """The learning rate of a step, from 0, of a parameter group with this peak."""
+        return warmup_cosine(step, peak=peak, warmup=warmup, iterations=iterations)
+
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> Mapping[str, Tensor]:
+        """One training step: compute losses and leave their gradients in ``.grad``.
+
+        Each loss goes through ``backward`` before the next one is computed, so that one graph is
+        alive at a time; between two of them ``.grad`` may be read and changed.
+
+        Args:
+            model: in training mode, gradients empty.
+            batch: ``batch["task"]`` and one batch for each name of :attr:`streams`.
+            backward: see :data:`Backward`.
+
+        Returns:
+            Scalars to log by name; all must be finite.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no steps")
+
+    def update(self, model: VisionLanguageModel, optimizer: torch.optim.Optimizer) -> None:
+        """Take the optimiser's step; a method may project gradients before or weights after it."""
+        optimizer.step()
 
     def after_step(self, model: VisionLanguageModel, step: int) -> None:
-        """Called after each optimiser step; ``step`` counts from 0."""
+        """Called after each step, from 0, also after one that was skipped."""
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Called after the last step of a task; may still change the weights."""
@@ -220,3 +256,28 @@ class Method(ABC):
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`training_state` gave; called after :meth:`begin_task`."""
         assert not state
+
+
+def warmup_cosine(step: int, *, peak: float, warmup: int, iterations: int) -> float:
+    """Linear warm-up to the peak, then half a cosine towards 0 at ``iterations``.
+
+    >>> warmup_cosine(0, peak=1.0, warmup=100, iterations=1000)
+    0.01
+    >>> warmup_cosine(550, peak=1.0, warmup=100, iterations=1000)
+    0.5
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, iterations - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with a prefix before their names, for a state dictionary."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a state dictionary that :func:`with_prefix` named."""
+    start = f"{prefix}/"
+    return {k.removeprefix(start): tensor for k, tensor in state.items() if k.startswith(start)}

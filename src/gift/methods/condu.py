@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, Predictor, TaskContext
-from gift.methods.task_models import TaskModels, TaskModelSettings, difference
-from gift.methods.terms import ClassificationTask
+from gift.methods.base import Backward, Method, Predictor, TaskContext
+from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
 
-class ConduSettings(TaskModelSettings):
+class ConduSettings(MergedModelSettings):
     """ConDU with all weights tuned; the defaults are the official code's."""
 
 
@@ -35,28 +35,31 @@ class Condu(Method):
     Settings = ConduSettings
     settings: ConduSettings
     sets = ("current",)
-    independent = True
 
     def __init__(self, settings: ConduSettings | None = None) -> None:
         super().__init__(settings)
-        self._tasks = TaskModels(self.settings)
+        self.merged = MergedModels(self.settings)
         self._initial: dict[str, Tensor] = {}
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        if self._initial:  # a training that was broken off has left its weights in the model
-            consolidation.put(model.trainable_parameters(), self._initial)
-        self._initial = consolidation.snapshot(model.trainable_parameters())
-        self._task = ClassificationTask(model, task)
+        if self._initial:  # an interrupted training has left its weights in the model
+            weights.assign(model.trainable_parameters(), self._initial)
+        self._initial = weights.snapshot(model.trainable_parameters())
+        self._task_loss = TaskLoss(model, task)
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The task's cross-entropy."""
-        yield self._task.loss(model, batches["task"])
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Merge the task's weights, and put the pre-trained ones back."""
-        tuned = consolidation.snapshot(model.trainable_parameters())
-        consolidation.put(model.trainable_parameters(), self._initial)
-        self._tasks.add(task, model, difference(tuned, self._initial))
+        tuned = weights.snapshot(model.trainable_parameters())
+        weights.assign(model.trainable_parameters(), self._initial)
+        self.merged.add(task, model, difference(tuned, self._initial))
         self._initial = {}
 
     def predictor(
@@ -64,16 +67,16 @@ class Condu(Method):
     ) -> Predictor:
         if self._initial:
             model = model.frozen_copy()
-            consolidation.put(model.trainable_parameters(), self._initial)
-        return self._tasks.predictor(model, model.frozen_copy())
+            weights.assign(model.trainable_parameters(), self._initial)
+        return self.merged.predictor(model, model.frozen_copy())
 
     def extra_parameters(self) -> int:
         """The merged vector, its scales and the prototypes; the masks are bits."""
-        return self._tasks.extra_parameters()
+        return self.merged.extra_parameters()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """See :meth:`TaskModels.state_dict`."""
-        return self._tasks.state_dict()
+        """See :meth:`MergedModels.state_dict`."""
+        return self.merged.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self._tasks.load_state_dict(state)
+        self.merged.load_state_dict(state)

@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, Predictor, TaskContext
-from gift.methods.task_models import TaskModels, TaskModelSettings, difference
-from gift.methods.terms import ClassificationTask
+from gift.methods.base import Backward, Method, Predictor, TaskContext, with_prefix, without_prefix
+from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel, add_adapters, check_modules, remove_adapters
 
-_INITIAL = "initial/"
 
-
-class ConduLoraSettings(TaskModelSettings):
+class ConduLoraSettings(MergedModelSettings):
     """ConDU with low-rank adapters (LoRA)."""
 
     rank: int = Field(64, ge=1, description="of the adapters")
@@ -42,11 +40,10 @@ class ConduLora(Method):
     Settings = ConduLoraSettings
     settings: ConduLoraSettings
     sets = ("current",)
-    independent = True
 
     def __init__(self, settings: ConduLoraSettings | None = None) -> None:
         super().__init__(settings)
-        self._tasks = TaskModels(self.settings)
+        self.merged = MergedModels(self.settings)
         self._initial: dict[str, Tensor] = {}
 
     def check(self, model: VisionLanguageModel) -> None:
@@ -55,55 +52,55 @@ class ConduLora(Method):
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._adapt(model, task.seed)
-        self._initial = consolidation.snapshot(model.trainable_parameters())
-        self._task = ClassificationTask(model, task)
+        self._initial = weights.snapshot(model.trainable_parameters())
+        self._task_loss = TaskLoss(model, task)
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The task's cross-entropy."""
-        yield self._task.loss(model, batches["task"])
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Merge the task's adapters, and take them away."""
-        tuned = consolidation.snapshot(model.trainable_parameters())
+        tuned = weights.snapshot(model.trainable_parameters())
         remove_adapters(model)
-        self._tasks.add(task, model, difference(tuned, self._initial))
+        self.merged.add(task, model, difference(tuned, self._initial))
 
     def predictor(
         self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
     ) -> Predictor:
-        if model.has_adapters:  # of a training that was broken off
+        if model.has_additions:  # of an interrupted training
             model = model.frozen_copy()
             remove_adapters(model)
         host = model.frozen_copy()
         if self._initial:
             self._adapt(host)
-        return self._tasks.predictor(model, host.requires_grad_(False).eval())
+        return self.merged.predictor(model, host.requires_grad_(False).eval())
 
     def extra_parameters(self) -> int:
         """The merged vector, its scales, the factors at the start and the prototypes."""
         start = (tensor for name, tensor in self._initial.items() if ".lora_A." in name)
-        return self._tasks.extra_parameters() + sum(tensor.numel() for tensor in start)
+        return self.merged.extra_parameters() + sum(tensor.numel() for tensor in start)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """See :meth:`TaskModels.state_dict`; and ``initial/<name>``, the factors A at the start.
+        """See :meth:`MergedModels.state_dict`; and ``initial/<name>``, the factors A at the start.
 
         All tasks share them; the factors B are zero there.
         """
-        state = self._tasks.state_dict()
-        start = {_INITIAL + n: tensor for n, tensor in self._initial.items() if ".lora_A." in n}
-        return {**state, **start} if state else {}
+        state = self.merged.state_dict()
+        start = {name: tensor for name, tensor in self._initial.items() if ".lora_A." in name}
+        return state | with_prefix("initial", start) if state else {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self._tasks.load_state_dict({k: v for k, v in state.items() if not k.startswith(_INITIAL)})
-        self._initial = {
-            key.removeprefix(_INITIAL): tensor
-            for key, tensor in state.items()
-            if key.startswith(_INITIAL)
-        }
+        self.merged.load_state_dict(state)
+        self._initial = without_prefix("initial", state)
 
     def _adapt(self, model: VisionLanguageModel, seed: int = 0) -> None:
         """Give a model the adapters that all tasks start from; the first task draws them."""
         settings = self.settings
         add_adapters(model, rank=settings.rank, modules=settings.modules, seed=seed)
         own = model.trainable_parameters()
-        consolidation.put({name: own[name] for name in self._initial}, self._initial)
+        weights.assign({name: own[name] for name in self._initial}, self._initial)

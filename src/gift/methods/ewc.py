@@ -12,13 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import distributed
-from gift import weights as consolidation
+from gift import distributed, weights
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import classification, similarity
-from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
-from gift.methods.terms import ClassificationTask
+from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel, pixel_batch
 from gift.weights import Normalization
 
@@ -37,11 +36,11 @@ class EwcSettings(MethodSettings):
 
 
 class Ewc(Method):
-    """Cross-entropy with a pull where the Fisher information of all earlier tasks says so.
+    """Cross-entropy with a penalty weighted by the Fisher information of all earlier tasks.
 
-    The pull is ``lambda * sum(F * (theta - theta_before)**2)``. F is the diagonal empirical Fisher
-    information on training images of the earlier tasks, measured at the end of each; the first task
-    is learned without a penalty.
+    The penalty is ``lambda * sum(F * (theta - theta_before)**2)``. F is the diagonal empirical
+    Fisher information on training images of the earlier tasks, measured at the end of each; the
+    first task is learned without a penalty.
     """
 
     # Deviation: the paper keeps one penalty per earlier task, each around that task's weights, and
@@ -56,31 +55,33 @@ class Ewc(Method):
         self._fisher: dict[str, Tensor] = {}
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        self._task = ClassificationTask(model, task)
-        self._anchor = consolidation.snapshot(model.trainable_parameters())
+        self._task_loss = TaskLoss(model, task)
+        self._anchor = weights.snapshot(model.trainable_parameters())
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """The task's cross-entropy; the penalty has no graph."""
-        yield self._task.loss(model, batches["task"])
-
-    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        super().backward(loss, parameters)
-        if not self._fisher:
-            return {}
-        penalty = consolidation.add_weighted_gradient(
-            parameters, self._anchor, self._fisher, weight=self.settings.penalty_weight
-        )
-        return {"consolidation": penalty}
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
+        """The task's cross-entropy; from the second task on, the penalty's gradient in place."""
+        logged = {"task": self._task_loss(model, batch["task"])}
+        backward(logged["task"])
+        if self._fisher:
+            logged["consolidation"] = weights.add_weighted_gradient(
+                model.trainable_parameters(),
+                self._anchor,
+                self._fisher,
+                weight=self.settings.penalty_weight,
+            )
+        return logged
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Add the task's Fisher information to the sum."""
         images = task.sets["current"]
         rng = np.random.default_rng([task.seed, *b"fisher of", *task.labels.name.encode()])
         drawn = rng.permutation(len(images))[: self.settings.fisher_images].tolist()
-        groups = consolidation.normalization_groups(
+        groups = weights.normalization_groups(
             model.trainable_parameters(), self.settings.fisher_normalization
         )
-        fisher = consolidation.empirical_fisher(
+        fisher = weights.empirical_fisher(
             image_gradients(model, images, drawn, task.labels), groups
         )
         for name, earlier in self._fisher.items():
@@ -104,7 +105,7 @@ def image_gradients(
         model: where the gradients are taken.
         images: a task's training images, each with its class prompt.
         positions: of the images in that set.
-        labels: the task's words.
+        labels: the task's label space.
 
     Yields:
         Gradients by parameter name; their sign is that of the cross-entropy.

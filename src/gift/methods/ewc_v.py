@@ -5,16 +5,22 @@ The comparison of Table 6 in Wu et al., CVPR 2025.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
-from gift.methods.terms import ClassificationTask, PairDistillation, static_pair_fisher
+from gift.losses import (
+    alignment_targets,
+    contrastive_distillation,
+    image_text_alignment,
+    similarity,
+)
+from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.objectives import TaskLoss, TeacherPairs
 from gift.vlm import VisionLanguageModel
 
 
@@ -50,35 +56,54 @@ class EwcV(Method):
     streams = ("synthetic",)
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        """Anchor, teacher features and the Fisher weights."""
+        """Remember the weights, run the teacher over every pair, estimate the Fisher weights."""
         parameters = model.trainable_parameters()
-        self._task = ClassificationTask(model, task)
-        self._anchor = consolidation.snapshot(parameters)
-        self._pairs = PairDistillation(
+        self._task_loss = TaskLoss(model, task)
+        self._smoothing = task.label_smoothing
+        self._anchor = weights.snapshot(parameters)
+        self._teacher = TeacherPairs(model, task.sets["synthetic"])
+        self._fisher = self._teacher.fisher(
             model,
-            task.sets["synthetic"],
-            alpha=self.settings.alpha,
-            beta=self.settings.beta,
-            temperature=self.settings.temperature,
-            smoothing=task.label_smoothing,
-        )
-        self._fisher = static_pair_fisher(
-            model,
-            self._pairs,
-            consolidation.normalization_groups(parameters),
+            lambda pairs: self._fisher_loss(model, pairs),
+            weights.normalization_groups(parameters),
             count=self.settings.fisher_images,
         )
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """The loss on synthetic pairs, then the task's cross-entropy."""
-        yield self._pairs.loss(model, batches["synthetic"])
-        yield self._task.loss(model, batches["task"])
-
-    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        super().backward(loss, parameters)
-        if loss.name != "task":
-            return {}
-        penalty = consolidation.add_weighted_gradient(
-            parameters, self._anchor, self._fisher, weight=self.settings.penalty_weight
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
+        """The loss on synthetic pairs, the task's cross-entropy, the penalty."""
+        logged = self.anchor_loss(model, batch["synthetic"])
+        backward(logged["anchor"])
+        logged["task"] = self._task_loss(model, batch["task"])
+        backward(logged["task"])
+        logged["consolidation"] = weights.add_weighted_gradient(
+            model.trainable_parameters(),
+            self._anchor,
+            self._fisher,
+            weight=self.settings.penalty_weight,
         )
-        return {"consolidation": penalty}
+        return logged
+
+    def anchor_loss(self, model: VisionLanguageModel, pairs: Batch) -> dict[str, Tensor]:
+        """``anchor``, S = alpha * CD + beta * ITA on a batch of pairs, and its two terms."""
+        settings, teacher = self.settings, self._teacher
+        captions = teacher.captions[pairs.index]
+        texts = teacher.encode_captions(model, captions)
+        logits = similarity(model.encode_images(pairs.pixels), texts, model.logit_scale)
+        old = similarity(teacher.images[pairs.index], teacher.texts[captions], model.logit_scale)
+        distilled = contrastive_distillation(old, logits, temperature=settings.temperature)
+        targets = alignment_targets(captions, dtype=logits.dtype)
+        aligned = image_text_alignment(logits, targets, smoothing=self._smoothing)
+        return {
+            "anchor": settings.alpha * distilled + settings.beta * aligned,
+            "contrastive_distillation": distilled,
+            "image_text_alignment": aligned,
+        }
+
+    def _fisher_loss(self, model: VisionLanguageModel, pairs: Batch) -> Tensor:
+        found = self.anchor_loss(model, pairs)
+        if self.settings.beta:
+            return found["anchor"]
+        # A model that is its own teacher has no gradient of distillation but rounding.
+        return found["anchor"] + found["image_text_alignment"]

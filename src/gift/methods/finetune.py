@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, TaskContext
-from gift.methods.terms import ClassificationTask
+from gift.methods.base import Backward, Method, TaskContext
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
 
@@ -16,8 +18,12 @@ class Finetune(Method):
     shards = True
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        self._task = ClassificationTask(model, task)
+        self._task_loss = TaskLoss(model, task)
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The task's cross-entropy."""
-        yield self._task.loss(model, batches["task"])
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}

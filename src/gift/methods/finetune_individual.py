@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, Predictor, TaskContext, ZeroShotPredictor
-from gift.methods.terms import ClassificationTask
+from gift.methods.base import Backward, Method, Predictor, TaskContext, ZeroShotPredictor
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
 
 class FinetuneIndividual(Method):
     """One model per task, chosen by the task's name; unseen tasks get the pre-trained model.
 
-    It needs to be told the task of every image and keeps every task's weights (600 MB each for
+    It needs the task of every image and keeps every task's weights (600 MB each for
     ViT-B/16 in fp32): a yardstick, not a method to use.
     """
 
     needs_task_id = True
-    independent = True
     shards = True
 
     def __init__(self, settings: None = None) -> None:
@@ -30,20 +29,22 @@ class FinetuneIndividual(Method):
         self._weights: dict[str, dict[str, Tensor]] = {}
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        initial = self._weights.setdefault(
-            _INITIAL, consolidation.snapshot(model.trainable_parameters())
-        )
-        consolidation.put(model.trainable_parameters(), initial)
-        self._task = ClassificationTask(model, task)
+        initial = self._weights.setdefault(_INITIAL, weights.snapshot(model.trainable_parameters()))
+        weights.assign(model.trainable_parameters(), initial)
+        self._task_loss = TaskLoss(model, task)
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The task's cross-entropy."""
-        yield self._task.loss(model, batches["task"])
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Put the task's weights aside and the pre-trained ones back."""
-        self._weights[task.labels.name] = consolidation.snapshot(model.trainable_parameters())
-        consolidation.put(model.trainable_parameters(), self._weights[_INITIAL])
+        self._weights[task.labels.name] = weights.snapshot(model.trainable_parameters())
+        weights.assign(model.trainable_parameters(), self._weights[_INITIAL])
 
     def predictor(
         self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
@@ -52,14 +53,14 @@ class FinetuneIndividual(Method):
 
     def extra_parameters(self) -> int:
         """All weights of every task."""
-        tasks = (weights for task, weights in self._weights.items() if task != _INITIAL)
-        return sum(tensor.numel() for weights in tasks for tensor in weights.values())
+        tasks = (tensors for task, tensors in self._weights.items() if task != _INITIAL)
+        return sum(tensor.numel() for tensors in tasks for tensor in tensors.values())
 
     def state_dict(self) -> dict[str, Tensor]:
         return {
             f"{task}/{name}": tensor
-            for task, weights in self._weights.items()
-            for name, tensor in weights.items()
+            for task, tensors in self._weights.items()
+            for name, tensor in tensors.items()
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -76,10 +77,10 @@ class _PerTask:
     """Zero-shot prediction with the weights of the task that is asked for."""
 
     def __init__(
-        self, model: VisionLanguageModel, weights: Mapping[str, Mapping[str, Tensor]]
+        self, model: VisionLanguageModel, weights_of: Mapping[str, Mapping[str, Tensor]]
     ) -> None:
         self._model = model.frozen_copy()
-        self._weights = weights
+        self._weights = weights_of
         self._current: str | None = None
         self._predictor = ZeroShotPredictor(self._model)
 
@@ -93,10 +94,10 @@ class _PerTask:
         return self._of(task).features(pixels)
 
     def _of(self, task: str | None) -> ZeroShotPredictor:
-        """The rule with the task's weights; it holds until another task's are asked for."""
+        """The rule with the task's weights; valid until another task's are asked for."""
         wanted = task if task is not None and task in self._weights else _INITIAL
         if wanted != self._current and wanted in self._weights:
-            consolidation.put(self._model.trainable_parameters(), self._weights[wanted])
+            weights.assign(self._model.trainable_parameters(), self._weights[wanted])
             self._predictor = ZeroShotPredictor(self._model)
             self._current = wanted
         return self._predictor

@@ -5,23 +5,25 @@ Wu et al., "Synthetic Data is an Elegant GIFT for Continual Vision-Language Mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.loader import Batch
-from gift.losses import Divergence
-from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
-from gift.methods.terms import (
-    ClassificationTask,
-    Distillation,
-    PairDistillation,
-    static_pair_fisher,
+from gift.losses import (
+    Divergence,
+    alignment_targets,
+    contrastive_distillation,
+    feature_distance,
+    image_text_alignment,
+    similarity,
 )
+from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.objectives import TaskLoss, TeacherPairs
 from gift.vlm import VisionLanguageModel
 from gift.weights import Normalization
 
@@ -37,8 +39,10 @@ class GiftSettings(MethodSettings):
     alpha: float = Field(1.0, ge=0, description="weight of distillation")
     beta: float = Field(0.25, ge=0, description="weight of image-text alignment")
     temperature: float = Field(2.0, gt=0, description="distillation temperature")
-    distillation: Distillation = Field(
-        "contrastive", description="what is distilled: contrastive, image, text or feature"
+    distillation: Literal["contrastive", "image", "text", "feature"] = Field(
+        "contrastive",
+        description="what is distilled: contrastive (Eq. 4) the in-batch similarities; image or "
+        "text the same for one tower alone; feature the features of both",
     )
     divergence: Divergence = Field(
         "cross_entropy", description="cross_entropy, forward_kl (same gradient) or reverse_kl"
@@ -49,7 +53,7 @@ class GiftSettings(MethodSettings):
         description="last, initial, or wise:<r>, which is r * initial + (1 - r) * last",
     )
     consolidation: Literal["none", "l2", "ewc_v", "awc"] = Field(
-        "awc", description="pull towards the weights before the task: none, l2, ewc_v or awc"
+        "awc", description="penalty towards the weights before the task: none, l2, ewc_v or awc"
     )
     penalty_weight: float = Field(1.0, ge=0, description="lambda of the consolidation")
     fisher_normalization: Normalization = Field(
@@ -74,23 +78,23 @@ class GiftSettings(MethodSettings):
     def _fisher_needs_a_loss(self) -> Self:
         if self.consolidation in {"awc", "ewc_v"} and not self.uses_pairs:
             raise ValueError(
-                f"consolidation = {self.consolidation} weighs the pull by the gradient on the "
+                f"consolidation = {self.consolidation} weighs the penalty by the gradient on the "
                 "pairs, so alpha or beta must be above 0; use l2 or none without pairs"
             )
         return self
 
     @property
     def uses_pairs(self) -> bool:
-        """Whether synthetic pairs play a part."""
+        """Whether synthetic pairs are used."""
         return self.alpha > 0 or self.beta > 0
 
 
 class Gift(Method):
-    """The model is distilled from itself before the task, on pairs painted from class names.
+    """Distillation from the model before the task on generated pairs, with adaptive consolidation.
 
     A step first runs the anchor loss ``S = alpha * CD + beta * ITA`` on a batch of synthetic
-    pairs. Its gradient g, alone in ``.grad`` at that moment, gives the Fisher weights
-    ``F = g**2 / mean(g**2)`` of the pull towards the previous weights. Then the task's
+    pairs. Its gradient g, alone in ``.grad`` at that point, gives the Fisher weights
+    ``F = g**2 / mean(g**2)`` of the penalty towards the previous weights. Then the task's
     cross-entropy is added.
     """
 
@@ -110,45 +114,72 @@ class Gift(Method):
             self.streams = ()
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        """Anchor, and what the teacher says of every pair."""
-        parameters = model.trainable_parameters()
-        self._task = ClassificationTask(model, task)
-        self._anchor = consolidation.snapshot(parameters)
-        self._groups = consolidation.normalization_groups(
-            parameters, self.settings.fisher_normalization
-        )
-        if self.settings.teacher != "last" and not self._initial:
-            self._initial = consolidation.snapshot(parameters)
-        if self.settings.uses_pairs:
-            self._pairs = self._pair_distillation(model, task)
-        if self.settings.consolidation == "ewc_v":
-            self._fisher = static_pair_fisher(
-                model, self._pairs, self._groups, count=self.settings.fisher_images
+        """Remember the weights, and run the teacher over every pair."""
+        settings, parameters = self.settings, model.trainable_parameters()
+        self._task_loss = TaskLoss(model, task)
+        own = settings.alignment_smoothing
+        self._smoothing = task.label_smoothing if own is None else own
+        self._anchor = weights.snapshot(parameters)
+        self._groups = weights.normalization_groups(parameters, settings.fisher_normalization)
+        if settings.teacher != "last" and not self._initial:
+            self._initial = weights.snapshot(parameters)
+        if settings.uses_pairs:
+            with self._as_teacher(model):
+                self._teacher = TeacherPairs(model, task.sets["synthetic"])
+        if settings.consolidation == "ewc_v":
+            self._fisher = self._static_fisher(model)
+
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
+        """The anchor loss, the adaptive penalty from its gradient, the task's cross-entropy."""
+        settings, parameters = self.settings, model.trainable_parameters()
+        weight = settings.penalty_weight
+        logged: dict[str, Tensor] = {}
+        if settings.uses_pairs:
+            logged |= self.anchor_loss(model, batch["synthetic"])
+            backward(logged["anchor"])  # .grad now holds its gradient and nothing else
+        if settings.consolidation == "awc":
+            logged["consolidation"] = weights.add_adaptive_gradient(
+                parameters, self._anchor, self._groups, weight=weight
             )
+        logged["task"] = self._task_loss(model, batch["task"])
+        backward(logged["task"])
+        if settings.consolidation == "ewc_v":
+            logged["consolidation"] = weights.add_weighted_gradient(
+                parameters, self._anchor, self._fisher, weight=weight
+            )
+        elif settings.consolidation == "l2":
+            logged["consolidation"] = weights.add_l2_gradient(
+                parameters, self._anchor, weight=weight
+            )
+        return logged
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """First the anchor loss on synthetic pairs, then the task's cross-entropy."""
-        if self.settings.uses_pairs:
-            yield self._pairs.loss(model, batches["synthetic"])
-        yield self._task.loss(model, batches["task"])
-
-    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        super().backward(loss, parameters)
-        weight = self.settings.penalty_weight
-        match self.settings.consolidation, loss.name:
-            case "awc", "anchor":
-                penalty = consolidation.add_adaptive_gradient(
-                    parameters, self._anchor, self._groups, weight=weight
-                )
-            case "ewc_v", "task":
-                penalty = consolidation.add_weighted_gradient(
-                    parameters, self._anchor, self._fisher, weight=weight
-                )
-            case "l2", "task":
-                penalty = consolidation.add_l2_gradient(parameters, self._anchor, weight=weight)
-            case _:
-                return {}
-        return {"consolidation": penalty}
+    def anchor_loss(self, model: VisionLanguageModel, pairs: Batch) -> dict[str, Tensor]:
+        """``anchor``, S = alpha * CD + beta * ITA on a batch of pairs, and its two terms."""
+        settings, teacher = self.settings, self._teacher
+        captions = teacher.captions[pairs.index]
+        old_images, old_texts = teacher.images[pairs.index], teacher.texts[captions]
+        kind = settings.distillation
+        # With the teacher's texts in the student's matrix, the image tower alone learns ("image").
+        images = old_images if kind == "text" else model.encode_images(pairs.pixels)
+        texts = old_texts if kind == "image" else teacher.encode_captions(model, captions)
+        logits = similarity(images, texts, model.logit_scale)
+        if kind == "feature":
+            name = "feature_distance"
+            distilled = feature_distance(old_images, images) + feature_distance(old_texts, texts)
+        else:
+            name = "contrastive_distillation"
+            distilled = contrastive_distillation(
+                similarity(old_images, old_texts, model.logit_scale),
+                logits,
+                temperature=settings.temperature,
+                divergence=settings.divergence,
+            )
+        targets = alignment_targets(captions, dtype=logits.dtype)
+        aligned = image_text_alignment(logits, targets, smoothing=self._smoothing)
+        anchor = settings.alpha * distilled + settings.beta * aligned
+        return {"anchor": anchor, name: distilled, "image_text_alignment": aligned}
 
     def state_dict(self) -> dict[str, Tensor]:
         return dict(self._initial)
@@ -156,27 +187,24 @@ class Gift(Method):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._initial = dict(state)
 
-    def _pair_distillation(self, model: VisionLanguageModel, task: TaskContext) -> PairDistillation:
-        settings = self.settings
-        smoothing = settings.alignment_smoothing
-        with self._as_teacher(model):
-            return PairDistillation(
-                model,
-                task.sets["synthetic"],
-                alpha=settings.alpha,
-                beta=settings.beta,
-                temperature=settings.temperature,
-                smoothing=task.label_smoothing if smoothing is None else smoothing,
-                distillation=settings.distillation,
-                divergence=settings.divergence,
-            )
+    def _static_fisher(self, model: VisionLanguageModel) -> dict[str, Tensor]:
+        """The Fisher weights of EWC-V, from the anchor loss before the first step."""
+
+        def loss(pairs: Batch) -> Tensor:
+            found = self.anchor_loss(model, pairs)
+            if self.settings.beta:
+                return found["anchor"]
+            # A model that is its own teacher has no gradient of distillation but rounding.
+            return found["anchor"] + found["image_text_alignment"]
+
+        return self._teacher.fisher(model, loss, self._groups, count=self.settings.fisher_images)
 
     def _as_teacher(self, model: VisionLanguageModel) -> AbstractContextManager[None]:
         """Let the model hold the teacher's weights for a while."""
-        kind, _, share = self.settings.teacher.partition(":")
+        kind, _, ratio = self.settings.teacher.partition(":")
         if kind == "last":
             return nullcontext()
-        weights = self._initial
+        teacher = self._initial
         if kind == "wise":
-            weights = consolidation.interpolate(self._initial, self._anchor, float(share))
-        return consolidation.holding(model.trainable_parameters(), weights)
+            teacher = weights.interpolate(self._initial, self._anchor, float(ratio))
+        return weights.holding(model.trainable_parameters(), teacher)

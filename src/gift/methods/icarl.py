@@ -6,7 +6,7 @@ in the comparisons of ZSCL (Zheng et al., ICCV 2023).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,16 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.loader import Batch, ImageTexts, PixelSet
-from gift.methods.base import Loss, Method, MethodSettings, TaskContext
-from gift.methods.terms import ClassificationTask, ReferenceDistillation
-from gift.vlm import VisionLanguageModel, encode_all_images, encode_all_texts
+from gift.methods.base import Backward, Method, TaskContext, with_prefix, without_prefix
+from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
+from gift.vlm import VisionLanguageModel, encode_all_images
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-class IcarlSettings(MethodSettings):
+class IcarlSettings(DistillationSettings):
     """iCaRL as in ZSCL's comparisons."""
 
     memory: int = Field(10_000, ge=1, description="exemplars of all tasks together")
@@ -34,9 +34,6 @@ class IcarlSettings(MethodSettings):
     teacher: Literal["last", "initial"] = Field(
         "last", description="the model before the task, or the pre-trained one"
     )
-    row_weight: float = Field(1.0, ge=0, description="weight of the distillation over texts")
-    column_weight: float = Field(1.0, ge=0, description="weight of the distillation over images")
-    temperature: float = Field(2.0, gt=0, description="distillation temperature")
 
 
 class Icarl(Method):
@@ -62,32 +59,33 @@ class Icarl(Method):
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """The teacher, unless no exemplar is there."""
-        self._task = ClassificationTask(model, task)
+        self._task_loss = TaskLoss(model, task)
         if self.settings.teacher == "initial" and not self._initial:
-            self._initial = consolidation.snapshot(model.trainable_parameters())
+            self._initial = weights.snapshot(model.trainable_parameters())
         if "exemplar" not in task.sets:
             return
         teacher = self._frozen_teacher(model)
         self._distillation = ReferenceDistillation(
             teacher,
             len(task.sets["exemplar"]),
-            encode_all_texts(teacher, teacher.tokenize(task.labels.prompts)),
-            temperature=self.settings.temperature,
+            teacher.tokenize(task.labels.prompts),
+            self.settings,
         )
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The distillation from the second task on, then the task's cross-entropy."""
-        if "exemplar" in batches:
-            yield self._distillation.loss(
-                model,
-                batches["exemplar"],
-                row_weight=self.settings.row_weight,
-                column_weight=self.settings.column_weight,
-            )
-        yield self._task.loss(model, batches["task"])
+        logged: dict[str, Tensor] = {}
+        if "exemplar" in batch:
+            logged = self._distillation(model, batch["exemplar"])
+            backward(logged["distillation"])
+        logged["task"] = self._task_loss(model, batch["task"])
+        backward(logged["task"])
+        return logged
 
     def training_state(self) -> dict[str, Tensor]:
-        """What the teacher said of exemplars so far; nothing in the first task."""
+        """The teacher's exemplar features so far; nothing in the first task."""
         return self._distillation.training_state() if self._counts else {}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
@@ -126,7 +124,7 @@ class Icarl(Method):
         return {
             "pixels": torch.from_numpy(self._pixels),
             "counts": torch.tensor(self._counts),
-            **{f"initial/{name}": tensor for name, tensor in self._initial.items()},
+            **with_prefix("initial", self._initial),
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -134,16 +132,12 @@ class Icarl(Method):
             return
         self._pixels = state["pixels"].cpu().numpy()
         self._counts = state["counts"].tolist()
-        self._initial = {
-            key.removeprefix("initial/"): tensor
-            for key, tensor in state.items()
-            if key.startswith("initial/")
-        }
+        self._initial = without_prefix("initial", state)
 
     def _frozen_teacher(self, model: VisionLanguageModel) -> VisionLanguageModel:
         teacher = model.frozen_copy()
         if self.settings.teacher == "initial":
-            consolidation.put(teacher.trainable_parameters(), self._initial)
+            weights.assign(teacher.trainable_parameters(), self._initial)
         return teacher
 
 

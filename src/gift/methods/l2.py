@@ -1,16 +1,16 @@
-"""Fine-tuning with an l2 pull towards the weights before the task."""
+"""Fine-tuning with an l2 penalty towards the weights before the task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pydantic import Field
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
-from gift.methods.terms import ClassificationTask
+from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
 
@@ -21,23 +21,23 @@ class L2Settings(MethodSettings):
 
 
 class L2(Method):
-    """Cross-entropy with an l2 pull towards the weights before the task."""
+    """Cross-entropy with an l2 penalty towards the weights before the task."""
 
     Settings = L2Settings
     settings: L2Settings
     shards = True
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        self._task = ClassificationTask(model, task)
-        self._anchor = consolidation.snapshot(model.trainable_parameters())
+        self._task_loss = TaskLoss(model, task)
+        self._anchor = weights.snapshot(model.trainable_parameters())
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """The task's cross-entropy; the penalty has no graph."""
-        yield self._task.loss(model, batches["task"])
-
-    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        super().backward(loss, parameters)
-        penalty = consolidation.add_l2_gradient(
-            parameters, self._anchor, weight=self.settings.penalty_weight
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
+        """The task's cross-entropy, then the penalty's gradient in place."""
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        penalty = weights.add_l2_gradient(
+            model.trainable_parameters(), self._anchor, weight=self.settings.penalty_weight
         )
-        return {"consolidation": penalty}
+        return {"task": loss, "consolidation": penalty}

@@ -6,7 +6,7 @@ official code of ZSCL (Zheng et al., ICCV 2023).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -14,19 +14,16 @@ from pydantic import Field
 from torch import Tensor
 
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, MethodSettings, TaskContext
-from gift.methods.terms import ClassificationTask, ReferenceDistillation
-from gift.vlm import VisionLanguageModel, encode_all_texts
+from gift.methods.base import Backward, Method, TaskContext
+from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
+from gift.vlm import VisionLanguageModel
 
 
-class LwfVrSettings(MethodSettings):
+class LwfVrSettings(DistillationSettings):
     """LwF-VR as in ZSCL's comparisons."""
 
     sentences: int = Field(1000, ge=1, description="random token sequences per task")
     words: int = Field(10, ge=1, description="random tokens in each; fewer in a short context")
-    row_weight: float = Field(1.0, ge=0, description="weight of the distillation over texts")
-    column_weight: float = Field(1.0, ge=0, description="weight of the distillation over images")
-    temperature: float = Field(2.0, gt=0, description="distillation temperature")
 
 
 class LwfVr(Method):
@@ -37,8 +34,8 @@ class LwfVr(Method):
     streams = ("current",)
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        """The teacher, and what it says of this task's random sentences."""
-        self._task = ClassificationTask(model, task)
+        """The model before the task is the teacher; draw random token sequences."""
+        self._task_loss = TaskLoss(model, task)
         teacher = model.frozen_copy()
         tokens = random_sentences(
             teacher,
@@ -49,22 +46,22 @@ class LwfVr(Method):
         self._distillation = ReferenceDistillation(
             teacher,
             len(task.sets["current"]),
-            encode_all_texts(teacher, tokens),
-            temperature=self.settings.temperature,
+            tokens,
+            self.settings,
         )
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The distillation, then the task's cross-entropy."""
-        yield self._distillation.loss(
-            model,
-            batches["current"],
-            row_weight=self.settings.row_weight,
-            column_weight=self.settings.column_weight,
-        )
-        yield self._task.loss(model, batches["task"])
+        logged = self._distillation(model, batch["current"])
+        backward(logged["distillation"])
+        logged["task"] = self._task_loss(model, batch["task"])
+        backward(logged["task"])
+        return logged
 
     def training_state(self) -> dict[str, Tensor]:
-        """What the teacher said of images so far."""
+        """The teacher's image features so far."""
         return self._distillation.training_state()
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:

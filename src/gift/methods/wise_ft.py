@@ -7,24 +7,24 @@ ICCV 2023.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch
 from gift.methods.base import (
-    Loss,
+    Backward,
     Method,
     MethodSettings,
     Predictor,
     TaskContext,
     ZeroShotPredictor,
 )
-from gift.methods.terms import ClassificationTask
+from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
 
@@ -58,18 +58,22 @@ class WiseFt(Method):
         self._partner: dict[str, Tensor] = {}
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        self._task = ClassificationTask(model, task)
+        self._task_loss = TaskLoss(model, task)
         if self.settings.partner == "previous" or not self._partner:
-            self._partner = consolidation.snapshot(model.trainable_parameters())
+            self._partner = weights.snapshot(model.trainable_parameters())
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
         """The task's cross-entropy."""
-        yield self._task.loss(model, batches["task"])
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Mix the weights, unless prediction does."""
         if self.settings.merge == "task_end":
-            consolidation.put(model.trainable_parameters(), self._mixture(model))
+            weights.assign(model.trainable_parameters(), self._mixture(model))
 
     def predictor(
         self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
@@ -77,7 +81,7 @@ class WiseFt(Method):
         if self.settings.merge == "task_end" or not self._partner:
             return ZeroShotPredictor(model)
         mixed = model.frozen_copy()
-        consolidation.put(mixed.trainable_parameters(), self._mixture(model))
+        weights.assign(mixed.trainable_parameters(), self._mixture(model))
         return ZeroShotPredictor(mixed)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -90,6 +94,6 @@ class WiseFt(Method):
         self._partner = dict(state)
 
     def _mixture(self, model: VisionLanguageModel) -> dict[str, Tensor]:
-        return consolidation.interpolate(
+        return weights.interpolate(
             model.trainable_parameters(), self._partner, self.settings.weight
         )

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
-from gift.data.loader import Batch
-from gift.methods.base import Loss, Method
-from gift.vlm import VisionLanguageModel
+from gift.methods.base import Method
 
 
 class ZeroShot(Method):
     """Learns nothing."""
 
     trains = False
-
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """No loss: the method is never trained."""
-        return iter(())

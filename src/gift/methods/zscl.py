@@ -6,31 +6,28 @@ Models", ICCV 2023.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift import weights as consolidation
+from gift import weights
 from gift.data.loader import Batch
-from gift.methods.base import Loss, Method, MethodSettings, Parameters, TaskContext
-from gift.methods.terms import ClassificationTask, ReferenceDistillation
-from gift.vlm import VisionLanguageModel, encode_all_texts
+from gift.methods.base import Backward, Method, TaskContext, with_prefix, without_prefix
+from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
+from gift.vlm import VisionLanguageModel
 
 
-class ZsclSettings(MethodSettings):
+class ZsclSettings(DistillationSettings):
     """ZSCL as in its main script; ZSCL* has penalty_weight 0."""
 
     penalty_weight: float = Field(
-        1.0, ge=0, description="lambda of the l2 pull towards the weights before the task"
+        1.0, ge=0, description="lambda of the l2 penalty towards the weights before the task"
     )
     average_every: int = Field(
         100, ge=0, description="steps between two of the weights that are averaged; 0 = no average"
     )
-    row_weight: float = Field(1.0, ge=0, description="weight of the distillation over texts")
-    column_weight: float = Field(1.0, ge=0, description="weight of the distillation over images")
-    temperature: float = Field(2.0, gt=0, description="distillation temperature")
 
 
 class Zscl(Method):
@@ -51,41 +48,35 @@ class Zscl(Method):
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Anchor, average, and the pre-trained model as the teacher."""
         parameters = model.trainable_parameters()
-        self._task = ClassificationTask(model, task)
-        self._anchor = consolidation.snapshot(parameters)
+        self._task_loss = TaskLoss(model, task)
+        self._anchor = weights.snapshot(parameters)
         if not self._initial:
-            self._initial = consolidation.snapshot(parameters)
+            self._initial = weights.snapshot(parameters)
         teacher = model.frozen_copy()
-        consolidation.put(teacher.trainable_parameters(), self._initial)
+        weights.assign(teacher.trainable_parameters(), self._initial)
         # The teacher's image features are not kept for the next task, where most would serve again:
         # a resumed run would meet the images in other batches, which round differently.
         self._distillation = ReferenceDistillation(
             teacher,
             len(task.sets["reference"]),
-            encode_all_texts(teacher, teacher.tokenize(task.sentences)),
-            temperature=self.settings.temperature,
+            teacher.tokenize(task.sentences),
+            self.settings,
         )
-        self._average = consolidation.RunningMean(parameters)
+        self._average = weights.RunningMean(parameters)
         self._is_averaged = True
 
-    def losses(self, model: VisionLanguageModel, batches: Mapping[str, Batch]) -> Iterator[Loss]:
-        """The distillation, then the task's cross-entropy."""
-        yield self._distillation.loss(
-            model,
-            batches["reference"],
-            row_weight=self.settings.row_weight,
-            column_weight=self.settings.column_weight,
+    def step(
+        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
+    ) -> dict[str, Tensor]:
+        """The distillation, the task's cross-entropy, the penalty's gradient in place."""
+        logged = self._distillation(model, batch["reference"])
+        backward(logged["distillation"])
+        logged["task"] = self._task_loss(model, batch["task"])
+        backward(logged["task"])
+        logged["consolidation"] = weights.add_l2_gradient(
+            model.trainable_parameters(), self._anchor, weight=self.settings.penalty_weight
         )
-        yield self._task.loss(model, batches["task"])
-
-    def backward(self, loss: Loss, parameters: Parameters) -> Mapping[str, Tensor]:
-        super().backward(loss, parameters)
-        if loss.name != "task":
-            return {}
-        penalty = consolidation.add_l2_gradient(
-            parameters, self._anchor, weight=self.settings.penalty_weight
-        )
-        return {"consolidation": penalty}
+        return logged
 
     def after_step(self, model: VisionLanguageModel, step: int) -> None:
         """Take every ``average_every``-th step's weights into the mean."""
@@ -101,21 +92,20 @@ class Zscl(Method):
         parameters = model.trainable_parameters()
         if not self._is_averaged:
             self._average.add(parameters)
-        consolidation.put(parameters, self._average.value)
+        weights.assign(parameters, self._average.value)
 
     def training_state(self) -> dict[str, Tensor]:
-        """What the teacher said of images so far, and the mean of the weights so far."""
+        """The teacher's image features and the mean of the weights so far."""
         return {
             **self._distillation.training_state(),
-            **{f"mean/{name}": tensor for name, tensor in self._average.value.items()},
+            **with_prefix("mean", self._average.value),
             "count": torch.tensor(self._average.count),
             "is_averaged": torch.tensor(self._is_averaged),
         }
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         self._distillation.load_training_state(state)
-        mean = {name: state[f"mean/{name}"] for name in self._average.value}
-        self._average.restore(mean, int(state["count"]))
+        self._average.restore(without_prefix("mean", state), int(state["count"]))
         self._is_averaged = bool(state["is_averaged"])
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
-"""The two-tower model: load and save it, encode images and texts, classify by class names."""
+"""The CLIP-like model: load, save, encode, classify by class names, adapters and branches."""
 
+from gift.vlm.branches import add_branches, remove_branches
 from gift.vlm.features import (
     encode_all_images,
     encode_all_texts,
@@ -15,6 +16,7 @@ __all__ = [
     "Preprocess",
     "VisionLanguageModel",
     "add_adapters",
+    "add_branches",
     "check_modules",
     "class_embeddings",
     "encode_all_images",
@@ -22,6 +24,7 @@ __all__ = [
     "mean_class_embeddings",
     "pixel_batch",
     "remove_adapters",
+    "remove_branches",
     "tokenize_unique",
     "trim",
 ]

@@ -326,15 +326,30 @@ def _is_made_of(tower: PreTrainedModel, parts: set[str]) -> bool:
 def _is_known_layer(layer: nn.Module) -> bool:
     if _parts(layer).keys() != _LAYER:
         return False
-    attention, mlp = (_parts(layer.get_submodule(name)) for name in ("self_attn", "mlp"))
+    uncalled = (layer, layer.get_submodule("self_attn"), layer.get_submodule("mlp"))
+    attention, mlp = (_parts(module) for module in uncalled[1:])
     # These are used without being called, so they must be plain matrices.
     used = (attention.get("k_proj"), attention.get("v_proj"))
-    return attention.keys() == _ATTENTION and mlp.keys() == _MLP and all(map(_is_plain, used))
+    return (
+        attention.keys() == _ATTENTION
+        and mlp.keys() == _MLP
+        and all(map(_is_plain, used))
+        and not any(map(_has_hooks, uncalled))
+    )
 
 
 def _is_plain(part: object) -> bool:
-    """Whether a module is a matrix and nothing else: no adapters beside it, no shards of it."""
-    return type(part) is nn.Linear and type(part.weight) in {Tensor, nn.Parameter}
+    """Whether a module is a matrix and nothing else: no adapters or hooks, no shards of it."""
+    return (
+        type(part) is nn.Linear
+        and type(part.weight) in {Tensor, nn.Parameter}
+        and not _has_hooks(part)
+    )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether something else happens when the module is called, which this path would not see."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _parts(module: nn.Module) -> dict[str, nn.Module]:

@@ -7,6 +7,7 @@ its own weights do not move.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -17,34 +18,48 @@ from gift.vlm.model import VisionLanguageModel
 
 _STANDARD_DEVIATION = 0.01
 
+Scaling = Literal["rsqrt", "reciprocal"]
+"""How the product of the factors is scaled: 1 / sqrt(rank) or 1 / rank."""
+
 
 def add_adapters(
-    model: VisionLanguageModel, *, rank: int, modules: Sequence[str], seed: int
+    model: VisionLanguageModel,
+    *,
+    rank: int,
+    modules: Sequence[str],
+    seed: int,
+    scaling: Scaling = "rsqrt",
+    train: Sequence[Literal["A", "B"]] = ("A", "B"),
 ) -> None:
-    """Put adapters beside matrices of both towers: ``W x`` becomes ``W x + B A x / sqrt(rank)``.
+    """Put adapters beside matrices of both towers: ``W x`` becomes ``W x + s B A x``.
 
     B is zero, so nothing changes until they are trained; A is drawn from N(0, 0.01**2). Adapters
     that are there are replaced.
 
     Args:
         model: whose embeddings stay the same.
-        rank: columns of B, rows of A; at least 1.
+        rank: r, columns of B, rows of A; at least 1.
         modules: what the matrices are called, such as ``fc1``, the last part of their names.
         seed: of A.
+        scaling: s = 1 / sqrt(r) ("rsqrt", rank-stabilised) or 1 / r ("reciprocal").
+        train: the factors that are trained; the other one is frozen.
 
     Raises:
         ValueError: the model has no matrix of such a name.
     """
     remove_adapters(model)
     check_modules(model, modules)
-    config = LoraConfig(r=rank, lora_alpha=1, use_rslora=True, target_modules=list(modules))
+    config = LoraConfig(
+        r=rank, lora_alpha=1, use_rslora=scaling == "rsqrt", target_modules=list(modules)
+    )
     inject_adapter_in_model(config, model.towers)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, parameter in model.trainable_parameters().items():
+        for name, parameter in model.towers.named_parameters():
             if ".lora_A." in name:
                 drawn = torch.randn(parameter.shape, generator=generator)
                 parameter.copy_(_STANDARD_DEVIATION * drawn)
+    model.mark_added(rf"\.lora_[{''.join(train)}]\.")
 
 
 def check_modules(model: VisionLanguageModel, modules: Sequence[str]) -> None:
@@ -67,11 +82,10 @@ def check_modules(model: VisionLanguageModel, modules: Sequence[str]) -> None:
 
 def remove_adapters(model: VisionLanguageModel) -> None:
     """Take all adapters away; the model is what it was before they came."""
-    if not model.has_adapters:
+    adapters = [(n, m) for n, m in model.towers.named_modules() if isinstance(m, LoraLayer)]
+    if not adapters:
         return
-    for name, module in list(model.towers.named_modules()):
-        if isinstance(module, LoraLayer):
-            model.towers.set_submodule(name, module.get_base_layer())
+    for name, module in adapters:
+        model.towers.set_submodule(name, module.get_base_layer())
     del model.towers.peft_config
-    for parameter in model.trainable_parameters().values():
-        parameter.requires_grad_(True)
+    model.mark_added(None)

@@ -1,4 +1,4 @@
-"""The two-tower model: an image and a text encoder that share one embedding space."""
+"""The CLIP-like model: an image and a text encoder that share one embedding space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -51,14 +51,14 @@ _FAMILIES = {
     "metaclip_2": _Family(is_causal=True, lowers_case=False),
     "siglip": _Family(is_causal=False, lowers_case=True),
 }
-"""The supported two-tower families by their ``model_type``."""
+"""The supported families of dual encoders by their ``model_type``."""
 
 _LOGIT_SCALARS = ("logit_scale", "logit_bias")
 """They turn cosines into logits, belong to no tower and are never trained."""
 
 
 class VisionLanguageModel(nn.Module):
-    """A two-tower model (CLIP, SigLIP and their kin) with its tokenizer and image transform.
+    """A CLIP-like dual encoder (CLIP, SigLIP and their kin) with its tokenizer and image transform.
 
     Both towers can be trained; what turns their cosines into logits cannot. Shape letters: B
     images, T texts, L tokens, S pixels, D embedding width.
@@ -82,8 +82,10 @@ class VisionLanguageModel(nn.Module):
         self._image_processor = image_processor
         self._family = _FAMILIES[towers.config.model_type]
         self._is_frozen = False
+        self._autocast: torch.dtype | None = None
         self._parts = 1
         self._backend: str | None = None
+        self._added: str | None = None
         _check_parts_match(towers, tokenizer, self.preprocess)
         for name, parameter in towers.named_parameters():
             parameter.requires_grad_(name not in _LOGIT_SCALARS)
@@ -97,7 +99,7 @@ class VisionLanguageModel(nn.Module):
             dtype: the precision of the weights, whatever they were saved in.
 
         Raises:
-            ValueError: nothing can be loaded from there, it is not a supported two-tower model,
+            ValueError: nothing can be loaded from there, it is not a supported CLIP-like model,
                 or its parts do not belong together.
         """
         source = _folder_or_hub_id(path_or_id)
@@ -128,7 +130,7 @@ class VisionLanguageModel(nn.Module):
         missing = sorted(loading["missing_keys"])
         if missing:
             raise ValueError(
-                f"{source} holds no complete two-tower model: {len(missing)} of its weights are "
+                f"{source} holds no complete CLIP-like model: {len(missing)} of its weights are "
                 f"missing, {missing[0]} among them. Give a model with both towers and projections."
             )
         if unread := sorted(loading["unexpected_keys"]):
@@ -156,12 +158,12 @@ class VisionLanguageModel(nn.Module):
 
         Raises:
             FileExistsError: the folder has something in it.
-            ValueError: there are adapters, which have no place in such a folder.
+            ValueError: there are added modules, which have no place in such a folder.
         """
-        if self.has_adapters:
+        if self.has_additions:
             raise ValueError(
-                "the model has adapters, as in the middle of a task; end the task, or take them "
-                "away with gift.vlm.remove_adapters(model)."
+                "the model has added modules, as in the middle of a task; end the task, or take "
+                "them away with gift.vlm.remove_adapters(model) or remove_branches(model)."
             )
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(
@@ -229,33 +231,57 @@ class VisionLanguageModel(nn.Module):
         return _unit(self._encode(self._text_features, tokens))
 
     @property
-    def has_adapters(self) -> bool:
-        """Whether there are adapters beside the weights, see :func:`gift.vlm.add_adapters`."""
-        return hasattr(self.towers, "peft_config")
+    def has_additions(self) -> bool:
+        """Whether modules were added to the towers, such as adapters or branches."""
+        return self._added is not None
+
+    def mark_added(self, pattern: str | None) -> None:
+        """Say which parameters belong to modules that were added to the towers; None: no more.
+
+        These alone are trained from now on, the model's own do not move.
+
+        Args:
+            pattern: regular expression that is found in the names of the added, trained parameters.
+        """
+        self._added = pattern
+        if self._is_frozen:
+            return
+        trained = self.trainable_parameters()
+        for name, parameter in self.towers.named_parameters():
+            parameter.requires_grad_(name in trained)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Every parameter of both towers, by its name in the checkpoint, in a fixed order.
 
-        Where there are adapters, these alone.
+        Where modules were added, their trained parameters alone, see :meth:`mark_added`.
         """
         named = self.towers.named_parameters()
-        adapted = self.has_adapters
-        return {
-            name: value
-            for name, value in named
-            if (".lora_" in name if adapted else name not in _LOGIT_SCALARS)
-        }
+        if self._added is None:
+            return {name: value for name, value in named if name not in _LOGIT_SCALARS}
+        return {name: value for name, value in named if re.search(self._added, name)}
 
-    def save_memory(self, *, parts: int = 1, checkpoint_layers: bool = False) -> None:
-        """What training keeps for the backward pass; the gradients stay the same.
+    def prepare_training(
+        self,
+        *,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        parts: int = 1,
+        checkpoint_layers: bool = False,
+        compile_layers: bool = False,
+    ) -> None:
+        """How the towers are computed in training mode; evaluation and teachers stay as they are.
 
         Args:
+            precision: bf16 autocasts the towers; weights, embeddings and losses stay fp32.
             parts: each batch is encoded in that many parts, and only its embeddings are kept; the
                 backward pass encodes one part after the other once more. Losses see whole batches.
             checkpoint_layers: only the inputs of layers are kept, and each layer is computed once
                 more (gradient checkpointing).
+            compile_layers: see :meth:`compile_layers`.
         """
+        self._autocast = torch.bfloat16 if precision == "bf16" else None
         self._parts = parts
+        if compile_layers:
+            self.compile_layers()
         with warnings.catch_warnings():
             # The names of transformers 5.20; later versions warn that 6 will have others.
             warnings.simplefilter("ignore", FutureWarning)
@@ -307,8 +333,13 @@ class VisionLanguageModel(nn.Module):
         return features
 
     def _encode(self, tower: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        """Features of all inputs; several processes share the work, one may take it in parts."""
-        return distributed.map_rows(lambda share: self._in_parts(tower, share), inputs)
+        """Features of all inputs; sharded over processes, in parts where memory is short."""
+        with torch.autocast(
+            inputs.device.type,
+            dtype=self._autocast,
+            enabled=self.training and self._autocast is not None,
+        ):
+            return distributed.map_rows(lambda rows: self._in_parts(tower, rows), inputs)
 
     def _in_parts(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         if self._parts == 1 or not self.training or not torch.is_grad_enabled():
@@ -321,6 +352,7 @@ class VisionLanguageModel(nn.Module):
         towers = copy.deepcopy(self.towers)
         teacher = type(self)(towers, self.tokenizer, self._image_processor)
         teacher._is_frozen = True
+        teacher._added = self._added
         return teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:

@@ -4,7 +4,7 @@ Pure functions on named tensors: they know neither models nor methods nor data, 
 loop.
 """
 
-from gift.weights.averaging import RunningMean, holding, interpolate, put, snapshot
+from gift.weights.averaging import RunningMean, assign, holding, interpolate, snapshot
 from gift.weights.merging import (
     Rescaler,
     UnifiedVectors,
@@ -40,6 +40,7 @@ __all__ = [
     "add_adaptive_gradient",
     "add_l2_gradient",
     "add_weighted_gradient",
+    "assign",
     "decouple",
     "empirical_fisher",
     "holding",
@@ -47,7 +48,6 @@ __all__ = [
     "mean_fisher",
     "normalization_groups",
     "pack_mask",
-    "put",
     "rescale",
     "size",
     "snapshot",

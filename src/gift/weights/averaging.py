@@ -44,12 +44,12 @@ class RunningMean:
 
     def restore(self, mean: Mapping[str, Tensor], count: int) -> None:
         """Go on from an earlier mean of ``count`` moments."""
-        put(self._mean, mean)
+        assign(self._mean, mean)
         self._count = count
 
 
 @torch.no_grad()
-def put(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+def assign(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     """Copy weights into the parameters, in place."""
     for name, parameter in parameters.items():
         parameter.copy_(weights[name])
@@ -67,8 +67,8 @@ def interpolate(
 def holding(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[None]:
     """Let the parameters hold other weights while the block runs."""
     own = snapshot(parameters)
-    put(parameters, weights)
+    assign(parameters, weights)
     try:
         yield
     finally:
-        put(parameters, own)
+        assign(parameters, own)

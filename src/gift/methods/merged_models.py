@@ -1,0 +1,247 @@
+"""Merged task models, shared by the two forms of ConDU: storage, rebuilding and voting."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from gift.data.labels import LabelSpace
+from gift.losses import similarity
+from gift.methods.base import MethodSettings, TaskContext, ZeroShotPredictor
+from gift.methods.selectors import PrototypeSelector, class_prototypes
+from gift.vlm import VisionLanguageModel
+from gift.weights import Rescaler, UnifiedVectors
+
+
+class MergedModelSettings(MethodSettings):
+    """How task models are merged, and how they vote on an image of an unknown task."""
+
+    rescaler: Rescaler = Field(
+        "tensor_mean",
+        description="what a rebuilt task vector has of its own: tensor_mean, the mean absolute "
+        "value of each tensor, added up (official code); global_sum, the sum of absolute values",
+    )
+    voters: int = Field(
+        4, ge=1, description="K: models of the nearest tasks that vote where the task is unknown"
+    )
+    include_pretrained: bool = Field(
+        True, description="the pre-trained model votes, too (official code)"
+    )
+    fusion: Literal["mean", "weighted"] = Field(
+        "mean",
+        description="logits of the K task models: their mean (official code), or weighted by how "
+        "near the tasks are",
+    )
+    fusion_temperature: float | None = Field(
+        1.0,
+        gt=0,
+        description="of weighted fusion: weights are softmax(similarity / temperature), or the "
+        "similarities themselves where it is null",
+    )
+    cache_mb: int = Field(
+        4096, ge=0, description="MiB for rebuilt models between two uses; one is always kept"
+    )
+
+
+class MergedModels:
+    """The merged models of the tasks learned so far.
+
+    All start from one set of weights, which does not change. A task adds the vector from there to
+    its own weights, and its class prototypes to the selector.
+
+    Args:
+        settings: how they are merged, and how they vote.
+    """
+
+    def __init__(self, settings: MergedModelSettings) -> None:
+        self.settings = settings
+        self.vectors = UnifiedVectors(settings.rescaler)
+        self.selector = PrototypeSelector()
+
+    def add(
+        self,
+        task: TaskContext,
+        pretrained: VisionLanguageModel,
+        vector: Iterable[tuple[str, Tensor]],
+    ) -> None:
+        """Merge one more task.
+
+        Args:
+            task: with its ``current`` images.
+            pretrained: the model that all tasks start from.
+            vector: the task's weights minus those, by name, see :meth:`UnifiedVectors.add`.
+        """
+        prototypes = class_prototypes(pretrained, task)  # first, as it may fail
+        self.vectors.add(vector)
+        self.selector.add(task.labels.name, prototypes)
+
+    def predictor(
+        self, pretrained: VisionLanguageModel, host: VisionLanguageModel
+    ) -> MergedPredictor:
+        """Predicts with the task models.
+
+        Args:
+            pretrained: the model that all tasks start from.
+            host: a frozen copy of it, whose trainable parameters become those of task after task.
+        """
+        rebuilt = RebuiltModels(host, self.vectors, self.settings.cache_mb * 2**20)
+        return MergedPredictor(pretrained, rebuilt, self.selector, self.settings)
+
+    def extra_parameters(self) -> int:
+        """The merged vector, its scales and the prototypes; the masks are bits."""
+        merged = sum(tensor.numel() for tensor in self.vectors.unified.values())
+        return merged + self.selector.numel() + len(self.vectors)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The merged vectors and the class prototypes; nothing before the first task."""
+        if not self.selector.tasks:
+            return {}
+        return self.vectors.state_dict() | self.selector.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.vectors = UnifiedVectors(self.settings.rescaler)
+        if state:
+            self.vectors.load_state_dict(state)
+        self.selector.load_state_dict(state)
+
+
+class RebuiltModels:
+    """The models of single tasks, rebuilt on demand; the latest ones are cached.
+
+    Args:
+        host: its trainable parameters become those of the task in use.
+        vectors: of all tasks, from the host's weights as they are now.
+        budget: bytes that the weights of rebuilt models may take; one is cached at least.
+    """
+
+    def __init__(self, host: VisionLanguageModel, vectors: UnifiedVectors, budget: int) -> None:
+        self._host = host
+        self._vectors = vectors
+        self._start = {name: p.data for name, p in host.trainable_parameters().items()}
+        size = sum(tensor.nbytes for tensor in self._start.values())
+        self._most = max(1, budget // size)
+        self._cached: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
+        self._predictors: dict[int, ZeroShotPredictor] = {}
+
+    def cached_first(self, tasks: Iterable[int]) -> list[int]:
+        """The tasks in an order that rebuilds few of their models."""
+        return sorted(tasks, key=lambda task: (task not in self._cached, task))
+
+    def use(self, task: int) -> ZeroShotPredictor:
+        """The zero-shot rule of a task's model; valid until another task's is used."""
+        if task not in self._cached:
+            while len(self._cached) >= self._most:
+                self._cached.popitem(last=False)
+            rebuilt = self._vectors.rebuilt(task)
+            self._cached[task] = {n: start + rebuilt[n] for n, start in self._start.items()}
+        self._cached.move_to_end(task)
+        for name, parameter in self._host.trainable_parameters().items():
+            parameter.data = self._cached[task][name]
+        return self._predictors.setdefault(task, ZeroShotPredictor(self._host))
+
+
+class MergedPredictor:
+    """Predicts with the model of the image's task, or fuses those of the nearest tasks.
+
+    Args:
+        pretrained: the model that all tasks start from.
+        rebuilt: the models of the tasks.
+        selector: how near the tasks are to an image.
+        settings: how the models vote.
+    """
+
+    def __init__(
+        self,
+        pretrained: VisionLanguageModel,
+        rebuilt: RebuiltModels,
+        selector: PrototypeSelector,
+        settings: MergedModelSettings,
+    ) -> None:
+        self._model = pretrained
+        self._pretrained = ZeroShotPredictor(pretrained)
+        self._rebuilt = rebuilt
+        self._selector = selector
+        self._settings = settings
+
+    def scores(
+        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
+    ) -> Tensor:
+        """Scaled cosine similarities [B, C]; their weighted mean where the task is unknown."""
+
+        def own(features: Tensor) -> Tensor:
+            classes = self._pretrained.classes(candidates)
+            return similarity(features, classes, self._model.logit_scale)
+
+        return self._fused(pixels, task, own, lambda rule, p: rule.scores(p, candidates))
+
+    def features(self, pixels: Tensor, task: str | None = None) -> Tensor:
+        """Embeddings of the task's model, unit rows [B, D].
+
+        Where the task is unknown: the weighted mean of the voters', of length 1.
+        """
+        mean = self._fused(pixels, task, lambda own: own, lambda rule, p: rule.features(p))
+        return mean if task in self._selector.tasks else F.normalize(mean, dim=-1)
+
+    @torch.no_grad()
+    def _fused(
+        self,
+        pixels: Tensor,
+        task: str | None,
+        pretrained: Callable[[Tensor], Tensor],
+        of_task: Callable[[ZeroShotPredictor, Tensor], Tensor],
+    ) -> Tensor:
+        """What the models give for images, fused by their weights in the vote.
+
+        Args:
+            pixels: [B, 3, S, S].
+            task: a learned task, whose model alone counts, or None or another name.
+            pretrained: what the pre-trained model gives for its features [B, D].
+            of_task: what a task's model gives for images.
+        """
+        if task in self._selector.tasks:
+            return of_task(self._rebuilt.use(self._selector.tasks.index(task)), pixels)
+        features = self._model.encode_images(pixels)
+        nearest, weights, rest = self._votes(features)
+        fused = rest * pretrained(features)
+        for number in self._rebuilt.cached_first(nearest.unique().tolist()):
+            rows, place = (nearest == number).nonzero(as_tuple=True)
+            voted = of_task(self._rebuilt.use(number), pixels[rows])
+            fused[rows] += weights[rows, place, None] * voted
+        return fused
+
+    def _votes(self, features: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Which models vote on images with these features [B, D] of the pre-trained model.
+
+        Returns:
+            The nearest tasks [B, K], their weights in the vote [B, K], and the pre-trained model's
+            weight.
+        """
+        settings = self._settings
+        if not self._selector.tasks:
+            none = features.new_zeros(len(features), 0)
+            return none.long(), none, 1.0
+        nearness = self._selector.scores(features)
+        found, nearest = nearness.topk(min(settings.voters, nearness.shape[1]), dim=1)
+        rest = 1 / (found.shape[1] + 1) if settings.include_pretrained else 0.0
+        if settings.fusion == "mean":
+            weights = torch.ones_like(found)
+        elif settings.fusion_temperature is None:
+            weights = found.clamp(min=1e-6)  # the nearest task may still be dissimilar
+        else:
+            weights = (found / settings.fusion_temperature).softmax(dim=1)
+        return nearest, (1 - rest) * weights / weights.sum(dim=1, keepdim=True), rest
+
+
+def difference(
+    after: Mapping[str, Tensor], before: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """A task vector, one parameter at a time."""
+    for name, tensor in after.items():
+        yield name, tensor.detach() - before[name]
