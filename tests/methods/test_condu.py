@@ -99,7 +99,8 @@ def slow_vote(model, method, pixels, *, share):
     found = []
     for image in pixels:
         feature = model.encode_images(image[None])[0]
-        nearness = [float((rows @ feature).max()) for rows in method.merged.selector.prototypes.values()]
+        prototypes = method.merged.selector.prototypes.values()
+        nearness = [float((rows @ feature).max()) for rows in prototypes]
         order = sorted(range(len(nearness)), key=lambda task: -nearness[task])
         order = order[: method.settings.voters]
         *shares, rest = share([nearness[task] for task in order])
