@@ -45,7 +45,7 @@ from transformers.utils import logging
 
 from gift import Learner, Task
 from gift.config import LearnerConfig
-from gift.data import class_list
+from gift.data import Paths, class_list
 from gift.files import read_json, write_json
 from gift.runs import RunFolder, environment, peak_memory_mb, reset_peak_memory
 from gift.settings import validate
@@ -259,7 +259,7 @@ def measure(options: argparse.Namespace, folder: Path, device: torch.device) -> 
         parameters = write_models(sizes, models, options.size)
     for config in configs:
         with watch.stage("read CLIP"):
-            learner = Learner(config, home=folder / "home")
+            learner = Learner(config, paths=Paths.of(folder / "home"))
         with watch.stage("read and hash the pipeline, paint one image"):
             learner.generate(1)
         with watch.stage(f"paint, {config.synthesis.batch_size} at a time", options.images):
@@ -277,7 +277,7 @@ def measure(options: argparse.Namespace, folder: Path, device: torch.device) -> 
     with watch.stage("save the learner"):
         learner.save(run.path)
     with watch.stage("read the learner again"):
-        again = Learner.load(run.path, home=folder / "home")
+        again = Learner.load(run.path, paths=Paths.of(folder / "home"))
     if again.memory != learner.memory or again.evaluate(task) != before:
         raise RuntimeError("the learner that was read again is not the one that was saved.")
     return {"parameters": parameters, "stages": [asdict(stage) for stage in watch.stages]}

@@ -23,9 +23,9 @@ import torch
 from gift.config import RunConfig
 from gift.data import Paths, Task, load_benchmark, measured_split, open_tasks
 from gift.data.loader import PreprocessedImages
+from gift.evaluate import Protocol
 from gift.files import read_json, write_json
 from gift.learner import Learner
-from gift.measuring import measure
 from gift.methods import create_method
 from gift.report.table import Cell, Table
 from gift.runs import RunFolder, environment
@@ -35,9 +35,9 @@ from gift.vlm import encode_all_images
 VOTERS = (1, 2, 4, 8, 11)
 
 
-def learner_with(folder: Path, home: Path, **settings: Any) -> Learner:
+def learner_with(folder: Path, paths: Paths, **settings: Any) -> Learner:
     """The learner of a run whose method has other settings for its votes."""
-    learner = Learner.load(folder, home=home)
+    learner = Learner.load(folder, paths=paths)
     method = create_method(learner.config.method, learner.config.method_settings | settings)
     method.load_state_dict(learner.method.state_dict())
     learner.method = method
@@ -67,16 +67,15 @@ def measured(folder: Path, paths: Paths) -> dict[str, Any]:
     rule = load_benchmark(config.benchmark)
     if rule.task_id != "hidden" or config.tasks is not None:
         raise ValueError(f"{folder} is no run of a whole benchmark that hides the task.")
-    home = paths.cache
-    learner = Learner.load(folder, home=home)
+    learner = Learner.load(folder, paths=paths)
     opened = open_tasks(rule.datasets(), paths, config.draw)
     how = config.evaluation
     tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     rows = []
     for pretrained in (True, False):
         for voters in VOTERS:
-            chosen = learner_with(folder, home, voters=voters, include_pretrained=pretrained)
-            last = fmean(measure(chosen, tasks, rule).values())
+            chosen = learner_with(folder, paths, voters=voters, include_pretrained=pretrained)
+            last = fmean(chosen.evaluate(tasks, Protocol(rule.label_space, rule.task_id)))
             rows.append({"voters": voters, "include_pretrained": pretrained, "last": last})
             sys.stderr.write(f"{folder.name}: {rows[-1]}\n")
     among = nearest_tasks(learner, tasks)

@@ -257,7 +257,7 @@ def test_a_search_from_the_command_line(tmp_path, capsys, monkeypatch):
         ]
         return {"rows": rows, "best": rows[1]}
 
-    monkeypatch.setattr("gift.studies.searching", search)
+    monkeypatch.setattr("gift.studies.search", search)
     arguments = ["search", "micro-1", "--method", "l2", "--trials", 3, "--space", "a.b=1,2,3"]
     assert call(*arguments, "--space", "a.c=1..2", "--set", "seed=4", "--out", tmp_path) == 0
     shown = capsys.readouterr().out
@@ -277,8 +277,8 @@ def test_a_search_takes_the_values_that_the_recipe_proposes(tmp_path, capsys, mo
         asked.update(space)
         return {"rows": [], "best": None}
 
-    monkeypatch.setattr("gift.studies.searching", search)
-    monkeypatch.setattr("gift.config.read_yaml", lambda path: {"search": {"a.b": [1, 2]}})
+    monkeypatch.setattr("gift.studies.search", search)
+    monkeypatch.setattr("gift.settings.read_recipe", lambda name: {"search": {"a.b": [1, 2]}})
     assert call("search", "micro-1", "--trials", 1) == 0
     assert asked == {"a.b": [1, 2]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gift.data.labels import LabelSpace
-from gift.evaluate import EvaluationSet, accuracy_row, growing_accuracy
+from gift.evaluate import EvaluationSet, Protocol, accuracy_row
 from gift.progress import listening
 
 SPACES = (
@@ -28,7 +29,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.preprocess = self
-        self.logit_scale = torch.tensor(0.0)
+        self.device = torch.device("cpu")
 
     def normalize(self, pixels: Tensor) -> Tensor:
         return pixels
@@ -39,12 +40,12 @@ class Table:
 
     def __init__(self, table: np.ndarray) -> None:
         self.table = table
-        self.told: list[str | None] = []
+        self.given: list[str | None] = []
 
     def scores(
         self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
     ) -> Tensor:
-        self.told.append(task)
+        self.given.append(task)
         columns = [
             CLASSES.index((labels.name, c)) for labels in candidates for c in labels.classnames
         ]
@@ -77,69 +78,73 @@ labels = st.tuples(
 )
 
 
-def share(table: np.ndarray, data: Sequence[EvaluationSet], among: Sequence[str]) -> float:
-    """The plain way: every image of these sets, right when the best class has its name."""
-    right = []
+def counted(table: np.ndarray, data: Sequence[EvaluationSet], among: Sequence[str]) -> float:
+    """The plain way: every image of these sets, correct when the best class has its name."""
+    correct = []
     for one in data:
         for pixel, target in zip(one.pixels[:, 0, 0, 0], one.targets, strict=True):
             compete = [i for i, (space, _) in enumerate(CLASSES) if space in among]
             best = max(compete, key=lambda i: table[pixel][i])
-            right.append(CLASSES[best][1] == one.labels.classnames[target])
-    return 100 * sum(right) / len(right)
+            correct.append(CLASSES[best][1] == one.labels.classnames[target])
+    return 100 * sum(correct) / len(correct)
 
 
 @given(tables, labels, st.integers(1, 5))
 def test_rows_equal_counting(table: np.ndarray, targets: list[list[int]], batch: int) -> None:
     data, model = sets(targets), Stub()
     names = [one.labels.name for one in data]
-    own = accuracy_row(Table(table), model, data, batch_size=batch)
-    assert own == pytest.approx([share(table, [one], [one.labels.name]) for one in data])
-    union = accuracy_row(Table(table), model, data, candidates=SPACES, batch_size=batch)
-    assert union == pytest.approx([share(table, [one], names) for one in data])
-    seen = growing_accuracy(Table(table), model, data, batch_size=batch)
-    assert seen == pytest.approx([share(table, data[:k], names[:k]) for k in (1, 2, 3)])
 
+    def row(label_space: Any, learned: Sequence[LabelSpace] = ()) -> tuple[float, ...]:
+        protocol = Protocol(label_space, batch_size=batch)
+        return accuracy_row(Table(table), model, data, protocol, learned)
 
-@given(tables, labels)
-def test_a_growing_row_is_the_seen_row_of_each_step(
-    table: np.ndarray, targets: list[list[int]]
-) -> None:
-    data, model = sets(targets), Stub()
-    growing = growing_accuracy(Table(table), model, data)
+    assert row("task") == pytest.approx([counted(table, [d], [d.labels.name]) for d in data])
+    assert row("union") == pytest.approx([counted(table, [one], names) for one in data])
+    before = [counted(table, data[:k], names[:k]) for k in (1, 2, 3)]
+    assert row("seen") == pytest.approx(before)
     for k in (1, 2, 3):
-        row = accuracy_row(Table(table), model, data[:k], candidates=SPACES[:k])
-        assert growing[k - 1] == pytest.approx(np.mean(row))  # tasks of equal size
+        after = [counted(table, [one], names[:k]) for one in data[:k]]
+        assert row("seen", SPACES[:k]) == pytest.approx([*after, *[np.nan] * (3 - k)], nan_ok=True)
 
 
 def test_the_name_decides_not_the_place() -> None:
     table = np.zeros((3 * IMAGES, len(CLASSES)), np.float32)
     table[:IMAGES, CLASSES.index(("toys", "dog"))] = 1
-    data = sets([[1, 1, 1, 0], [0] * IMAGES, [0] * IMAGES])[:1]
-    assert accuracy_row(Table(table), Stub(), data, candidates=SPACES) == (75.0,)
+    data = sets([[1, 1, 1, 0], [0] * IMAGES, [0] * IMAGES])
+    assert accuracy_row(Table(table), Stub(), data, Protocol("union"))[0] == 75.0
 
 
 def test_a_mean_over_classes_weighs_rare_classes_alike() -> None:
     table = np.zeros((3 * IMAGES, len(CLASSES)), np.float32)  # the first class wins every time
     (data,) = sets([[0, 0, 0, 1], [0] * IMAGES, [0] * IMAGES])[:1]
     balanced = replace(data, metric="mean_per_class")
-    assert accuracy_row(Table(table), Stub(), [data, balanced], batch_size=3) == (75.0, 50.0)
+    protocol = Protocol(batch_size=3)
+    assert accuracy_row(Table(table), Stub(), [data, balanced], protocol) == (75.0, 50.0)
     empty = replace(balanced, labels=LabelSpace("pets", ("cat", "dog", "emu")))
     assert empty.accuracy(np.array([True, True, False, False])) == pytest.approx(100 / 3)
 
 
 @given(tables, labels)
-def test_top1_keeps_the_number_of_right_images(table: np.ndarray, targets: list[list[int]]) -> None:
+def test_top1_keeps_the_number_of_correct_images(
+    table: np.ndarray, targets: list[list[int]]
+) -> None:
     for value in accuracy_row(Table(table), Stub(), sets(targets)):
         assert value * IMAGES / 100 == round(value * IMAGES / 100)
 
 
-def test_the_task_is_told_or_hidden() -> None:
+def test_the_task_is_given_or_hidden() -> None:
     data = sets([[0] * IMAGES] * 3)
     table = Table(np.zeros((3 * IMAGES, len(CLASSES)), np.float32))
     calls: list[tuple[str, int, int]] = []
     with listening(lambda *call: calls.append(call)):
         accuracy_row(table, Stub(), data)
-    accuracy_row(table, Stub(), data, candidates=SPACES, task_id="hidden")
-    growing_accuracy(table, Stub(), data)
-    assert table.told == ["pets", "toys", "vehicles", *[None] * 6]
+    accuracy_row(table, Stub(), data, Protocol("union", "hidden"))
+    accuracy_row(table, Stub(), data, Protocol("seen", "hidden"))
+    assert table.given == ["pets", "toys", "vehicles", *[None] * 6]
     assert calls == [("evaluating", done, 3) for done in (1, 2, 3)]
+
+
+def test_scores_that_are_not_finite_are_an_error() -> None:
+    table = np.full((3 * IMAGES, len(CLASSES)), np.nan, np.float32)
+    with pytest.raises(ValueError, match="scores are not finite"):
+        accuracy_row(Table(table), Stub(), sets([[0] * IMAGES] * 3))

@@ -14,7 +14,7 @@ from gift import benchmark as experiment
 from gift.benchmark import resolve
 from gift.cli import main
 from gift.cli.options import read_settings
-from gift.data import benchmark_names, load_benchmark
+from gift.data import Paths, benchmark_names, load_benchmark
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples"
@@ -153,9 +153,9 @@ def test_the_medical_benchmark_runs(medical, tmp_path, tiny_clip_folder, tiny_pi
     assert [len(row) for row in matrix["accuracy"]] == [3, 3, 3]
     memory = json.loads((out / "learner" / "memory.json").read_text())
     assert memory[2]["classnames"] == ["healthy lungs", "lungs with pneumonia"]
-    assert experiment.evaluate(out, [], f"{medical}@II", home=tmp_path / "home") == pytest.approx(
-        dict(zip(matrix["tasks"], matrix["accuracy"][2], strict=True))
-    )
+    assert experiment.evaluate(
+        out, [], f"{medical}@II", paths=Paths.of(tmp_path / "home")
+    ) == pytest.approx(dict(zip(matrix["tasks"], matrix["accuracy"][2], strict=True)))
 
 
 def test_a_rare_class_counts_as_much_in_the_medical_benchmark(medical):

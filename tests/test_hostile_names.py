@@ -364,13 +364,13 @@ def learner(tmp_path_factory, tiny_clip_folder) -> tuple[Path, Path]:
     found = Learner.from_pretrained(
         tiny_clip_folder,
         method="finetune",
-        home=root / "home",
+        paths=Paths.of(root / "home"),
         training={"iterations": 1, "batch_size": 2, "warmup": 0},
     )
     with RunFolder(root / "mine").writing():
         found.learn(task, folder=RunFolder(root / "mine"))
         found.save(root / "mine")
-    assert Learner.load(root / "mine", home=root / "home").memory == (task.labels,)
+    assert Learner.load(root / "mine", paths=Paths.of(root / "home")).memory == (task.labels,)
     image = root / os.fsdecode(b"\x1b[31m\nfake.png: cat 99 %\xe9[bold].png")
     Image.new("RGB", (8, 8)).save(image)
     return root / "mine", image

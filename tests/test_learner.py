@@ -12,6 +12,7 @@ from support import write_folder
 from transformers import CLIPModel
 
 from gift import Learner, Task
+from gift.data import Paths
 from gift.methods import method_names
 from gift.runs import RunFolder
 from gift.synthesis import DiffusersGenerator
@@ -33,7 +34,7 @@ def new_learner(tiny_clip_folder, tiny_pipeline_folder, tmp_path):
             method=method,
             **{
                 "generator": tiny_pipeline_folder,
-                "home": tmp_path / "home",
+                "paths": Paths.of(tmp_path / "home"),
                 **QUICK,
                 **settings,
             },
@@ -79,7 +80,7 @@ def test_saved_and_loaded_is_the_same_learner(
     learner = new_learner(method, reference={"source": reference})
     learner.learn(colours)
     learner.save(tmp_path / "mine")
-    loaded = Learner.load(tmp_path / "mine", home=tmp_path / "home")
+    loaded = Learner.load(tmp_path / "mine", paths=Paths.of(tmp_path / "home"))
     assert loaded.memory == learner.memory
     assert loaded.config == learner.config
     for one in (learner, loaded):
@@ -93,10 +94,13 @@ def test_saving_over_a_learner_with_other_settings_is_refused(new_learner, tmp_p
     new_learner("finetune").save(tmp_path / "mine")
     with pytest.raises(ValueError, match="method is 'finetune' there and 'l2' here"):
         new_learner("l2").save(tmp_path / "mine")
-    assert Learner.load(tmp_path / "mine", home=tmp_path / "home").config.method == "finetune"
+    assert (
+        Learner.load(tmp_path / "mine", paths=Paths.of(tmp_path / "home")).config.method
+        == "finetune"
+    )
 
 
-def test_what_is_kept_is_words_and_a_model(new_learner, colours, tmp_path):
+def test_what_is_kept_is_class_names_and_a_model(new_learner, colours, tmp_path):
     learner = new_learner()
     learner.learn(colours)
     learner.save(tmp_path / "mine")
@@ -153,7 +157,7 @@ def test_real_images_can_take_the_place_of_synthetic_ones(
     assert len(set(files[0])) == 7
     for file, text in zip(files[0], first.texts, strict=True):
         assert text == f"a photo of a {file.parent.name.replace('_', ' ')}."
-    assert not (learner.home / "images").exists()
+    assert not (learner.paths.cache / "images").exists()
 
 
 @pytest.mark.parametrize(
@@ -236,7 +240,7 @@ def test_a_copied_set_of_a_hub_generator_needs_no_network(
     """Of a hub id nothing is looked up before an image is missing."""
     monkeypatch.setattr(DiffusersGenerator, "generate", flat_images)
     monkeypatch.setattr(DiffusersGenerator, "load", lambda self: None)
-    settings = {"generator": "someone/generator", "home": tmp_path / "hub"}
+    settings = {"generator": "someone/generator", "paths": Paths.of(tmp_path / "hub")}
     new_learner(**settings).generate()
     monkeypatch.undo()
     monkeypatch.setattr(diffusers.AutoPipelineForText2Image, "from_pretrained", no_network)
@@ -282,7 +286,7 @@ def test_the_identity_of_a_learners_images_never_changes(tiny_clip_folder, tmp_p
     learner = Learner.from_pretrained(
         tiny_clip_folder,
         generator="builtin:micro/diffusion",
-        home=tmp_path,
+        paths=Paths.of(tmp_path),
         synthesis={"images": 1, "steps": 1, "base_classnames": BASE},
     )
     assert learner.generate().files[0].parent.name == "8fd463b96c0ffda6"

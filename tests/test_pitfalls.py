@@ -1,4 +1,4 @@
-"""Known ways to get other numbers than the papers' that no test of a single room covers.
+"""Known ways to get other numbers than the papers' that no test of a single package covers.
 
 The whole list is in docs/data.md, each pitfall with its test.
 """
@@ -11,7 +11,8 @@ import torch
 from support import NoiseImages, words
 
 from gift import Learner, Task
-from gift.data import load_benchmark
+from gift.data import Paths, load_benchmark
+from gift.evaluate import Protocol
 from gift.methods import create_method
 
 
@@ -27,13 +28,12 @@ def test_the_first_template_trains_and_all_classify(tiny_clip) -> None:
 
 
 def test_class_vectors_follow_the_text_tower(tiny_clip_folder, tmp_path) -> None:
-    learner = Learner.from_pretrained(tiny_clip_folder, method="finetune", home=tmp_path)
+    learner = Learner.from_pretrained(tiny_clip_folder, method="finetune", paths=Paths.of(tmp_path))
     pixels = torch.zeros(1, 3, 32, 32)
 
     def scores() -> torch.Tensor:
         with torch.no_grad():
-            predictor = learner.method.predictor(learner.model)
-            return predictor.scores(pixels, [words("pets")], None).clone()
+            return learner.predictor().scores(pixels, [words("pets")], None).clone()
 
     before = scores()
     with torch.no_grad():
@@ -43,12 +43,14 @@ def test_class_vectors_follow_the_text_tower(tiny_clip_folder, tmp_path) -> None
 
 def test_a_frozen_model_scores_the_same_every_time(tiny_clip_folder, tmp_path) -> None:
     """No random crop at test time; another order of measuring changes nothing either."""
-    learner = Learner.from_pretrained(tiny_clip_folder, method="zero_shot", home=tmp_path)
+    learner = Learner.from_pretrained(
+        tiny_clip_folder, method="zero_shot", paths=Paths.of(tmp_path)
+    )
     tasks = [
         Task(words(name), None, NoiseImages(20, 3, seed=seed))
         for seed, name in enumerate(("pets", "toys"))
     ]
-    rows = [learner.evaluate(tasks, batch_size=size) for size in (3, 20, 256)]
+    rows = [learner.evaluate(tasks, Protocol(batch_size=size)) for size in (3, 20, 256)]
     rows.append(learner.evaluate(tasks[::-1])[::-1])
     assert all(row == rows[0] for row in rows)
 

@@ -10,6 +10,7 @@ from support import write_folder
 from transformers import CLIPConfig, CLIPModel
 
 from gift import Learner, Task
+from gift.data import Paths
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "caltech101" / "101_ObjectCategories"
 
@@ -35,7 +36,7 @@ def test_photographs_are_learned(tmp_path):
     learner = Learner.from_pretrained(
         "builtin:micro/clip",
         method="finetune",
-        home=tmp_path / "home",
+        paths=Paths.of(tmp_path / "home"),
         training={"iterations": 60, "batch_size": 32, "learning_rate": 1e-3, "warmup": 5},
     )
     (before,) = learner.evaluate(task)
@@ -61,7 +62,7 @@ def test_a_full_size_model_learns_a_task(tmp_path, save_clip, tiny_pipeline_fold
         tmp_path / "vit-b-16",
         method="gift",
         generator=tiny_pipeline_folder,
-        home=tmp_path / "home",
+        paths=Paths.of(tmp_path / "home"),
         training={"iterations": 2, "batch_size": 2, "warmup": 1},
         synthesis={"images": 3, "steps": 1},
     )

@@ -54,7 +54,7 @@ def test_a_run_learns_from_a_few_images(tmp_path, tiny_clip_folder):
         "training": {"iterations": 2, "batch_size": 2, "warmup": 1},
     }
     config = resolve(str(tmp_path / "mine.yaml"), "finetune", settings)
-    run(config, tmp_path / "run", home=tmp_path / "home")
+    run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
     kept = tmp_path / "run" / "tasks" / "01-colours" / "train-indices.json"
     assert len(json.loads(kept.read_text())["indices"]) == 4
 
@@ -99,7 +99,7 @@ def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder):
         "training": {"iterations": 2, "batch_size": 2, "warmup": 1},
     }
     config = resolve(str(tmp_path / "mine.yaml"), "finetune", settings)
-    run(config, tmp_path / "run", home=tmp_path / "home")
+    run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
     kept = json.loads((tmp_path / "run" / "data.json").read_text())
     assert kept["colours"]["train"]["images"] == 6
     matrix = json.loads((tmp_path / "run" / "matrix.json").read_text())
@@ -109,4 +109,4 @@ def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder):
         "{name: mine, tasks: [{name: colours, source: {path: colours}}]}"
     )
     with pytest.raises(ValueError, match=r"metric \{'colours': 'mean_per_class'\}; the benchmark"):
-        run(config, tmp_path / "run", home=tmp_path / "home")
+        run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gift import Learner, Task
+from gift.data import Paths
 from gift.methods import method_class, method_names
 from gift.runs import RunFolder
 from gift_micro.images import make_dataset
@@ -29,7 +30,7 @@ def trajectory(method: str, home: Path, data: Path) -> list[dict[str, float]]:
         "builtin:micro/clip",
         method=method,
         generator="builtin:micro/diffusion",
-        home=home,
+        paths=Paths.of(home),
         training={
             "iterations": 5,
             "batch_size": 8,

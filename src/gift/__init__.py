@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gift.data import Task
     from gift.data.labels import LabelSpace
+    from gift.evaluate import Prediction
     from gift.learner import Learner
     from gift.metrics import AccuracyMatrix
-    from gift.prediction import Prediction
 
 __version__ = "0.1.0"
 
@@ -20,7 +20,7 @@ _HOMES = {
     "AccuracyMatrix": "gift.metrics",
     "LabelSpace": "gift.data.labels",
     "Learner": "gift.learner",
-    "Prediction": "gift.prediction",
+    "Prediction": "gift.evaluate",
     "Task": "gift.data",
 }
 

@@ -1,15 +1,19 @@
-"""Names in a configuration become objects; the only file that knows every room."""
+"""Runs of benchmarks, and learners in folders: learn and evaluate over a sequence of tasks."""
 
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from gift import distributed
+import safetensors.numpy
+
+from gift import distributed, metrics
 from gift.config import LearnerConfig, RunConfig, SynthesisSettings
 from gift.data import (
     BenchmarkEntry,
@@ -29,14 +33,22 @@ from gift.data import (
     with_revisions,
 )
 from gift.data.labels import LabelSpace
-from gift.files import as_json, damage, read_json, restore, write_json, write_with_copy
+from gift.evaluate import Protocol, sample_features
+from gift.files import (
+    as_json,
+    damage,
+    read_json,
+    replacing_file,
+    restore,
+    write_json,
+    write_with_copy,
+)
 from gift.learner import Learner
 from gift.learner_folder import stored_config
-from gift.measuring import Measuring, keep, measure, setting_of, summarize
 from gift.methods import method_class
 from gift.metrics import AccuracyMatrix
 from gift.progress import report
-from gift.runs import RunFolder, reset_peak_memory
+from gift.runs import RunFolder, peak_memory_mb, reset_peak_memory
 from gift.settings import differences, flat, identity, load_recipe, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
@@ -81,22 +93,16 @@ def changes(config: RunConfig, recipe: RunConfig | None = None) -> dict[str, Any
 
 
 def run(
-    config: RunConfig,
-    folder: Path,
-    *,
-    home: Path | None = None,
-    data_root: Path | None = None,
-    command: str | None = None,
+    config: RunConfig, folder: Path, *, paths: Paths | None = None, command: str | None = None
 ) -> dict[str, Any]:
     """Learn a benchmark's tasks one after the other and evaluate all of them after each.
 
-    Running again on the same folder goes on after the last finished task.
+    Running again on the same folder continues after the last finished task.
 
     Args:
         config: see :func:`resolve`.
         folder: the run folder.
-        home: cache folder; ``$GIFT_HOME`` or the platform's cache folder by default.
-        data_root: where the data sets are; ``home/data`` by default.
+        paths: cache and data directories.
         command: how the run was started, for its summary.
 
     Returns:
@@ -107,14 +113,15 @@ def run(
         FileNotFoundError: a data set is not where it should be.
         OSError: the folder cannot be written.
     """
-    run_folder = RunFolder(folder)
     benchmark = load_benchmark(config.benchmark)
     entries = benchmark.datasets(config.tasks)
-    if benchmark.task_id == "hidden" and method_class(config.method).needs_task_id:
+    protocol = Protocol(benchmark.label_space, benchmark.task_id, config.evaluation.batch_size)
+    if protocol.task_id == "hidden" and method_class(config.method).needs_task_id:
         raise ValueError(
-            f"{config.method} must be told the task of every test image, which {benchmark.name} "
+            f"{config.method} must be given the task of every test image, which {benchmark.name} "
             "hides; choose another method or benchmark."
         )
+    run_folder = RunFolder(folder)
     distributed.initialise()
     with run_folder.writing():
         run_folder.write_config(config)
@@ -123,43 +130,23 @@ def run(
             check_same_benchmark(matrix, config, folder)
         if run_folder.done:
             return run_folder.read_summary()
-        learner = (
-            Learner.load(folder, home=home, data_root=data_root)
-            if run_folder.has_learner
-            else Learner(config, home=home, data_root=data_root)
-        )
-        if matrix is not None and 0 < len(learner.memory) == len(matrix.accuracy) - 1:
-            # The last learner is damaged and the one before goes on: its task is learned again.
-            matrix = replace(matrix, accuracy=matrix.accuracy[: len(learner.memory)])
-        with distributed.main_first():
-            make_reference(learner)
-        if len(learner.memory) < len(entries):  # the generator is not needed to measure
-            learner.check()
-        _check_memory(learner, matrix, entries, folder)
-        run_folder.write_environment(str(learner.model.device))
-        reset_peak_memory()
+        learner = _open_learner(run_folder, config, paths)
+        matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
-        how = config.evaluation
-        measuring = Measuring(
-            benchmark, how.batch_size, run_folder, embedding_images=how.embedding_images
-        )
+        features = config.evaluation.embedding_images
         if matrix is None:
-            matrix = AccuracyMatrix(
-                benchmark.name,
-                benchmark.version,
-                tuple(task.name for task in tasks),
-                measuring.zero_shot(learner, tasks),
-                setting=setting_of(benchmark, entries, config),
-                images=tuple(len(task.evaluation or ()) for task in tasks),
-            )
+            zero_shot = measure(learner, tasks, protocol, run_folder, features=features)
+            matrix = _empty_matrix(benchmark, entries, config, tasks, zero_shot)
             run_folder.write_matrix(matrix)
-        done = len(matrix.accuracy)
-        for position, task in enumerate(tasks[done:], start=done):
+        for position, task in enumerate(tasks):
+            if position < len(matrix.accuracy):
+                continue
             report("tasks", position, len(tasks))
-            if len(learner.memory) == position:
+            if position == len(learner.memory):
                 learner.learn(task, folder=run_folder)
                 learner.save(folder)
-            matrix = matrix.with_row(measuring.row(learner, tasks))
+            row = measure(learner, tasks, protocol, run_folder, features=features)
+            matrix = matrix.with_row(row)
             run_folder.write_matrix(matrix)
         report("tasks", len(tasks), len(tasks))
         summary = summarize(matrix, config, run_folder, command, learner.storage)
@@ -169,54 +156,102 @@ def run(
     return summary
 
 
+def measure(
+    learner: Learner,
+    tasks: Sequence[Task],
+    protocol: Protocol,
+    folder: RunFolder,
+    *,
+    features: int = 0,
+) -> list[float]:
+    """A row of the accuracy matrix, logged and kept beside the task that was learned last.
+
+    Args:
+        learner: as it is after its last task.
+        tasks: what to evaluate on.
+        protocol: how the images are classified.
+        folder: the run's.
+        features: images of each task whose features are kept in ``features.safetensors``, see
+            :func:`gift.evaluate.sample_features`.
+    """
+    started = time.perf_counter()
+    row = learner.evaluate(tasks, protocol)
+    accuracy = _by_name(tasks, row)
+    after = learner.memory[-1].name if learner.memory else "zero-shot"
+    place = folder.task(len(learner.memory), after) if learner.memory else folder.path
+    folder.log("evaluate", task=after, accuracy=accuracy, seconds=time.perf_counter() - started)
+    if learner.memory and distributed.is_main():
+        write_json(place / "eval.json", {"after": after, "accuracy": accuracy})
+    if features:
+        found = sample_features(learner.predictor(), learner.model, tasks, features, protocol)
+        if distributed.is_main():
+            with replacing_file(place / "features.safetensors") as file:
+                file.write(safetensors.numpy.save(found))
+    return row
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A task that a learner has just learned.
+
+    Attributes:
+        task: its name.
+        before: accuracy in percent among its own classes before it was learned.
+        after: the same afterwards.
+        on_test_images: whether the accuracy is that on test images; else on the training images.
+        tasks: the names of all tasks learned so far.
+    """
+
+    task: str
+    before: float
+    after: float
+    on_test_images: bool
+    tasks: tuple[str, ...]
+
+
 def learn(
     folder: Path,
     task: Task,
     settings: Mapping[str, Any] | None = None,
     *,
-    home: Path | None = None,
-    data_root: Path | None = None,
-) -> dict[str, Any]:
-    """Teach the learner in a folder one more task; the first time, ``settings`` start it.
+    paths: Paths | None = None,
+) -> Learned:
+    """Let the learner in a folder learn one more task.
 
-    ``data_root`` is where a method's reference data set lies, ``home/data`` by default.
-
-    Returns:
-        The accuracy on the task before and after, and the tasks learned so far.
+    Args:
+        folder: the learner folder; made if it is not there.
+        task: what to learn.
+        settings: fields of :class:`~gift.config.LearnerConfig` for a new learner; those of an
+            existing one may only repeat what it has, or change what does not bear on results.
+        paths: cache and data directories.
 
     Raises:
         ValueError: wrong input, or settings that differ from those of an existing learner.
         OSError: the folder cannot be written.
     """
     run_folder = RunFolder(folder)
-    if not run_folder.has_learner:
-        validate(LearnerConfig, settings or {})
     if run_folder.read_matrix() is not None:
         raise ValueError(
-            f"{folder} holds the run of a benchmark; to teach its learner more, copy "
+            f"{folder} holds the run of a benchmark; to let its learner learn more, copy "
             f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
         )
+    config = _learner_config(run_folder, settings or {})
     distributed.initialise()
     with run_folder.writing():
-        learner = _open_learner(run_folder, settings or {}, home, data_root)
-        make_reference(learner)
+        if run_folder.has_learner:
+            _refuse_damage(run_folder)
+        run_folder.write_config(config)
+        learner = _open_learner(run_folder, config, paths)
         learner.check()
         learner.refuse_twice(task)
-        used = [part for part in (task.train, task.evaluation) if part is not None]
-        check_images(*used, paths=Paths(learner.home, learner.data_root))
-        run_folder.write_environment(str(learner.model.device))
+        used = [images for images in (task.train, task.evaluation) if images is not None]
+        check_images(*used, paths=learner.paths)
         (before,) = learner.evaluate(task)
         learner.learn(task, folder=run_folder)
         learner.save(folder)
-        started = time.perf_counter()
-        (after,) = learner.evaluate(task)
-        keep(run_folder, learner, {task.name: after}, started)
-    return {
-        "folder": str(folder),
-        "accuracy": {f"{task.name}, before": before, f"{task.name}, after": after},
-        "measured_on": "test images" if task.test is not None else "training images",
-        "tasks": [labels.name for labels in learner.memory],
-    }
+        (after,) = measure(learner, [task], Protocol(), run_folder)
+    names = tuple(labels.name for labels in learner.memory)
+    return Learned(task.name, before, after, task.test is not None, names)
 
 
 def evaluate(
@@ -224,32 +259,28 @@ def evaluate(
     tasks: Sequence[Task],
     benchmark: str | None = None,
     *,
-    home: Path | None = None,
-    data_root: Path | None = None,
+    paths: Paths | None = None,
 ) -> dict[str, float]:
     """Accuracy in percent of the learner in a folder, by task name.
 
-    The tasks are measured among their own classes, those of the benchmark by its own rule; where
-    that is the classes seen so far, its tasks that the learner has not learned are left out.
+    The tasks are measured among their own classes, those of the benchmark by its own protocol;
+    where that is the classes seen so far, its tasks that the learner has not learned are skipped.
 
     Raises:
         ValueError: nothing to measure, or no learner in the folder.
     """
-    learner = Learner.load(folder, home=home, data_root=data_root)
-    rule = load_benchmark(benchmark) if benchmark is not None else None
-    entries = rule.datasets() if rule else ()
-    learned = {labels.name for labels in learner.memory}
-    if rule and rule.label_space == "seen" and not learned & set(rule.tasks):
-        raise ValueError(
-            f"the learner in {folder} has learned no task of {rule.name}, which is measured among "
-            "the classes seen so far; run the benchmark first."
-        )
-    config = RunFolder(folder).read_config()
-    known = {entry.whole_name for entry in entries}
-    revisions = {k: v for k, v in config.get("hub_revisions", {}).items() if k in known}
-    chosen = with_revisions(entries, revisions)
-    paths = Paths(learner.home, learner.data_root)
-    listed = open_tasks(chosen, paths, config.get("draw", 0))
+    learner = Learner.load(folder, paths=paths)
+    protocol, listed = Protocol(), []
+    if benchmark is not None:
+        entry = load_benchmark(benchmark)
+        protocol = Protocol(entry.label_space, entry.task_id)
+        learned = {labels.name for labels in learner.memory}
+        if protocol.label_space == "seen" and not learned & set(entry.tasks):
+            raise ValueError(
+                f"the learner in {folder} has learned no task of {entry.name}, which is measured "
+                "among the classes seen so far; run the benchmark first."
+            )
+        listed = _tasks_of_run(entry, RunFolder(folder), learner.paths)
     every = [*tasks, *listed]
     if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
@@ -259,11 +290,10 @@ def evaluate(
             f"several tasks are called {', '.join(repeated)}; measure them one by one, or rename "
             "their folders."
         )
-    used = [part for task in every if (part := task.evaluation) is not None]
-    check_images(*used, paths=Paths(learner.home, learner.data_root))
-    row = learner.evaluate(tasks)
-    found = dict(zip([task.name for task in tasks], row, strict=True))
-    return found | (measure(learner, listed, rule) if rule else {})
+    used = [images for task in every if (images := task.evaluation) is not None]
+    check_images(*used, paths=learner.paths)
+    row = learner.evaluate(tasks) + learner.evaluate(listed, protocol)
+    return _by_name(every, row)
 
 
 def synthesize(
@@ -294,25 +324,22 @@ def synthesize(
     )
 
 
-def _open_learner(
-    run_folder: RunFolder, settings: Mapping[str, Any], home: Path | None, data_root: Path | None
-) -> Learner:
-    """The learner of a folder, which further settings may not contradict, or a new one."""
+def _learner_config(run_folder: RunFolder, settings: Mapping[str, Any]) -> LearnerConfig:
+    """The configuration of a new learner, or that of a folder's, which settings may not contradict.
+
+    Raises:
+        ValueError: a wrong setting, or one that differs from the folder's.
+    """
     if not run_folder.has_learner:
-        config = validate(LearnerConfig, settings)
-        learner = Learner(config, home=home, data_root=data_root)
-        run_folder.write_config(learner.config)
-        return learner
+        return validate(LearnerConfig, settings)
     stored = stored_config(run_folder)
     wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
     if different := differences(identity(stored), identity(wanted)):
         raise ValueError(
             f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
-            "them out to go on, or start another learner in another folder."
+            "them out to continue, or start another learner in another folder."
         )
-    _refuse_damage(run_folder)
-    run_folder.write_config(wanted)
-    return Learner.load(run_folder.path, home=home, data_root=data_root)
+    return wanted
 
 
 def _refuse_damage(run_folder: RunFolder) -> None:
@@ -327,15 +354,34 @@ def _refuse_damage(run_folder: RunFolder) -> None:
         )
 
 
-def _check_memory(
-    learner: Learner,
-    matrix: AccuracyMatrix | None,
-    entries: Sequence[DatasetEntry],
-    folder: Path,
-) -> None:
-    """Refuse to go on with a learner that has not learned what the matrix says."""
+def _open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
+    """The folder's learner, or a new one."""
+    learner = (
+        Learner.load(run_folder.path, paths=paths, config=config)
+        if run_folder.has_learner
+        else Learner(config, paths=paths)
+    )
+    with distributed.main_first():
+        make_reference(learner)
+    run_folder.write_environment(str(learner.model.device))
+    reset_peak_memory()
+    return learner
+
+
+def _learned_rows(
+    matrix: AccuracyMatrix | None, learner: Learner, entries: Sequence[DatasetEntry], folder: Path
+) -> AccuracyMatrix | None:
+    """The matrix as far as the learner in a folder has learned its tasks.
+
+    Where the last learner was damaged and the one before continues, its task is learned again.
+
+    Raises:
+        ValueError: the learner has learned other tasks than the matrix says.
+    """
     learned = [labels.name for labels in learner.memory]
     measured = len(matrix.accuracy) if matrix else 0
+    if matrix is not None and 0 < len(learned) == measured - 1:
+        return replace(matrix, accuracy=matrix.accuracy[: len(learned)])
     begins = [entry.name for entry in entries[: len(learned)]]
     # Without a matrix, the model before the first task is still to be measured.
     fits = {measured, measured + 1} if matrix else {0}
@@ -344,6 +390,7 @@ def _check_memory(
             f"the learner in {folder} has learned {', '.join(learned) or 'nothing'}, but "
             f"{measured} tasks are measured there; use another folder."
         )
+    return matrix
 
 
 def _prepare(
@@ -353,23 +400,102 @@ def _prepare(
     learner: Learner,
     folder: RunFolder,
 ) -> list[Task]:
-    """The tasks with the part to evaluate on, every image of them checked."""
+    """The tasks with the split to evaluate on, every image of them checked."""
+    if len(learner.memory) < len(entries):  # no generator is needed to evaluate
+        learner.check()
     started = time.perf_counter()
-    paths = Paths(learner.home, learner.data_root)
     chosen = with_revisions(entries, config.hub_revisions)
     with distributed.main_first():  # what can be made is made once
-        opened = open_tasks(chosen, paths, config.draw)
+        opened = open_tasks(chosen, learner.paths, config.draw)
     if excluded := config.synthesis.exclude:
         check_exclusions(excluded, benchmark, opened, learner.base_classnames)
     how = config.evaluation
     tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     if benchmark.shots is not None:
         tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
-    keep_provenance(chosen, tasks, paths, folder)
-    used = [part for task in tasks for part in (task.train, task.test) if part is not None]
-    check_images(*used, paths=Paths(learner.home, learner.data_root))
+    keep_provenance(chosen, tasks, learner.paths, folder)
+    used = [images for task in tasks for images in (task.train, task.test) if images is not None]
+    check_images(*used, paths=learner.paths)
     folder.log("prepare", seconds=time.perf_counter() - started)
     return tasks
+
+
+def _tasks_of_run(benchmark: BenchmarkEntry, folder: RunFolder, paths: Paths) -> list[Task]:
+    """A benchmark's tasks on the data that a folder's learner was trained on."""
+    config, entries = folder.read_config(), benchmark.datasets()
+    known = {entry.whole_name for entry in entries}
+    revisions = {k: v for k, v in config.get("hub_revisions", {}).items() if k in known}
+    return open_tasks(with_revisions(entries, revisions), paths, config.get("draw", 0))
+
+
+def _empty_matrix(
+    benchmark: BenchmarkEntry,
+    entries: Sequence[DatasetEntry],
+    config: RunConfig,
+    tasks: Sequence[Task],
+    zero_shot: Sequence[float],
+) -> AccuracyMatrix:
+    """The matrix of a run that has learned nothing yet."""
+    setting = rule_of(benchmark, entries)
+    return AccuracyMatrix(
+        benchmark.name,
+        benchmark.version,
+        tuple(task.name for task in tasks),
+        tuple(zero_shot),
+        setting=setting | {"split": config.evaluation.split, "draw": config.draw},
+        images=tuple(len(task.evaluation or ()) for task in tasks),
+    )
+
+
+def _by_name(tasks: Sequence[Task], row: Sequence[float]) -> dict[str, float]:
+    """A row without the tasks that were not measured."""
+    named = zip([task.name for task in tasks], row, strict=True)
+    return {name: accuracy for name, accuracy in named if not math.isnan(accuracy)}
+
+
+def summarize(
+    matrix: AccuracyMatrix,
+    config: RunConfig,
+    folder: RunFolder,
+    command: str | None,
+    storage: Mapping[str, int],
+) -> dict[str, Any]:
+    """The summary of a complete run; every metric is computed from the matrix.
+
+    ``storage`` is what the learner keeps, see :attr:`gift.learner.Learner.storage`.
+    """
+    measured = metrics.summarize(matrix.accuracy, images=matrix.images)
+    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
+    return {
+        "method": config.method,
+        "benchmark": matrix.benchmark,
+        "version": matrix.version,
+        "seed": config.seed,
+        "setting": matrix.setting,
+        "transfer": _rounded(measured.transfer),
+        "avg": _rounded(measured.avg),
+        "last": _rounded(measured.last),
+        "forgetting": _rounded(measured.forgetting),
+        "backward_transfer": _rounded(measured.backward_transfer),
+        "zero_shot": {
+            "mean": _rounded(fmean(matrix.zero_shot)),
+            **{name: _rounded(value) for name, value in zero_shot.items()},
+        },
+        "seconds": folder.seconds(),
+        "storage": dict(storage),
+        "steps_left_out": _steps_left_out(folder),
+        "peak_memory_mb": peak_memory_mb(),
+        "command": command,
+    }
+
+
+def _steps_left_out(folder: RunFolder) -> int:
+    """Steps whose losses were not finite; a step that a resumed run took again counts once."""
+    return len({(e["task"], e["step"]) for e in folder.events() if e.get("left_out")})
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)
 
 
 def make_reference(learner: Learner) -> None:
@@ -380,7 +506,7 @@ def make_reference(learner: Learner) -> None:
     """
     source = learner.config.reference.source
     if learner.needs_reference and source in dataset_names():
-        open_tasks([load_dataset(source)], Paths(learner.home, learner.data_root))
+        open_tasks([load_dataset(source)], learner.paths)
 
 
 def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:

@@ -1,23 +1,47 @@
-"""A predictor on data sets: one row of the accuracy matrix."""
+"""Accuracy of a predictor on data sets under a protocol, and its classes for single images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from gift.data import Metric
+from gift.data import ImageFiles, Metric, Task, to_rgb
 from gift.data.labels import LabelSpace
 from gift.methods import Predictor
-from gift.progress import report
-from gift.vlm import Preprocess, VisionLanguageModel
+from gift.progress import track
+from gift.text import unknown
+from gift.vlm import VisionLanguageModel
+from gift.vlm.features import pixel_batch
 
-TaskId = Literal["given", "hidden"]
-"""Whether a predictor is told the task that images belong to."""
+
+@dataclass(frozen=True)
+class Protocol:
+    """How images are classified.
+
+    The metric and the images belong to the task, see :class:`~gift.data.Task`.
+
+    Attributes:
+        label_space: the classes that compete for an image: those of its own ``task``, of all tasks
+            ``seen`` (learned) so far, or the ``union`` of all tasks that are evaluated.
+        task_id: whether the predictor is given the task of an image.
+        batch_size: images per forward pass.
+    """
+
+    label_space: Literal["task", "seen", "union"] = "task"
+    task_id: Literal["given", "hidden"] = "given"
+    batch_size: int = 256
+
+    def task_of(self, labels: LabelSpace) -> str | None:
+        """The name of the images' task; None where it is hidden."""
+        return labels.name if self.task_id == "given" else None
 
 
 @dataclass(frozen=True)
@@ -25,136 +49,279 @@ class EvaluationSet:
     """Preprocessed images of one task with their labels.
 
     Attributes:
-        labels: the task's words.
+        labels: the task's class names and templates.
         pixels: uint8 [N, S, S, 3], possibly memory-mapped.
         targets: [N] class indices.
         metric: what the accuracy on them is.
     """
 
     labels: LabelSpace
-    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    pixels: NDArray[np.uint8]
     targets: tuple[int, ...]
     metric: Metric = "top1"
 
-    def accuracy(self, right: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
-        """The accuracy in percent, given which images [N] are named right.
+    def accuracy(self, correct: NDArray[np.bool_]) -> float:
+        """The accuracy in percent, given which images [N] are classified correctly.
 
         ``mean_per_class`` is the mean over the classes that have images here.
         """
         if self.metric == "top1":
-            return 100.0 * int(right.sum()) / len(self.targets)
+            return 100.0 * int(correct.sum()) / len(self.targets)
         images = np.bincount(self.targets)
-        hits = np.bincount(self.targets, weights=right)
-        there = images > 0
-        return float(100.0 * (hits[there] / images[there]).mean())
+        hits = np.bincount(self.targets, weights=correct)
+        present = images > 0
+        return float(100.0 * (hits[present] / images[present]).mean())
+
+    @property
+    def names(self) -> NDArray[np.object_]:
+        """The class name of every image, [N]."""
+        return class_names([self.labels])[list(self.targets)]
 
 
 def accuracy_row(
     predictor: Predictor,
     model: VisionLanguageModel,
     sets: Sequence[EvaluationSet],
-    *,
-    candidates: Sequence[LabelSpace] | None = None,
-    task_id: TaskId = "given",
-    batch_size: int = 256,
+    protocol: Protocol = Protocol(),
+    learned: Sequence[LabelSpace] = (),
 ) -> tuple[float, ...]:
-    """Accuracy in percent on each set, by the set's metric.
+    """Accuracy in percent on each set, by the set's metric: one row of the accuracy matrix.
+
+    A class name that several label spaces have is correct wherever it stands.
+
+    With the label space ``seen``, a set whose task is not learned has no accuracy: NaN. Before the
+    first task, value k is instead the top-1 accuracy over all images of the sets 0..k among their
+    classes: what a model that never changes reaches while classes arrive.
 
     Args:
-        predictor: names the images.
+        predictor: classifies the images.
         model: preprocesses them.
-        sets: what to measure.
-        candidates: label spaces whose classes compete for every image; by default those of the
-            image's own task. A name that several of them have is right wherever it stands.
-        task_id: whether the predictor is told the task of the images.
-        batch_size: images per forward pass.
-    """
-    row: list[float] = []
-    for number, data in enumerate(sets, start=1):
-        compete = [data.labels] if candidates is None else candidates
-        known, right = _Names(compete), []
-        for scores, targets in _scored(predictor, model, data, compete, task_id, batch_size):
-            right.append(known.right(scores, [data.labels.classnames[t] for t in targets]))
-        row.append(data.accuracy(torch.cat(right).numpy()))
-        report("evaluating", number, len(sets))
-    return tuple(row)
+        sets: what to evaluate on.
+        protocol: how the images are classified.
+        learned: the tasks learned so far.
 
-
-def growing_accuracy(
-    predictor: Predictor,
-    model: VisionLanguageModel,
-    sets: Sequence[EvaluationSet],
-    *,
-    batch_size: int = 256,
-) -> tuple[float, ...]:
-    """Top-1 accuracy in percent over all images of the first k sets among their classes.
-
-    One number for each k = 1..n, without the predictor knowing tasks. Each image is scored once
-    against the classes of all sets; the first columns of these scores are those of the first sets.
+    Raises:
+        ValueError: scores that are not finite.
     """
     spaces = [data.labels for data in sets]
-    first = [_Names(spaces[: k + 1]) for k in range(len(sets))]
-    right = [0] * len(sets)
-    for j, data in enumerate(sets):
-        for scores, targets in _scored(predictor, model, data, spaces, "hidden", batch_size):
-            names = [data.labels.classnames[target] for target in targets]
-            for k in range(j, len(sets)):
-                right[k] += int(first[k].right(scores, names).sum())
-        report("evaluating", j + 1, len(sets))
-    images = np.cumsum([len(data.targets) for data in sets])
-    return tuple(100.0 * count / int(total) for count, total in zip(right, images, strict=True))
+    if protocol.label_space == "seen":
+        if not learned:
+            return _cumulative_row(predictor, model, sets, protocol.batch_size)
+        known = {labels.name for labels in learned}
+        spaces = [labels for labels in spaces if labels.name in known]
+    return tuple(
+        _accuracy(predictor, model, data, spaces, protocol) if data.labels in spaces else np.nan
+        for data in track(sets, "evaluating")
+    )
 
 
-class _Names:
-    """The classes that compete, by name: several label spaces may have the same one."""
-
-    def __init__(self, candidates: Sequence[LabelSpace]) -> None:
-        names = [name for labels in candidates for name in labels.classnames]
-        self._id = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        self._ids = torch.tensor([self._id[name] for name in names])
-
-    def right(self, scores: Tensor, names: Sequence[str]) -> Tensor:
-        """Which images [b] have their name's class highest among the first columns [b, >=C]."""
-        guesses = self._ids[scores[:, : len(self._ids)].argmax(dim=1).cpu()]
-        return guesses == torch.tensor([self._id.get(name, -1) for name in names])
-
-
-def _scored(
+def _accuracy(
     predictor: Predictor,
     model: VisionLanguageModel,
     data: EvaluationSet,
-    candidates: Sequence[LabelSpace],
-    task_id: TaskId,
+    spaces: Sequence[LabelSpace],
+    protocol: Protocol,
+) -> float:
+    candidates = [data.labels] if protocol.label_space == "task" else spaces
+    names, task = class_names(candidates), protocol.task_of(data.labels)
+    batches = score_batches(
+        predictor, model, data.pixels, candidates, task=task, batch_size=protocol.batch_size
+    )
+    guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
+    return data.accuracy(guesses == data.names)
+
+
+def _cumulative_row(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    sets: Sequence[EvaluationSet],
     batch_size: int,
-) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
-    """Scores [b, C] with the targets [b] of batch after batch."""
-    task = data.labels.name if task_id == "given" else None
-    start = 0
-    for scores in score_batches(
-        predictor, model, data.pixels, candidates, task=task, batch_size=batch_size
-    ):
-        yield scores, data.targets[start : start + len(scores)]
-        start += len(scores)
+) -> tuple[float, ...]:
+    """Top-1 accuracy over the images of the first k sets among their classes, for k = 1..n.
+
+    Each image is scored once against all classes; the first columns are those of the first sets.
+    """
+    spaces = [data.labels for data in sets]
+    names, ends = class_names(spaces), np.cumsum([len(labels.classnames) for labels in spaces])
+    correct = np.zeros(len(sets), dtype=np.int64)
+    for j, data in enumerate(track(sets, "evaluating")):
+        batches = score_batches(predictor, model, data.pixels, spaces, batch_size=batch_size)
+        scores = torch.cat(list(batches))
+        for k in range(j, len(sets)):
+            guesses = names[scores[:, : ends[k]].argmax(dim=1).cpu().numpy()]
+            correct[k] += (guesses == data.names).sum()
+    images = np.cumsum([len(data.targets) for data in sets])
+    return tuple((100.0 * correct / images).tolist())
+
+
+def class_names(spaces: Sequence[LabelSpace]) -> NDArray[np.object_]:
+    """All class names of label spaces, one space after the other, [C]."""
+    return np.array([name for labels in spaces for name in labels.classnames], dtype=object)
 
 
 def score_batches(
     predictor: Predictor,
     model: VisionLanguageModel,
-    pixels: np.ndarray[Any, np.dtype[np.uint8]],
+    pixels: NDArray[np.uint8],
     candidates: Sequence[LabelSpace],
     *,
     task: str | None = None,
     batch_size: int = 256,
 ) -> Iterator[Tensor]:
-    """Scores [b, C] of batch after batch of images against the candidates' classes."""
-    for batch in pixel_batches(pixels, model.preprocess, batch_size):
+    """Scores [b, C] of batch after batch of images against the candidates' classes.
+
+    Raises:
+        ValueError: scores that are not finite.
+    """
+    positions = range(len(pixels))
+    for start in positions[::batch_size]:
+        batch = pixel_batch(model, pixels, positions[start : start + batch_size])
         with torch.no_grad():
-            yield predictor.scores(batch.to(model.logit_scale.device), candidates, task)
+            scores = predictor.scores(batch, candidates, task)
+        if not scores.isfinite().all():
+            raise ValueError(
+                "the model's scores are not finite, so no image can be classified; its weights or "
+                "its logit scale are damaged. Use another model, or an earlier learner folder."
+            )
+        yield scores
 
 
-def pixel_batches(
-    pixels: np.ndarray[Any, np.dtype[np.uint8]], preprocess: Preprocess, batch_size: int
-) -> Iterator[Tensor]:
-    """Normalised float batches [b, 3, S, S] of stored images."""
-    for start in range(0, len(pixels), batch_size):
-        yield preprocess.normalize(torch.from_numpy(pixels[start : start + batch_size].copy()))
+def sample_features(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    tasks: Sequence[Task],
+    images: int,
+    protocol: Protocol = Protocol(),
+) -> dict[str, NDArray[Any]]:
+    """The features by which a predictor classifies some images of each task.
+
+    Args:
+        predictor: classifies the images.
+        model: preprocesses them.
+        tasks: whose images.
+        images: how many of each task, evenly spaced among those that are evaluated; all where it
+            has fewer.
+        protocol: whether the task is given, and the batch size.
+
+    Returns:
+        ``features`` [N, D], unit rows in float16, and of each row the position of its ``task`` [N]
+        and of its class there, ``label`` [N].
+    """
+    features, labels = [], []
+    for task in tasks:
+        evaluated = task.evaluation
+        assert evaluated is not None, "its accuracy was measured"
+        count = min(images, len(evaluated))
+        chosen = [len(evaluated) * i // count for i in range(count)]
+        pixels = [model.preprocess.test_array(evaluated[i]) for i in chosen]
+        for start in range(0, count, protocol.batch_size):
+            positions = range(count)[start : start + protocol.batch_size]
+            batch = pixel_batch(model, pixels, positions)
+            rows = predictor.features(batch, protocol.task_of(task.labels))
+            features.append(rows.half().cpu())
+        labels.append([evaluated.labels[i] for i in chosen])
+    return {
+        "features": torch.cat(features).numpy(),
+        "task": np.repeat(np.arange(len(tasks)), [len(own) for own in labels]),
+        "label": np.concatenate(labels),
+    }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of an image.
+
+    Attributes:
+        names: class names, the most probable first.
+        probabilities: theirs, in 0..1.
+    """
+
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def candidates_for(
+    memory: Sequence[LabelSpace],
+    *,
+    classes: Sequence[str] | None = None,
+    seen: bool | None = None,
+    task: str | None = None,
+) -> list[LabelSpace]:
+    """The label spaces whose classes compete for an image.
+
+    Args:
+        memory: the tasks learned so far.
+        classes: further class names.
+        seen: whether all learned tasks compete; by default where nothing else is given.
+        task: a learned task that competes in any case.
+
+    Raises:
+        ValueError: no class to choose from, or a task that was not learned.
+    """
+    known = {labels.name: labels for labels in memory}
+    if task is not None and task not in known:
+        raise ValueError(unknown("task", task, known))
+    found = [known[task]] if task is not None else []
+    if classes is None and task is None if seen is None else seen:
+        found = list(memory)
+    if classes is not None:
+        found.append(LabelSpace("given classes", tuple(classes)))
+    if not found:
+        raise ValueError("nothing was learned yet: give the class names to choose from.")
+    return found
+
+
+def classify(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    images: Sequence[Path | Image.Image],
+    candidates: Sequence[LabelSpace],
+    *,
+    task: str | None = None,
+    top: int = 3,
+) -> list[Prediction]:
+    """The most probable classes of single images.
+
+    Args:
+        predictor: classifies them.
+        model: preprocesses them.
+        images: paths or opened images.
+        candidates: label spaces whose classes compete.
+        task: name of the task that the images belong to; None where it is unknown.
+        top: how many class names to return per image.
+
+    Raises:
+        ValueError: images that cannot be read (all are named), or scores that are not finite.
+    """
+    pixels = np.stack([model.preprocess.test_array(image) for image in _open(images)])
+    names = class_names(candidates)
+    return [
+        _best(names, row, top)
+        for scores in score_batches(predictor, model, pixels, candidates, task=task)
+        for row in scores.float().softmax(dim=1).tolist()
+    ]
+
+
+def _open(images: Sequence[Path | Image.Image]) -> list[Image.Image]:
+    """The images as RGB; ValueError that names all files that cannot be read."""
+    found, problems = [], []
+    for image in images:
+        try:
+            opened = (
+                image if isinstance(image, Image.Image) else ImageFiles((Path(image),), (0,))[0]
+            )
+            found.append(to_rgb(opened))
+        except OSError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return found
+
+
+def _best(names: Iterable[str], probabilities: Sequence[float], top: int) -> Prediction:
+    """The most probable names; a name of several tasks counts with its best task."""
+    found: dict[str, float] = {}
+    for name, probability in zip(names, probabilities, strict=True):
+        found[name] = max(probability, found.get(name, 0.0))
+    ranked = sorted(found.items(), key=lambda item: -item[1])[:top]
+    return Prediction(tuple(n for n, _ in ranked), tuple(p for _, p in ranked))

@@ -1,4 +1,4 @@
-"""A model that keeps learning: model, method and the memory of class names."""
+"""A model that keeps learning: a CLIP-like model, a method and the label spaces learned so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from gift import distributed
@@ -20,52 +19,45 @@ from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
 from gift.evaluate import (
     EvaluationSet,
-    TaskId,
+    Prediction,
+    Protocol,
     accuracy_row,
-    growing_accuracy,
-    score_batches,
+    candidates_for,
+    classify,
 )
 from gift.learner_folder import read_learner, stored_config, write_learner
 from gift.methods import create_method
-from gift.prediction import Prediction, best_names, competing, opened
+from gift.methods.base import Predictor
 from gift.runs import RunFolder
 from gift.runs.checkpoint import Checkpoints
 from gift.settings import differences, identity, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
-from gift.train import Recorder, StepRecord, train_task, training_device
+from gift.train import StepRecord, train_task, training_device
 from gift.vlm import VisionLanguageModel
 
 
 class Learner:
-    """A two-tower model that learns task after task with one method.
+    """A CLIP-like model (dual encoder) that learns task after task with one method.
 
-    Between two tasks it consists of an ordinary model folder, a list of class names and, for a few
-    methods, some tensors. No training image is kept, except by methods whose page says so (iCaRL).
+    Between two tasks it consists of an ordinary model folder, lists of class names and, for some
+    methods, tensors. No training image is kept, except by methods whose page says so (iCaRL).
 
     Args:
-        config: the resolved configuration.
-        home: cache for preprocessed and synthetic images; ``$GIFT_HOME`` or ``~/.cache/gift``.
-        data_root: where a reference data set lies; ``home/data`` by default.
+        config: the validated configuration; of a run's, the learner's part counts.
+        paths: cache and data directories.
     """
 
     def __init__(
-        self,
-        config: LearnerConfig,
-        *,
-        home: Path | None = None,
-        data_root: Path | None = None,
-        _model: Path | None = None,
+        self, config: LearnerConfig, *, paths: Paths | None = None, _model: Path | None = None
     ) -> None:
-        own = {name: getattr(config, name) for name in LearnerConfig.model_fields}
-        self.config = LearnerConfig(**own)
-        paths = Paths.of(home, data_root)
-        self.home, self.data_root = paths.cache, paths.data
+        self.config = _own_part(config)
+        self.paths = paths or Paths.of()
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
         self.model.to(training_device())
-        self._streams = Streams(config, self.method, self.model, paths)
+        self._streams = Streams(self.config, self.method, self.model, self.paths)
 
     @classmethod
     def from_pretrained(
@@ -74,27 +66,25 @@ class Learner:
         *,
         method: str = "gift",
         generator: str | Path | None = None,
-        home: Path | None = None,
-        data_root: Path | None = None,
+        paths: Paths | None = None,
         **settings: Any,
     ) -> Learner:
         """A learner that has learned nothing yet.
 
         Args:
-            model: two-tower model: folder, hub id or ``builtin:micro/clip``.
+            model: CLIP-like model: folder, hub id or ``builtin:micro/clip``.
             method: see ``gift methods``.
             generator: diffusers text-to-image pipeline: folder, hub id or
                 ``builtin:micro/diffusion``; Stable Diffusion 1.5 by default.
-            home: cache folder.
-            data_root: where a reference data set lies.
+            paths: cache and data directories.
             **settings: further fields of :class:`~gift.config.LearnerConfig`, nested mappings.
 
         Raises:
-            ValueError: a wrong setting, or a folder that is not a two-tower model.
+            ValueError: a wrong setting, or a folder that is not a CLIP-like model.
         """
-        painter = {} if generator is None else {"synthesis": {"generator": str(generator)}}
-        values = merge({"model": str(model), "method": method}, settings, painter)
-        learner = cls(validate(LearnerConfig, values), home=home, data_root=data_root)
+        synthesis = {} if generator is None else {"synthesis": {"generator": str(generator)}}
+        values = merge({"model": str(model), "method": method}, settings, synthesis)
+        learner = cls(validate(LearnerConfig, values), paths=paths)
         learner.check()
         return learner
 
@@ -111,7 +101,7 @@ class Learner:
             fsdp.check(self.config.method, is_able=self.method.shards)
         if self.config.training.compile and self.method.trains:
             self.model.compile_layers()
-        if not self.model.has_additions:  # of a task that was broken off
+        if not self.model.has_additions:  # of an interrupted task
             self.method.check(self.model)
         self._streams.check()
 
@@ -150,32 +140,36 @@ class Learner:
             )
 
     def learn(self, task: Task, *, folder: RunFolder | None = None) -> None:
-        """Teach the learner one task.
+        """Learn one task.
 
         Args:
             task: its ``train`` images are learned.
-            folder: where losses are logged and a sample of the synthetic images is kept.
+            folder: where losses are logged, checkpoints and a sample of synthetic images are kept.
 
         Raises:
             ValueError: no training images, unreadable images, or a task of that name was learned;
                 nothing has changed then.
             FloatingPointError: a loss is not finite. Saved folders are untouched; load one to
-                go on, this object's weights are those of the step before (of the task before,
-                where several processes share them).
+                resume. This object's weights are those of the step before (with
+                ``training.shard``, of the task before).
         """
         if task.train is None:
             raise ValueError(f"task {task.name!r} has no training images.")
         self.refuse_twice(task)
         if self.method.trains:
             self.check()
-            check_images(task.train, paths=Paths(self.home, self.data_root))
+            check_images(task.train, paths=self.paths)
             self._train(task, folder)
         self.memory = (*self.memory, task.labels)
 
     def _train(self, task: Task, folder: RunFolder | None) -> None:
-        """Train the model on the task that comes after those learned."""
         assert task.train is not None
         sets = self._streams.open(task, self.memory, folder)
+
+        def record(step: StepRecord) -> None:
+            if folder is not None:
+                folder.log("train", task=task.name, **asdict(step))
+
         started, ending = time.perf_counter(), 0.0
         try:
             ending = train_task(
@@ -188,7 +182,7 @@ class Learner:
                 seed=self.config.seed,
                 sentences=self._streams.sentences(sets.get("reference")),
                 learned=self.memory,
-                record=None if folder is None else _recorder(folder, task.name),
+                record=record,
                 checkpoints=None if folder is None else self._checkpoints(folder, task),
             )
         finally:
@@ -221,47 +215,29 @@ class Learner:
         """
         return self._streams.generate(self.memory, count)
 
-    def evaluate(
-        self,
-        tasks: Task | Sequence[Task],
-        *,
-        candidates: Sequence[LabelSpace] | None = None,
-        task_id: TaskId = "given",
-        batch_size: int = 256,
-    ) -> list[float]:
-        """Top-1 accuracy in percent on each task.
+    def predictor(self) -> Predictor:
+        """The method's rule of classification, with what was learned so far."""
+        return self.method.predictor(self.model, self.memory)
 
-        A task's test part serves; a task without one is measured on all its images.
+    def evaluate(
+        self, tasks: Task | Sequence[Task], protocol: Protocol | None = None
+    ) -> list[float]:
+        """Accuracy in percent on each task, among its own classes unless the protocol says else.
+
+        A task's test split is measured; a task without one is measured on all its images.
 
         Args:
-            tasks: what to measure.
-            candidates: label spaces whose classes compete; by default the image's own task's.
-            task_id: whether the method is told which task an image belongs to.
-            batch_size: images per forward pass.
-        """
-        tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
-        row = accuracy_row(
-            self.method.predictor(self.model, self.memory),
-            self.model,
-            [self._evaluation_set(task) for task in tasks],
-            candidates=candidates,
-            task_id=task_id,
-            batch_size=batch_size,
-        )
-        return list(row)
+            tasks: what to evaluate on.
+            protocol: which classes compete, and whether the task of an image is given; see
+                :func:`gift.evaluate.accuracy_row`.
 
-    def evaluate_growing(self, tasks: Sequence[Task], *, batch_size: int = 256) -> list[float]:
-        """Top-1 accuracy in percent over the first k tasks together, for each k = 1..n.
-
-        The classes of these k tasks compete, and the method is not told the tasks: what a model
-        that never changes scores while classes arrive.
+        Raises:
+            ValueError: a task without images, or scores that are not finite.
         """
-        row = growing_accuracy(
-            self.method.predictor(self.model, self.memory),
-            self.model,
-            [self._evaluation_set(task) for task in tasks],
-            batch_size=batch_size,
-        )
+        sets = [
+            self._evaluation_set(task) for task in ([tasks] if isinstance(tasks, Task) else tasks)
+        ]
+        row = accuracy_row(self.predictor(), self.model, sets, protocol or Protocol(), self.memory)
         return list(row)
 
     def predict(
@@ -273,7 +249,7 @@ class Learner:
         task: str | None = None,
         top: int = 3,
     ) -> list[Prediction]:
-        """Name images.
+        """Classify images.
 
         Args:
             images: paths or opened images.
@@ -282,20 +258,14 @@ class Learner:
                 ``classes`` or ``task`` is given.
             task: name of the learned task that the images belong to: its classes compete, and
                 methods that keep something for each task use what they have of this one.
-            top: how many names to return per image.
+            top: how many class names to return per image.
 
         Raises:
             ValueError: no class to choose from, a task that was not learned, or images that cannot
                 be read (all are named).
         """
-        candidates = competing(self.memory, classes=classes, seen=seen, task=task)
-        names = [name for labels in candidates for name in labels.classnames]
-        predictor = self.method.predictor(self.model, self.memory)
-        arrays = np.stack([self.model.preprocess.test_array(i) for i in opened(images)])
-        found: list[Prediction] = []
-        for scores in score_batches(predictor, self.model, arrays, candidates, task=task):
-            found += [best_names(names, row, top) for row in scores.float().softmax(dim=1).tolist()]
-        return found
+        candidates = candidates_for(self.memory, classes=classes, seen=seen, task=task)
+        return classify(self.predictor(), self.model, images, candidates, task=task, top=top)
 
     def save(self, folder: str | Path) -> None:
         """Write ``folder/config.yaml`` and ``folder/learner``, whole or not at all.
@@ -320,15 +290,25 @@ class Learner:
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, home: Path | None = None, data_root: Path | None = None
+        cls,
+        folder: str | Path,
+        *,
+        paths: Paths | None = None,
+        config: LearnerConfig | None = None,
     ) -> Learner:
         """Read what :meth:`save` (or a run) wrote.
+
+        Args:
+            folder: the learner or run folder.
+            paths: cache and data directories.
+            config: the folder's configuration where it is validated already; settings that do not
+                bear on results may differ from the stored ones.
 
         Raises:
             ValueError: the folder holds no learner, or none that is whole.
         """
         stored = read_learner(RunFolder(Path(folder)))
-        learner = cls(stored.config, home=home, data_root=data_root, _model=stored.model)
+        learner = cls(config or stored.config, paths=paths, _model=stored.model)
         learner.method.load_state_dict(
             {key: value.to(learner.model.device) for key, value in stored.method.items()}
         )
@@ -339,13 +319,12 @@ class Learner:
         images = task.evaluation
         if images is None:
             raise ValueError(f"task {task.name!r} has no images to evaluate on.")
-        preprocess, paths = self.model.preprocess, Paths(self.home, self.data_root)
-        decoded = pixels(images, preprocess.test_array, preprocess.key, paths)
+        preprocess = self.model.preprocess
+        decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
         return EvaluationSet(task.labels, decoded, tuple(images.labels), task.metric)
 
 
-def _recorder(folder: RunFolder, task: str) -> Recorder:
-    def record(step: StepRecord) -> None:
-        folder.log("train", task=task, **asdict(step))
-
-    return record
+def _own_part(config: LearnerConfig) -> LearnerConfig:
+    """What of a configuration is the learner's, without validating it again."""
+    own = {name: getattr(config, name) for name in LearnerConfig.model_fields}
+    return LearnerConfig.model_construct(**own)

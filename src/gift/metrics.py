@@ -17,6 +17,7 @@ called with ``partial=True``, and then computes what it says under "Partial".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -53,10 +54,11 @@ class AccuracyMatrix:
     setting: dict[str, Any] = field(default_factory=dict)
     images: tuple[int, ...] = ()
 
-    def with_row(self, row: Sequence[float | None]) -> AccuracyMatrix:
-        """The matrix after one more task."""
+    def with_row(self, row: Sequence[float]) -> AccuracyMatrix:
+        """The matrix after one more task; NaN in its row means: not measured."""
         assert len(row) == len(self.tasks)
-        return replace(self, accuracy=(*self.accuracy, tuple(row)))
+        measured = tuple(None if math.isnan(value) else value for value in row)
+        return replace(self, accuracy=(*self.accuracy, measured))
 
     @property
     def complete(self) -> bool:

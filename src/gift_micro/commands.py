@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gift.cli.options import Home, Json
+from gift.cli.options import Home, Json, paths_of
 from gift.cli.show import print_json, print_summaries, print_text, reporter
 
 micro = typer.Typer(help="The micro benchmark's models.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def demo(
     from gift_micro.demo import demo
 
     with reporter("demo", overall="methods"):
-        summaries = demo(out, home=home, seed=seed)
+        summaries = demo(out, paths=paths_of(home), seed=seed)
     files = write_report([out / summary["method"] for summary in summaries], out / "report")
     if as_json:
         print_json({"summaries": summaries, "page": str(files.page)})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gift import benchmark
+from gift.data import Paths
 from gift.progress import track
 
 METHODS = ("finetune", "gift")
@@ -15,7 +16,7 @@ SETTINGS = {
 }
 
 
-def demo(folder: Path, *, home: Path | None = None, seed: int = 0) -> list[dict[str, Any]]:
+def demo(folder: Path, *, paths: Paths | None = None, seed: int = 0) -> list[dict[str, Any]]:
     """Learn a few tasks with plain fine-tuning and with GIFT.
 
     Returns:
@@ -24,5 +25,5 @@ def demo(folder: Path, *, home: Path | None = None, seed: int = 0) -> list[dict[
     summaries = []
     for method in track(METHODS, "methods"):
         config = benchmark.resolve("micro-1", method, SETTINGS, {"seed": seed})
-        summaries.append(benchmark.run(config, folder / method, home=home, command="gift demo"))
+        summaries.append(benchmark.run(config, folder / method, paths=paths, command="gift demo"))
     return summaries

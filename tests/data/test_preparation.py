@@ -96,7 +96,9 @@ def colours(**values):
 def test_a_prepared_data_set_leaves_nothing_to_decode(tmp_path, tiny_clip_folder):
     for part in ("train", "test"):
         write_folder(tmp_path / "data" / "colours" / part, count=3)
-    learner = Learner.from_pretrained(tiny_clip_folder, method="finetune", home=tmp_path / "home")
+    learner = Learner.from_pretrained(
+        tiny_clip_folder, method="finetune", paths=Paths.of(tmp_path / "home")
+    )
     preprocess = learner.model.preprocess
     done = prepare([colours()], Paths(tmp_path / "home", tmp_path / "data"), preprocess)
     assert (done.done, done.cached, done.problem) == (("checked", "decoded"), 6, "")

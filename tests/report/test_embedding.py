@@ -14,10 +14,11 @@ from report.test_page import parsed
 from safetensors.numpy import load_file, save_file
 from support import NoiseImages, words
 
+from gift.benchmark import measure
 from gift.cli import main
-from gift.data import Task, load_benchmark
+from gift.data import Paths, Task
+from gift.evaluate import Protocol
 from gift.learner import Learner
-from gift.measuring import Measuring
 from gift.report import write_report
 from gift.report.embedding import embeddings, figure
 from gift.report.groups import compare
@@ -196,13 +197,15 @@ def test_a_run_keeps_features_at_every_stage(
 ) -> None:
     training = {"iterations": 2, "batch_size": 4, "warmup": 1, "learning_rate": 1e-2}
     learner = Learner.from_pretrained(
-        tiny_clip_folder, method="finetune_individual", home=tmp_path / "home", training=training
+        tiny_clip_folder,
+        method="finetune_individual",
+        paths=Paths.of(tmp_path / "home"),
+        training=training,
     )
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
-    rule = load_benchmark("micro-1")
-    measuring = Measuring(rule, 4, folder, embedding_images=5)
-    measuring.zero_shot(learner, tasks)
+    given = Protocol(task_id="given", batch_size=4)
+    measure(learner, tasks, given, folder, features=5)
     start = load_file(folder.path / FILE)
     assert start["features"].dtype == np.float16
     assert start["task"].tolist() == [0] * 5 + [1] * 5
@@ -214,12 +217,11 @@ def test_a_run_keeps_features_at_every_stage(
     np.testing.assert_allclose(start["features"][5:], wanted, atol=2e-3)
 
     learner.learn(tasks[0])
-    measuring.row(learner, tasks)
+    measure(learner, tasks, given, folder, features=5)
     told = load_file(folder.task(1, "fruit") / FILE)["features"]
     assert np.abs(told[:5] - start["features"][:5]).max() > 0.01  # by the task's own model
     np.testing.assert_array_equal(told[5:], start["features"][5:])
-    hidden = replace(measuring, rule=rule.model_copy(update={"task_id": "hidden"}))
-    hidden.row(learner, tasks)
+    measure(learner, tasks, replace(given, task_id="hidden"), folder, features=5)
     untold = load_file(folder.task(1, "fruit") / FILE)["features"]
     np.testing.assert_array_equal(untold, start["features"])
 
@@ -227,8 +229,10 @@ def test_a_run_keeps_features_at_every_stage(
 def test_no_features_are_kept_unless_asked_for(
     tiny_clip_folder: Path, tmp_path: Path, tasks: list[Task]
 ) -> None:
-    learner = Learner.from_pretrained(tiny_clip_folder, method="zero_shot", home=tmp_path / "home")
+    learner = Learner.from_pretrained(
+        tiny_clip_folder, method="zero_shot", paths=Paths.of(tmp_path / "home")
+    )
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
-    Measuring(load_benchmark("micro-1"), 4, folder).zero_shot(learner, tasks)
+    measure(learner, tasks, Protocol(), folder)
     assert not (folder.path / FILE).exists()

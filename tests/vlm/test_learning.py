@@ -14,6 +14,7 @@ from transformers import AutoModel
 from vlm import families
 
 from gift import Learner, Task
+from gift.data import Paths
 from gift.vlm import VisionLanguageModel
 
 SIDES = dict(zip(families.FAMILIES, (32, 40, 42, 32, 40, 32), strict=True))
@@ -38,7 +39,7 @@ def test_a_learner_of_every_family(family, method, folders, task, tiny_pipeline_
         folders[family],
         method=method,
         generator=tiny_pipeline_folder,
-        home=tmp_path / "home",
+        paths=Paths.of(tmp_path / "home"),
         **QUICK,
     )
     before = {k: v.detach().clone() for k, v in learner.model.trainable_parameters().items()}
@@ -52,7 +53,7 @@ def test_a_learner_of_every_family(family, method, folders, task, tiny_pipeline_
     assert {shape[1:] for shape in cached} == {(side, side, 3)}
     learner.save(tmp_path / "saved")
 
-    again = Learner.load(tmp_path / "saved", home=tmp_path / "home")
+    again = Learner.load(tmp_path / "saved", paths=Paths.of(tmp_path / "home"))
     for name, value in after.items():
         assert value.equal(again.model.trainable_parameters()[name]), name
     assert again.evaluate(task) == accuracy

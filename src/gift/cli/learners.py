@@ -17,8 +17,9 @@ from gift.cli.options import (
     Overrides,
     Templates,
     names_of,
+    paths_of,
     read_settings,
-    templates_of,
+    task_of,
 )
 from gift.cli.show import print_accuracy, print_json, print_text, reporter
 from gift.text import one_line
@@ -30,12 +31,12 @@ def learn_command(
     name: Annotated[str | None, typer.Option(help="Name of the task. [default: FOLDER's]")] = None,
     template: Templates = None,
     test_fraction: Annotated[
-        float | None, typer.Option(help="Part of the images to hold out for a test.")
+        float | None, typer.Option(help="Fraction of the images to hold out for testing.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="New learner: two-tower model.")] = None,
+    model: Annotated[str | None, typer.Option(help="New learner: CLIP-like model.")] = None,
     method: Annotated[str | None, typer.Option(help="New learner: see 'gift methods'.")] = None,
     generator: Annotated[
-        str | None, typer.Option(help="New learner: diffusers pipeline that paints.")
+        str | None, typer.Option(help="New learner: diffusers text-to-image pipeline.")
     ] = None,
     recipe: Annotated[
         str | None,
@@ -49,17 +50,12 @@ def learn_command(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Teach a learner one more folder of images."""
-    from gift import benchmark as experiment
-    from gift.data import Task
+    """Let a learner learn one more folder of images."""
+    from gift import benchmark
     from gift.settings import load_recipe, merge
 
-    chosen = Task.from_folder(
-        task,
-        name=name,
-        test_fraction=test_fraction,
-        follow_links=follow_links,
-        **templates_of(template),
+    chosen = task_of(
+        task, template, name=name, test_fraction=test_fraction, follow_links=follow_links
     )
     settings = read_settings(
         config,
@@ -72,12 +68,18 @@ def learn_command(
     if recipe is not None:
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
     with reporter(f"learning {chosen.name}"):
-        result = experiment.learn(learner, chosen, settings, home=home, data_root=data_root)
+        learned = benchmark.learn(learner, chosen, settings, paths=paths_of(home, data_root))
+    accuracy = {
+        f"{learned.task}, before": learned.before,
+        f"{learned.task}, after": learned.after,
+    }
+    measured_on = "test images" if learned.on_test_images else "training images"
     if as_json:
-        print_json(result)
+        result = {"folder": str(learner), "accuracy": accuracy, "measured_on": measured_on}
+        print_json(result | {"tasks": list(learned.tasks)})
         return
-    print_accuracy(result["accuracy"])
-    print_text(f"Measured on {result['measured_on']}.")
+    print_accuracy(accuracy)
+    print_text(f"Measured on {measured_on}.")
     print_text(f"Learner folder: {learner}\nPlain model:    {learner / 'learner' / 'model'}")
 
 
@@ -94,15 +96,15 @@ def predict_command(
     task: Annotated[
         str | None, typer.Option(help="Name of the learned task that the images belong to.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Names per image.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Class names per image.")] = 3,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Name images among all classes seen, a task's, given ones, or both (--classes ... --seen)."""
+    """Classify images among all classes seen, a task's, given ones, or both (--classes --seen)."""
     from gift import Learner
 
     given = None if classes is None else names_of(classes)
-    predictions = Learner.load(learner, home=home).predict(
+    predictions = Learner.load(learner, paths=paths_of(home)).predict(
         images, classes=given, seen=seen, task=task, top=top
     )
     if as_json:
@@ -115,7 +117,7 @@ def predict_command(
         return
     for image, prediction in zip(images, predictions, strict=True):
         ranked = zip(prediction.names, prediction.probabilities, strict=True)
-        names = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked)
+        names = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in ranked)
         print_text(f"{one_line(image)}: {names}")
 
 
@@ -127,7 +129,7 @@ def eval_command(
     benchmark: Annotated[str | None, typer.Option(help="All tasks of a benchmark.")] = None,
     template: Templates = None,
     test_fraction: Annotated[
-        float | None, typer.Option(help="Measure on the part that 'learn' held out.")
+        float | None, typer.Option(help="Measure on the fraction that 'learn' held out.")
     ] = None,
     follow_links: FollowLinks = False,
     data_root: DataRoot = None,
@@ -135,20 +137,14 @@ def eval_command(
     as_json: Json = False,
 ) -> None:
     """Measure a learner's accuracy on folders of images or on a benchmark."""
-    from gift import benchmark as experiment
-    from gift.data import Task
+    from gift.benchmark import evaluate
 
     tasks = [
-        Task.from_folder(
-            folder,
-            test_fraction=test_fraction,
-            follow_links=follow_links,
-            **templates_of(template),
-        )
+        task_of(folder, template, test_fraction=test_fraction, follow_links=follow_links)
         for folder in task or []
     ]
     with reporter("evaluating"):
-        accuracy = experiment.evaluate(learner, tasks, benchmark, home=home, data_root=data_root)
+        accuracy = evaluate(learner, tasks, benchmark, paths=paths_of(home, data_root))
     if as_json:
         print_json({"accuracy": accuracy})
     else:

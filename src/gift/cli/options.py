@@ -1,18 +1,23 @@
-"""Options that several commands share, and how they become settings."""
+"""Options that several commands share, and how they become settings and paths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from gift.data import Paths, Task
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Home = Annotated[
-    Path | None, typer.Option(help="Cache folder. [default: $GIFT_HOME or ~/.cache/gift]")
+    Path | None, typer.Option(help="Cache directory. [default: $GIFT_HOME or ~/.cache/gift]")
 ]
-DataRoot = Annotated[Path | None, typer.Option(help="Where the data sets are.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Directory of the data sets. [default: HOME/data]")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, e.g. training.iterations=500."),
@@ -32,6 +37,13 @@ FollowLinks = Annotated[
 ]
 
 
+def paths_of(home: Path | None, data_root: Path | None = None) -> Paths:
+    """The cache and data directories."""
+    from gift.data import Paths
+
+    return Paths.of(home, data_root)
+
+
 def read_settings(
     config: Path | None, overrides: Sequence[str] | None, **named: str | int | None
 ) -> dict[str, Any]:
@@ -47,9 +59,13 @@ def read_settings(
     return merge(read_yaml(config) if config else {}, options, *layers)
 
 
-def templates_of(template: Sequence[str] | None) -> dict[str, Any]:
-    """The argument that replaces a task's templates, where some are given."""
-    return {"templates": tuple(template)} if template else {}
+def task_of(folder: Path, template: Sequence[str] | None, **options: Any) -> Task:
+    """The task in a folder; without templates, with the usual one."""
+    from gift.data import Task
+
+    if template:
+        options["templates"] = tuple(template)
+    return Task.from_folder(folder, **options)
 
 
 def names_of(value: str) -> list[str]:

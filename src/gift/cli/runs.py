@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from gift.cli.options import ConfigFile, DataRoot, Home, Json, OnNonfinite, Overrides, read_settings
+from gift.cli.options import (
+    ConfigFile,
+    DataRoot,
+    Home,
+    Json,
+    OnNonfinite,
+    Overrides,
+    paths_of,
+    read_settings,
+)
 from gift.cli.show import print_json, print_summaries, print_text, reporter, this_command
 
 
@@ -16,14 +25,15 @@ def run_command(
     benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
     method: Annotated[str | None, typer.Option(help="See 'gift methods'. [default: gift]")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of order, crops and images. [default: 0]")
+        int | None,
+        typer.Option(min=0, help="Seed of batches, crops and synthetic images. [default: 0]"),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD[+SETTINGS]-seedN]"),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Two-tower model.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Diffusers pipeline.")] = None,
+    model: Annotated[str | None, typer.Option(help="CLIP-like model.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Diffusers text-to-image pipeline.")] = None,
     on_nonfinite: OnNonfinite = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -33,10 +43,10 @@ def run_command(
 ) -> None:
     """Learn a benchmark's tasks in order and measure all of them after each.
 
-    Running it again on the same folder goes on after the last finished task.
+    Running it again on the same folder continues after the last finished task.
     """
-    from gift import benchmark as experiment
-    from gift import studies
+    from gift.benchmark import resolve, run
+    from gift.studies import default_folder
 
     settings = read_settings(
         config,
@@ -47,16 +57,10 @@ def run_command(
         seed=seed,
         on_nonfinite=on_nonfinite,
     )
-    resolved = experiment.resolve(benchmark, settings.pop("method", "gift"), settings)
-    folder = out or studies.default_folder(resolved, Path("runs"))
+    resolved = resolve(benchmark, settings.pop("method", "gift"), settings)
+    folder = out or default_folder(resolved, Path("runs"))
     with reporter(f"{benchmark}, {resolved.method}"):
-        summary = experiment.run(
-            resolved,
-            folder,
-            home=home,
-            data_root=data_root,
-            command=this_command(),
-        )
+        summary = run(resolved, folder, paths=paths_of(home, data_root), command=this_command())
     if as_json:
         print_json({"folder": str(folder), **summary})
         return

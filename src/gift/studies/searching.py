@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gift import benchmark as experiment
+from gift.data import Paths
 from gift.progress import report
 from gift.studies.space import Space, make_plan
 from gift.studies.study import SharedStudy, Trial
@@ -123,7 +124,7 @@ def _measure(
         return {"failure": str(error)}
     folder = shared.folder / "trials" / trial.folder_name
     try:
-        summary = experiment.run(config, folder, home=home, data_root=data_root)
+        summary = experiment.run(config, folder, paths=Paths.of(home, data_root))
     except FAILURES as error:
         return {"failure": str(error)}
     metrics = {name: summary[name] for name in ("transfer", "avg", "last")}

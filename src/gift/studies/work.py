@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 
 from gift import benchmark as experiment
+from gift.data import Paths
 from gift.files import unaltered, write_text
 from gift.progress import report
 from gift.studies.plan import PlannedRow, PlannedRun
@@ -115,8 +116,7 @@ def _attempt(
         experiment.run(
             run.config,
             folder,
-            home=home,
-            data_root=data_root,
+            paths=Paths.of(home, data_root),
             command=run.command,
         )
     except Exception as error:  # whatever it is, the other runs go on and the report names it

@@ -11,9 +11,9 @@ from PIL import Image
 from support import write_folder
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from gift import benchmark as experiment
-from gift import metrics
-from gift.data import load_dataset
+from gift import Task, metrics
+from gift.benchmark import evaluate, learn, resolve, run
+from gift.data import Paths, load_dataset
 from gift.files import damage
 from gift.learner import Learner
 from gift.methods import method_names
@@ -22,7 +22,7 @@ from gift.runs import RunFolder
 
 
 @pytest.fixture
-def benchmark(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
+def sequence(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
     """A user's own benchmark of three tasks, and the settings for a tiny model."""
     tasks = []
     for number, name in enumerate(("colours", "shapes", "sounds")):
@@ -50,14 +50,14 @@ def benchmark(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
 
 
 @pytest.fixture
-def start(benchmark, tmp_path):
-    path, settings = benchmark
+def start(sequence, tmp_path):
+    path, settings = sequence
 
-    def run(method="gift", folder="run", **more):
-        config = experiment.resolve(path, method, settings, more)
-        return experiment.run(config, tmp_path / folder, home=tmp_path / "home")
+    def start(method="gift", folder="run", **more):
+        config = resolve(path, method, settings, more)
+        return run(config, tmp_path / folder, paths=Paths.of(tmp_path / "home"))
 
-    return run
+    return start
 
 
 def test_features_for_a_picture_are_kept_on_request(start, tmp_path):
@@ -67,9 +67,9 @@ def test_features_for_a_picture_are_kept_on_request(start, tmp_path):
 
 
 def test_settings_for_another_benchmark_are_refused():
-    assert experiment.resolve("micro-1", "gift", {"benchmark": "micro-1"}).benchmark == "micro-1"
+    assert resolve("micro-1", "gift", {"benchmark": "micro-1"}).benchmark == "micro-1"
     with pytest.raises(ValueError, match="name the benchmark 'micro-2', but 'micro-1' was asked"):
-        experiment.resolve("micro-1", "gift", {"seed": 3}, {"benchmark": "micro-2"})
+        resolve("micro-1", "gift", {"seed": 3}, {"benchmark": "micro-2"})
 
 
 def learned_weights(folder):
@@ -97,7 +97,7 @@ def test_the_plain_model_gives_the_accuracy_that_the_summary_claims(start, tmp_p
     folder = tmp_path / "run" / "learner" / "model"
     model, tokenizer = CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder)
     processor = CLIPImageProcessorPil.from_pretrained(folder)
-    shares = []
+    accuracies = []
     for task in (tmp_path / name / "test" for name in ("colours", "shapes", "sounds")):
         classes = sorted(path.name for path in task.iterdir())
         prompts = tokenizer(
@@ -110,8 +110,8 @@ def test_the_plain_model_gives_the_accuracy_that_the_summary_claims(start, tmp_p
                 with torch.no_grad():
                     logits = model(pixel_values=pixels, input_ids=prompts.input_ids)
                 hits.append(logits.logits_per_image.argmax().item() == label)
-        shares.append(100 * sum(hits) / len(hits))
-    assert sum(shares) / 3 == pytest.approx(summary["last"], abs=1e-3)
+        accuracies.append(100 * sum(hits) / len(hits))
+    assert sum(accuracies) / 3 == pytest.approx(summary["last"], abs=1e-3)
 
 
 class Killed(BaseException):
@@ -121,13 +121,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize("where", ["learning shapes", "evaluating", "generate"])
 @pytest.mark.parametrize("method", ["gift", "finetune_individual"])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    start, benchmark, tmp_path, monkeypatch, method, where
+    start, sequence, tmp_path, monkeypatch, method, where
 ):
     if where == "generate" and method != "gift":
         pytest.skip("generates nothing")
     start(method, "whole")
-    path, settings = benchmark
-    config = experiment.resolve(path, method, settings)
+    path, settings = sequence
+    config = resolve(path, method, settings)
     calls = []
 
     def kill(stage, done, total):
@@ -136,8 +136,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
             raise Killed
 
     with pytest.raises(Killed), listening(kill):
-        experiment.run(config, tmp_path / "cut", home=tmp_path / "other")
-    experiment.run(config, tmp_path / "cut", home=tmp_path / "other")
+        run(config, tmp_path / "cut", paths=Paths.of(tmp_path / "other"))
+    run(config, tmp_path / "cut", paths=Paths.of(tmp_path / "other"))
     whole, cut = (json.loads((tmp_path / n / "matrix.json").read_text()) for n in ("whole", "cut"))
     assert cut == whole
     assert learned_weights(tmp_path / "cut") == learned_weights(tmp_path / "whole")
@@ -193,11 +193,11 @@ def test_without_validation_images_some_of_training_are_set_aside(start, tmp_pat
     for path in tests_images:  # opened, they would stop the run
         path.write_bytes(b"nothing")
     trained = {}
-    learn = Learner.learn
+    real = Learner.learn
 
     def watched(self, task, **more):
         trained[task.name] = task
-        learn(self, task, **more)
+        real(self, task, **more)
 
     monkeypatch.setattr(Learner, "learn", watched)
     start("finetune", evaluation={"split": "validation", "validation_fraction": 0.25})
@@ -210,13 +210,13 @@ def test_without_validation_images_some_of_training_are_set_aside(start, tmp_pat
     assert read_matrix(tmp_path)["images"] == [8, 3, 8]
 
 
-def test_all_classes_may_compete(start, benchmark, tmp_path):
-    remake(benchmark[0], label_space="union", task_id="hidden")
+def test_all_classes_may_compete(start, sequence, tmp_path):
+    remake(sequence[0], label_space="union", task_id="hidden")
     start("zero_shot")
     matrix = read_matrix(tmp_path)
     assert matrix["setting"]["label_space"] == "union"
     assert matrix["accuracy"] == [matrix["zero_shot"]] * 3
-    remake(benchmark[0], label_space="task", task_id="given")
+    remake(sequence[0], label_space="task", task_id="given")
     with pytest.raises(ValueError, match="label_space union, task_id hidden; the benchmark now"):
         start("zero_shot")
     start("zero_shot", folder="own")
@@ -226,8 +226,8 @@ def test_all_classes_may_compete(start, benchmark, tmp_path):
     assert own["zero_shot"][0] >= matrix["zero_shot"][0]
 
 
-def test_only_seen_classes_compete(start, benchmark, tmp_path):
-    remake(benchmark[0], label_space="seen", task_id="hidden")
+def test_only_seen_classes_compete(start, sequence, tmp_path):
+    remake(sequence[0], label_space="seen", task_id="hidden")
     summary = start("zero_shot")
     matrix = read_matrix(tmp_path)
     rows, images = matrix["accuracy"], matrix["images"]
@@ -244,31 +244,31 @@ def test_only_seen_classes_compete(start, benchmark, tmp_path):
     assert summary["setting"] == matrix["setting"] == rule
     kept = json.loads((tmp_path / "run" / "tasks" / "01-colours" / "eval.json").read_text())
     assert list(kept["accuracy"]) == ["colours"]
-    found = experiment.evaluate(tmp_path / "run", [], benchmark[0], home=tmp_path / "home")
+    found = evaluate(tmp_path / "run", [], sequence[0], paths=Paths.of(tmp_path / "home"))
     assert list(found.values()) == rows[-1]
     with pytest.raises(ValueError, match="has learned no task of micro-cil"):
-        experiment.evaluate(tmp_path / "run", [], "micro-cil", home=tmp_path / "home")
+        evaluate(tmp_path / "run", [], "micro-cil", paths=Paths.of(tmp_path / "home"))
 
 
-def test_a_method_that_needs_the_task_is_refused_where_it_is_hidden(benchmark, start, tmp_path):
-    remake(benchmark[0], task_id="hidden")
-    with pytest.raises(ValueError, match="finetune_individual must be told the task"):
+def test_a_method_that_needs_the_task_is_refused_where_it_is_hidden(sequence, start, tmp_path):
+    remake(sequence[0], task_id="hidden")
+    with pytest.raises(ValueError, match="finetune_individual must be given the task"):
         start("finetune_individual")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_learner_is_measured_on_the_draw_that_it_was_trained_on(
-    benchmark, start, tmp_path, monkeypatch
+    sequence, start, tmp_path, monkeypatch
 ):
     start("finetune")
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("draw: 0", "draw: 2"))
     with pytest.raises(ValueError, match="draw = 2 needs data sets that can be made"):
-        experiment.evaluate(tmp_path / "run", [], benchmark[0], home=tmp_path / "home")
+        evaluate(tmp_path / "run", [], sequence[0], paths=Paths.of(tmp_path / "home"))
 
 
-def test_classes_of_one_data_set_arrive_step_by_step(benchmark, tmp_path):
-    path, settings = benchmark
+def test_classes_of_one_data_set_arrive_step_by_step(sequence, tmp_path):
+    path, settings = sequence
     for part in ("train", "test"):
         write_folder(tmp_path / "letters" / part, "abcdef", count=3)
     dataset = {"name": "letters", "source": {"path": "letters"}, "classnames": list("abcdef")}
@@ -282,17 +282,15 @@ def test_classes_of_one_data_set_arrive_step_by_step(benchmark, tmp_path):
     }
     path = tmp_path / "steps.yaml"
     path.write_text(yaml.safe_dump(content))
-    config = experiment.resolve(str(path), "gift", settings)
-    experiment.run(config, tmp_path / "run", home=tmp_path / "home")
+    config = resolve(str(path), "gift", settings)
+    run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
     matrix = read_matrix(tmp_path)
     assert matrix["tasks"] == ["letters-01", "letters-02", "letters-03"]
     assert matrix["images"] == [6, 6, 6]
     memory = json.loads((tmp_path / "run" / "learner" / "memory.json").read_text())
     assert [task["classnames"] for task in memory] == [["f", "a"], ["d", "b"], ["e", "c"]]
-    some = experiment.resolve(
-        str(path), "finetune", settings, {"tasks": ["letters-01", "letters-02"]}
-    )
-    experiment.run(some, tmp_path / "some", home=tmp_path / "home")
+    some = resolve(str(path), "finetune", settings, {"tasks": ["letters-01", "letters-02"]})
+    run(some, tmp_path / "some", paths=Paths.of(tmp_path / "home"))
     kept = json.loads((tmp_path / "some" / "matrix.json").read_text())
     assert kept["tasks"] == ["letters-01", "letters-02"]
     assert kept["zero_shot"] == matrix["zero_shot"][:2]
@@ -336,65 +334,65 @@ def test_broken_test_images_are_found_before_any_work(start, tmp_path):
     assert not (tmp_path / "run" / "matrix.json").exists()
 
 
-def test_learning_folder_by_folder(benchmark, tmp_path):
-    _, settings = benchmark
+def test_learning_folder_by_folder(sequence, tmp_path):
+    _, settings = sequence
     folder = tmp_path / "learner"
-    tasks = [experiment.Task.from_folder(tmp_path / name) for name in ("colours", "shapes")]
-    first = experiment.learn(folder, tasks[0], settings, home=tmp_path / "home")
-    assert set(first["accuracy"]) == {"colours, before", "colours, after"}
-    second = experiment.learn(folder, tasks[1], home=tmp_path / "home")
-    assert second["tasks"] == ["colours", "shapes"]
-    measured = experiment.evaluate(folder, tasks, home=tmp_path / "home")
-    assert measured["shapes"] == second["accuracy"]["shapes, after"]
+    tasks = [Task.from_folder(tmp_path / name) for name in ("colours", "shapes")]
+    first = learn(folder, tasks[0], settings, paths=Paths.of(tmp_path / "home"))
+    assert (first.task, first.tasks, first.on_test_images) == ("colours", ("colours",), True)
+    second = learn(folder, tasks[1], paths=Paths.of(tmp_path / "home"))
+    assert second.tasks == ("colours", "shapes")
+    measured = evaluate(folder, tasks, paths=Paths.of(tmp_path / "home"))
+    assert measured["shapes"] == second.after
     with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
-        experiment.learn(folder, tasks[1], {"seed": 3}, home=tmp_path / "home")
+        learn(folder, tasks[1], {"seed": 3}, paths=Paths.of(tmp_path / "home"))
     workers = {"training": {"workers": 1}}
     with pytest.raises(ValueError, match="already learned"):
-        experiment.learn(folder, tasks[1], workers, home=tmp_path / "home")
+        learn(folder, tasks[1], workers, paths=Paths.of(tmp_path / "home"))
     assert Learner.load(folder).config.training.workers == 1
     (folder / "learner" / "memory.json").write_text("[]")
     with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
-        experiment.learn(folder, tasks[1], home=tmp_path / "home")
+        learn(folder, tasks[1], paths=Paths.of(tmp_path / "home"))
     assert len(RunFolder(folder).events()) > 0
 
 
-def test_a_failed_first_task_leaves_a_folder_that_can_be_used(benchmark, tmp_path):
-    _, settings = benchmark
-    task = experiment.Task.from_folder(tmp_path / "colours")
+def test_a_failed_first_task_leaves_a_folder_that_can_be_used(sequence, tmp_path):
+    _, settings = sequence
+    task = Task.from_folder(tmp_path / "colours")
     picture = tmp_path / "colours" / "train" / "one" / "0.png"
     good = picture.read_bytes()
     picture.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="unreadable"):
-        experiment.learn(tmp_path / "learner", task, settings, home=tmp_path / "home")
+        learn(tmp_path / "learner", task, settings, paths=Paths.of(tmp_path / "home"))
     picture.write_bytes(good)
-    again = experiment.Task.from_folder(tmp_path / "colours")
+    again = Task.from_folder(tmp_path / "colours")
     other = {**settings, "seed": 5}
-    result = experiment.learn(tmp_path / "learner", again, other, home=tmp_path / "home")
-    assert result["tasks"] == ["colours"]
+    result = learn(tmp_path / "learner", again, other, paths=Paths.of(tmp_path / "home"))
+    assert result.tasks == ("colours",)
 
 
 def test_the_learner_of_a_run_goes_on_in_a_folder_of_its_own(start, tmp_path):
     start("finetune")
     write_folder(tmp_path / "extra", ("four", "five"), seed=7)
-    task = experiment.Task.from_folder(tmp_path / "extra")
+    task = Task.from_folder(tmp_path / "extra")
     with pytest.raises(ValueError, match="holds the run of a benchmark"):
-        experiment.learn(tmp_path / "run", task, home=tmp_path / "home")
+        learn(tmp_path / "run", task, paths=Paths.of(tmp_path / "home"))
     shutil.copytree(tmp_path / "run" / "learner", tmp_path / "copy" / "learner")
     shutil.copy(tmp_path / "run" / "config.yaml", tmp_path / "copy")
-    result = experiment.learn(tmp_path / "copy", task, home=tmp_path / "home")
-    assert result["tasks"] == ["colours", "shapes", "sounds", "extra"]
+    result = learn(tmp_path / "copy", task, paths=Paths.of(tmp_path / "home"))
+    assert result.tasks == ("colours", "shapes", "sounds", "extra")
 
 
-def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, benchmark, tmp_path):
-    path, settings = benchmark
+def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, sequence, tmp_path):
+    path, settings = sequence
 
     def kill(stage, done, total):
         if stage == "learning shapes":
             raise Killed
 
-    config = experiment.resolve(path, "finetune", settings)
+    config = resolve(path, "finetune", settings)
     with pytest.raises(Killed), listening(kill):
-        experiment.run(config, tmp_path / "run", home=tmp_path / "home")
+        run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
     shutil.rmtree(tmp_path / "run" / "learner")
     with pytest.raises(ValueError, match="learned nothing, but 1 tasks are measured"):
         start("finetune")
@@ -422,9 +420,9 @@ def test_a_finished_run_keeps_its_configuration(start, tmp_path):
     assert (tmp_path / "run" / "config.yaml").read_text() == config
 
 
-def test_a_benchmark_that_changed_is_not_continued(start, benchmark):
+def test_a_benchmark_that_changed_is_not_continued(start, sequence):
     start("finetune")
-    path = Path(benchmark[0])
+    path = Path(sequence[0])
     path.write_text(path.read_text().replace("name: mine", "name: mine\nversion: 2"))
     with pytest.raises(ValueError, match="run of mine version 1"):
         start("finetune")
@@ -443,7 +441,7 @@ def test_what_paints_is_not_needed_to_predict(start, tmp_path):
     values["synthesis"]["generator"] = str(tmp_path / "gone")
     config.write_text(yaml.safe_dump(values))
     picture = tmp_path / "colours" / "test" / "one" / "0.png"
-    learner = Learner.load(tmp_path / "run", home=tmp_path / "home")
+    learner = Learner.load(tmp_path / "run", paths=Paths.of(tmp_path / "home"))
     assert learner.predict([picture])
 
 
@@ -461,9 +459,9 @@ def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):
     assert not (tmp_path / "run" / "matrix.json").exists()
 
 
-def test_nothing_to_measure_is_refused(benchmark, tmp_path):
-    _, settings = benchmark
-    task = experiment.Task.from_folder(tmp_path / "colours")
-    experiment.learn(tmp_path / "learner", task, settings, home=tmp_path / "home")
+def test_nothing_to_measure_is_refused(sequence, tmp_path):
+    _, settings = sequence
+    task = Task.from_folder(tmp_path / "colours")
+    learn(tmp_path / "learner", task, settings, paths=Paths.of(tmp_path / "home"))
     with pytest.raises(ValueError, match="give --task FOLDER or --benchmark NAME"):
-        experiment.evaluate(tmp_path / "learner", [], home=tmp_path / "home")
+        evaluate(tmp_path / "learner", [], paths=Paths.of(tmp_path / "home"))
