@@ -453,51 +453,6 @@ def _by_name(tasks: Sequence[Task], row: Sequence[float]) -> dict[str, float]:
     return {name: accuracy for name, accuracy in named if not math.isnan(accuracy)}
 
 
-def summarize(
-    matrix: AccuracyMatrix,
-    config: RunConfig,
-    folder: RunFolder,
-    command: str | None,
-    storage: Mapping[str, int],
-) -> dict[str, Any]:
-    """The summary of a complete run; every metric is computed from the matrix.
-
-    ``storage`` is what the learner keeps, see :attr:`gift.learner.Learner.storage`.
-    """
-    measured = metrics.summarize(matrix.accuracy, images=matrix.images)
-    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
-    return {
-        "method": config.method,
-        "benchmark": matrix.benchmark,
-        "version": matrix.version,
-        "seed": config.seed,
-        "setting": matrix.setting,
-        "transfer": _rounded(measured.transfer),
-        "avg": _rounded(measured.avg),
-        "last": _rounded(measured.last),
-        "forgetting": _rounded(measured.forgetting),
-        "backward_transfer": _rounded(measured.backward_transfer),
-        "zero_shot": {
-            "mean": _rounded(fmean(matrix.zero_shot)),
-            **{name: _rounded(value) for name, value in zero_shot.items()},
-        },
-        "seconds": folder.seconds(),
-        "storage": dict(storage),
-        "steps_left_out": _steps_left_out(folder),
-        "peak_memory_mb": peak_memory_mb(),
-        "command": command,
-    }
-
-
-def _steps_left_out(folder: RunFolder) -> int:
-    """Steps whose losses were not finite; a step that a resumed run took again counts once."""
-    return len({(e["task"], e["step"]) for e in folder.events() if e.get("left_out")})
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)
-
-
 def make_reference(learner: Learner) -> None:
     """Generate or look for the data set of real images that the learner's method needs, if any.
 
@@ -512,34 +467,21 @@ def make_reference(learner: Learner) -> None:
 def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:
     """The tasks with a few training images per class.
 
-    Which ones is kept in the run folder: ``tasks/<number>-<name>/train-indices.json`` has their
-    positions among all training images of the task.
-
-    Args:
-        tasks: the tasks in the order of learning.
-        shots: training images per class.
-        seed: seed of their choice.
-        folder: the run folder.
+    ``tasks/<number>-<name>/train-indices.json`` in the run folder has the positions of the chosen
+    images among all training images of the task.
 
     Raises:
         ValueError: a class with fewer training images.
     """
-    return [
-        _few_shot_task(task, shots, seed, folder.task(number, task.name))
-        for number, task in enumerate(tasks, start=1)
-    ]
-
-
-def _few_shot_task(task: Task, shots: int, seed: int, folder: Path) -> Task:
-    assert isinstance(task.train, ImageSet), "images of a data set can be selected"
-    try:
+    found = []
+    for number, task in enumerate(tasks, start=1):
+        assert isinstance(task.train, ImageSet), "images of a data set can be selected"
         indices = few_shot(task.train, shots, seed)
-    except ValueError as error:
-        raise ValueError(f"{task.name}: {error}") from None
-    chosen = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
-    if distributed.is_main():
-        write_json(folder / "train-indices.json", chosen)
-    return replace(task, train=task.train.select(indices))
+        record = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
+        if distributed.is_main():
+            write_json(folder.task(number, task.name) / "train-indices.json", record)
+        found.append(replace(task, train=task.train.select(indices)))
+    return found
 
 
 def check_exclusions(
@@ -555,10 +497,10 @@ def check_exclusions(
             nearest one is named.
     """
     classes = (name for task in tasks for name in task.labels.classnames)
-    known = {*benchmark.tasks, *classes, *base_classnames}
+    known = sorted({*benchmark.tasks, *classes, *base_classnames})
     for name in excluded:
         if name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1)
+            close = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"synthesis.exclude: {name!r} is no task of {benchmark.name}, no class of its "
@@ -608,21 +550,57 @@ def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path
     """
     benchmark = load_benchmark(config.benchmark)
     entries = benchmark.datasets(config.tasks)
-    rule = {key: matrix.setting.get(key) for key in _RULE}
-    now = {key: rule_of(benchmark, entries).get(key) for key in _RULE}
-    found = _described(matrix.benchmark, matrix.version, matrix.tasks, rule)
     names = [entry.name for entry in entries]
-    wanted = _described(benchmark.name, benchmark.version, names, now)
-    if found != wanted:
+    rule = {key: value for key, value in matrix.setting.items() if key not in {"split", "draw"}}
+    found = {"benchmark": matrix.benchmark, "version": matrix.version, "tasks": list(matrix.tasks)}
+    wanted = {"benchmark": benchmark.name, "version": benchmark.version, "tasks": names}
+    if different := differences(found | rule, wanted | rule_of(benchmark, entries)):
         raise ValueError(
-            f"{folder} holds a run of {found}; the benchmark now is {wanted}. Use another folder."
+            f"{folder} holds a run of another benchmark: {'; '.join(different)}. Use another "
+            "folder."
         )
 
 
-_RULE = ("label_space", "task_id", "metric", "counts")
+def summarize(
+    matrix: AccuracyMatrix,
+    config: RunConfig,
+    folder: RunFolder,
+    command: str | None,
+    storage: Mapping[str, int],
+) -> dict[str, Any]:
+    """The summary of a complete run; every metric is computed from the matrix.
+
+    ``storage`` is what the learner keeps, see :attr:`gift.learner.Learner.storage`.
+    """
+    measured = metrics.summarize(matrix.accuracy, images=matrix.images)
+    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
+    return {
+        "method": config.method,
+        "benchmark": matrix.benchmark,
+        "version": matrix.version,
+        "seed": config.seed,
+        "setting": matrix.setting,
+        "transfer": _rounded(measured.transfer),
+        "avg": _rounded(measured.avg),
+        "last": _rounded(measured.last),
+        "forgetting": _rounded(measured.forgetting),
+        "backward_transfer": _rounded(measured.backward_transfer),
+        "zero_shot": {
+            "mean": _rounded(fmean(matrix.zero_shot)),
+            **{name: _rounded(value) for name, value in zero_shot.items()},
+        },
+        "seconds": folder.seconds(),
+        "storage": dict(storage),
+        "steps_left_out": _steps_left_out(folder),
+        "peak_memory_mb": peak_memory_mb(),
+        "command": command,
+    }
 
 
-def _described(name: str, version: int, tasks: Sequence[str], rule: Mapping[str, Any]) -> str:
-    """A benchmark in words: all that has to agree for a run to resume."""
-    parts = [f"{key} {value}" for key, value in rule.items() if value is not None]
-    return f"{name} version {version} with the tasks {', '.join(tasks)} and {', '.join(parts)}"
+def _steps_left_out(folder: RunFolder) -> int:
+    """Steps whose losses were not finite; a step that a resumed run took again counts once."""
+    return len({(e["task"], e["step"]) for e in folder.events() if e.get("left_out")})
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)

@@ -54,10 +54,10 @@ class AccuracyMatrix:
     setting: dict[str, Any] = field(default_factory=dict)
     images: tuple[int, ...] = ()
 
-    def with_row(self, row: Sequence[float]) -> AccuracyMatrix:
-        """The matrix after one more task; NaN in its row means: not measured."""
+    def with_row(self, row: Sequence[float | None]) -> AccuracyMatrix:
+        """The matrix after one more task; None and NaN both mean: not measured."""
         assert len(row) == len(self.tasks)
-        measured = tuple(None if math.isnan(value) else value for value in row)
+        measured = tuple(None if v is None or math.isnan(v) else v for v in row)
         return replace(self, accuracy=(*self.accuracy, measured))
 
     @property
