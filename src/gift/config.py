@@ -24,7 +24,7 @@ CLIP = "openai/clip-vit-base-patch16"
 
 
 class TrainingSettings(Settings):
-    """How one task is trained (AdamW, linear warm-up, cosine decay)."""
+    """Training of one task: AdamW, linear warm-up, cosine decay."""
 
     iterations: int = Field(1000, ge=1, description="optimiser steps per task")
     batch_size: int = Field(64, ge=1, description="images per step and stream")
@@ -56,11 +56,11 @@ class TrainingSettings(Settings):
     )
     shard: bool = Free(
         False,
-        description="spread weights, gradients and the optimiser's state over the processes, of "
+        description="shard weights, gradients and optimiser state over the processes (FSDP), of "
         "which there must be several; less memory in each, more traffic, the same update",
     )
     on_nonfinite: Literal["stop", "skip"] = Free(
-        "stop", description="a step whose losses are not finite ends the training or is left out"
+        "stop", description="a step whose losses are not finite stops the training or is skipped"
     )
     workers: int = Free(0, ge=0, description="processes that decode training images; 0 = none")
     log_every: int = Free(10, ge=1, description="steps between two lines in events.jsonl")
@@ -177,7 +177,7 @@ class SynthesisSettings(Settings):
 
 
 class ReferenceSettings(Settings):
-    """Real images and sentences of no task, for methods that distil on them."""
+    """Reference images and sentences of no task, for methods that distil on them."""
 
     source: str = Field(
         "imagenet",
@@ -185,7 +185,7 @@ class ReferenceSettings(Settings):
         "for the synthetic images",
     )
     images: int = Field(100_000, ge=1, description="images drawn from the source, once")
-    seed: int = Field(42, ge=0, description="seed of that draw")
+    seed: int = Field(42, ge=0, description="seed of that choice")
     texts: str = Field(
         "captions",
         description="'captions' of the images, each once; a class list, whose names stand in "
@@ -199,15 +199,17 @@ class ReferenceSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """How accuracy is measured."""
+    """Evaluation: which split, and how."""
 
-    split: Literal["test", "validation"] = Field("test", description="part of each data set")
+    split: Literal["test", "validation"] = Field(
+        "test", description="split of each data set that is measured"
+    )
     validation_fraction: float = Field(
         0.2,
         gt=0,
         lt=1,
-        description="share of the training images that serves for validation, and not for "
-        "training, where split is 'validation' and a data set has no validation part",
+        description="fraction of the training images that is held out for validation where "
+        "split is 'validation' and a data set has no validation split",
     )
     batch_size: int = Free(256, ge=1, description="images per forward pass")
     embedding_images: int = Free(
@@ -219,13 +221,13 @@ class EvaluationSettings(Settings):
 
 
 class LearnerConfig(Settings):
-    """All that decides what a learner becomes."""
+    """Configuration of a learner: model, method, training, synthesis, reference data."""
 
     method: str = Field("gift", description="name of a method, see 'gift methods'")
     method_settings: SerializeAsAny[MethodSettings] = Field(
         MethodSettings(), description="settings of that method", validate_default=False
     )
-    model: str = Field(CLIP, description="two-tower model: folder, hub id or builtin:<name>")
+    model: str = Field(CLIP, description="CLIP-like model: folder, hub id or builtin:<name>")
     seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
@@ -261,7 +263,9 @@ class RunConfig(LearnerConfig):
         None, description="only these tasks of the benchmark, in its order"
     )
     draw: int = Field(
-        0, ge=0, description="which draw of data sets that are made, as the tiny world's are"
+        0,
+        ge=0,
+        description="data seed of data sets that are drawn by code, as the micro benchmark's are",
     )
     hub_revisions: dict[str, str] = Field(
         {}, description="commits of hub copies that may be used, by the data set's name"

@@ -39,7 +39,7 @@ def classification(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) ->
     Args:
         logits: [B, C].
         labels: [B] class indices, or [B, C] probabilities.
-        smoothing: share of the target mass spread evenly over the C columns, in [0, 1).
+        smoothing: fraction of the target mass spread evenly over the C columns, in [0, 1).
     """
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 

@@ -29,7 +29,7 @@ def Free(default: Any, **options: Any) -> Any:
 
 
 def identity(settings: Settings) -> dict[str, Any]:
-    """The values that bear on results, nested as JSON; those of :func:`Free` are left out.
+    """The values that bear on results, nested as JSON; those of :func:`Free` are excluded.
 
     Validated settings with equal identities are the same settings, however they were written.
     """

@@ -174,7 +174,7 @@ def test_the_memory_for_rebuilt_models_changes_nothing_but_speed(tiny_clip):
         scores = [predictor.scores(images(model), [NEW]) for _ in range(3)]
         found.append((scores, len(rebuilt)))
     for first, second in zip(found[0][0], found[1][0], strict=True):
-        assert torch.equal(first, second)
+        close(first, second)  # voters are added up in another order
     assert found[1][1] == 2  # each once
     assert found[0][1] == 4  # two, then the one that is not at hand
 

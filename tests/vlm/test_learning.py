@@ -83,11 +83,11 @@ def test_which_projections_have_a_bias(family, folders):
 
 @pytest.mark.parametrize("key", ["visual_projection.bias", "text_projection.bias"])
 def test_a_clip_with_a_projection_bias_is_refused(key, folders, tmp_path):
-    """Its architecture has no place for one: it would be left out without a word."""
+    """Its architecture has no place for one: it would be dropped silently."""
     folder = shutil.copytree(folders["openai"], tmp_path / "biased")
     weights = load_file(folder / "model.safetensors")
     save_file(weights | {key: torch.ones(16)}, folder / "model.safetensors", {"format": "pt"})
     plain = AutoModel.from_pretrained(folder)
     assert key not in dict(plain.named_parameters())
-    with pytest.raises(ValueError, match=rf"biased holds weights .* left out: 1, {key} among them"):
+    with pytest.raises(ValueError, match=rf"biased holds weights .* dropped: 1, {key} among them"):
         VisionLanguageModel.from_pretrained(folder)

@@ -1,9 +1,10 @@
-"""Weights, gradients and the optimiser's state spread over the processes while a task is learned.
+"""FSDP: weights, gradients and optimiser state sharded over processes while a task is learned.
 
 PyTorch's FSDP2: a process keeps its rows of every weight, and a layer's weights come together only
-while the layer is computed. What belongs to the weights element by element (gradients, moments,
-anchors, penalties) is spread like them, and arithmetic with it stays ordinary arithmetic. Before
-and after the task every process holds whole weights, so evaluation and files know nothing of it.
+while the layer is computed. What belongs to the weights element by element (gradients, optimiser
+state, anchors, penalties) is sharded like them, and arithmetic with it stays ordinary arithmetic.
+Before and after the task every process holds whole weights, so evaluation and files know nothing
+of it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ Towers = TypeVar("Towers", bound=nn.Module)
 
 
 def check(method: str, *, is_able: bool) -> None:
-    """Refuse what cannot be spread.
+    """Refuse what cannot be sharded.
 
     Args:
         method: name of the method that is to learn.
-        is_able: whether it works on spread weights.
+        is_able: whether it works on sharded weights.
 
     Raises:
         ValueError: the method cannot, or there is a single process.
@@ -43,14 +44,14 @@ def check(method: str, *, is_able: bool) -> None:
         )
     if processes.world_size() == 1:
         raise ValueError(
-            "training.shard = true spreads the weights over several processes, but there is one; "
+            "training.shard = true shards the weights over several processes, but there is one; "
             "start several, for instance with torchrun --nproc_per_node 4 -m gift run ..., or "
             "leave training.shard out."
         )
 
 
 def shard_towers(towers: Towers, device: torch.device) -> Towers:
-    """A copy whose weights are spread over the processes; the same call on all of them.
+    """A copy whose weights are sharded over the processes; the same call on all of them.
 
     Args:
         towers: its weights go to the CPU. Weights of its own, beside those of its children, stay
@@ -58,8 +59,8 @@ def shard_towers(towers: Towers, device: torch.device) -> Towers:
         device: where the copy works.
     """
     mesh = init_device_mesh(device.type, (processes.world_size(),))
-    spread = copy.deepcopy(towers.cpu())
-    for tower in spread.children():
+    sharded = copy.deepcopy(towers.cpu())
+    for tower in sharded.children():
         lists = [module for module in tower.modules() if isinstance(module, nn.ModuleList)]
         for layer in (layer for layers in lists for layer in layers):
             fully_shard(layer, mesh=mesh)
@@ -67,9 +68,9 @@ def shard_towers(towers: Towers, device: torch.device) -> Towers:
         # FSDP leaves the outermost weights together after a forward pass, up to the backward pass;
         # where none follows they would be out of date after the next change.
         tower.register_forward_hook(_take_apart)
-    for parameter in spread.parameters(recurse=False):
+    for parameter in sharded.parameters(recurse=False):
         parameter.data = parameter.data.to(device)
-    return spread
+    return sharded
 
 
 def _take_apart(module: nn.Module, *_: object) -> None:
@@ -86,7 +87,7 @@ def quiet_views() -> Iterator[None]:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """All rows of a spread tensor, on every process; another tensor as it is."""
+    """All rows of a sharded tensor, on every process; another tensor as it is."""
     if not isinstance(tensor, DTensor):
         return tensor
     return tensor.full_tensor().detach()
@@ -104,7 +105,7 @@ def full_on_main(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """A new tensor on ``like``'s device, and spread like it where it has its shape.
+    """A new tensor on ``like``'s device, and sharded like it where it has its shape.
 
     Args:
         tensor: whole, the same on every process.
@@ -116,7 +117,7 @@ def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def copy_back(towers: nn.Module, spread: nn.Module) -> None:
+def copy_back(towers: nn.Module, sharded: nn.Module) -> None:
     """Give the weights of a :func:`shard_towers` copy to the original, wherever that is."""
-    for original, parameter in zip(towers.parameters(), spread.parameters(), strict=True):
+    for original, parameter in zip(towers.parameters(), sharded.parameters(), strict=True):
         original.copy_(full(parameter))

@@ -1,4 +1,4 @@
-"""One computation on several processes, each of which sees the whole.
+"""Process group: the same computation on several processes, sharded by rows.
 
 All processes hold the same weights and run the same code. What is costly is sharded by rows:
 images to decode, images and texts to encode. The rows that other processes encoded come back
@@ -86,7 +86,7 @@ def gather(own: Tensor, count: int) -> Tensor:
 
 
 def map_rows(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """``function(inputs)`` row by row, each process computing its share.
+    """``function(inputs)`` row by row, each process computing its shard.
 
     Args:
         function: maps rows to as many rows, each by itself.

@@ -39,7 +39,7 @@ class IcarlSettings(DistillationSettings):
 class Icarl(Method):
     """Distilled on exemplars of earlier tasks against the current task's class prompts.
 
-    The exemplars keep their pixels between tasks; every task has an equal share of the memory.
+    The exemplars keep their pixels between tasks; the memory is divided equally among tasks.
     """
 
     # Deviation: as in the official code of ZSCL there is no nearest-mean classifier and no
@@ -93,7 +93,7 @@ class Icarl(Method):
             self._distillation.load_training_state(state)
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        """Shorten every task's exemplars to the new share, and choose this task's."""
+        """Shorten every task's exemplars to the new quota, and choose this task's by herding."""
         quota = self.settings.memory // (len(self._counts) + 1)
         starts = np.cumsum([0, *self._counts])
         kept = [

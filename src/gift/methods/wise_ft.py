@@ -31,7 +31,7 @@ from gift.vlm import VisionLanguageModel
 class WiseFtSettings(MethodSettings):
     """WiSE-FT as in the continual comparisons."""
 
-    weight: float = Field(0.8, ge=0, le=1, description="share a of the fine-tuned weights")
+    weight: float = Field(0.8, ge=0, le=1, description="coefficient a of the fine-tuned weights")
     partner: Literal["previous", "initial"] = Field(
         "previous", description="mixed with the weights before the task, or the pre-trained ones"
     )

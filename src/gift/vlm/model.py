@@ -136,7 +136,7 @@ class VisionLanguageModel(nn.Module):
         if unread := sorted(loading["unexpected_keys"]):
             raise ValueError(
                 f"{source} holds weights that a model of type {towers.config.model_type!r} has no "
-                f"place for and that would be left out: {len(unread)}, {unread[0]} among them. "
+                f"place for and that would be dropped: {len(unread)}, {unread[0]} among them. "
                 "Correct the model_type in its config.json, or give another model."
             )
         for parameter in towers.parameters():
@@ -185,7 +185,7 @@ class VisionLanguageModel(nn.Module):
         """The factor on cosines that gives logits, a positive scalar without gradient.
 
         Sigmoid models add a bias to all logits alike. Every loss and score here is a softmax or a
-        ranking, in which it cancels, so it is left out.
+        ranking, in which it cancels, so it is dropped.
         """
         scale: Tensor = self.towers.logit_scale.detach().exp().squeeze()
         return scale

@@ -1,4 +1,4 @@
-"""Pulls towards weights, averages of weights and merging of weights.
+"""Penalties on weights, averaging and merging of weights.
 
 Pure functions on named tensors: they know neither models nor methods nor data, and serve in any
 loop.

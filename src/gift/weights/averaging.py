@@ -1,4 +1,4 @@
-"""Weights by name: copies, exchanges and averages."""
+"""Snapshots, assignment, interpolation and running means of named weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def snapshot(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class RunningMean:
-    """The plain mean of weights seen at several moments (ZSCL's weight ensemble).
+    """The running mean of the weights of several checkpoints (ZSCL's weight ensemble).
 
     Args:
         parameters: the first weights of the mean.
@@ -27,7 +27,7 @@ class RunningMean:
 
     @torch.no_grad()
     def add(self, parameters: Mapping[str, Tensor]) -> None:
-        """Take one more moment into the mean."""
+        """Add one more checkpoint to the mean."""
         self._count += 1
         for name, mean in self._mean.items():
             mean.lerp_(parameters[name], 1 / self._count)
@@ -39,11 +39,11 @@ class RunningMean:
 
     @property
     def count(self) -> int:
-        """How many moments are in the mean."""
+        """How many checkpoints are in the mean."""
         return self._count
 
     def restore(self, mean: Mapping[str, Tensor], count: int) -> None:
-        """Go on from an earlier mean of ``count`` moments."""
+        """Continue from an earlier mean of ``count`` checkpoints."""
         assign(self._mean, mean)
         self._count = count
 
@@ -57,15 +57,15 @@ def assign(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> N
 
 @torch.no_grad()
 def interpolate(
-    first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float
+    first: Mapping[str, Tensor], second: Mapping[str, Tensor], ratio: float
 ) -> dict[str, Tensor]:
-    """``share * first + (1 - share) * second`` by name (WiSE-FT); exact at 0 and 1."""
-    return {name: second[name].lerp(tensor.detach(), share) for name, tensor in first.items()}
+    """``ratio * first + (1 - ratio) * second`` by name (WiSE-FT); exact at 0 and 1."""
+    return {name: second[name].lerp(tensor.detach(), ratio) for name, tensor in first.items()}
 
 
 @contextmanager
 def holding(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let the parameters hold other weights while the block runs."""
+    """Give the parameters other weights while the block runs."""
     own = snapshot(parameters)
     assign(parameters, weights)
     try:

@@ -1,4 +1,4 @@
-"""Pulls towards earlier weights.
+"""Quadratic penalties towards earlier weights: l2, EWC, adaptive weight consolidation.
 
 The penalties have no autograd graph. All are quadratic in the distance to the anchor with weights
 that are constants of the step, so their gradient is written down and added to ``.grad`` in place:
@@ -147,7 +147,7 @@ def adaptive_fisher(
 
     Returns:
         name -> non-negative weights of the gradient's shape; zeros where a whole group's gradient
-        is zero. Names without a gradient are left out (their weight is :data:`FLOOR`).
+        is zero. Names without a gradient are skipped (their weight is :data:`FLOOR`).
     """
     reached = {name: g for name, g in gradients.items() if g is not None}
     if not reached:
@@ -235,16 +235,16 @@ def add_adaptive_gradient(
     factors = torch.stack(_reciprocal_means(names, gradients, groups))
     if _are_plain(thetas, anchors, gradients):
         steps, squares = (2 * weight * factors).tolist(), [0.0] * len(names)
-        for number, (pull, gradient) in _distances(thetas, anchors, gradients):
-            pull.mul_(gradient)
-            squares[number] += float(torch.dot(pull, pull))
-            gradient.addcmul_(pull, gradient, value=steps[number])
+        for number, (moved, gradient) in _distances(thetas, anchors, gradients):
+            moved.mul_(gradient)
+            squares[number] += float(torch.dot(moved, moved))
+            gradient.addcmul_(moved, gradient, value=steps[number])
         return value + weight * (factors * factors.new_tensor(squares)).sum()
-    pulls = torch._foreach_sub(thetas, anchors)
-    torch._foreach_mul_(pulls, gradients)  # in place: memory is what this costs
-    norms = torch.stack(torch._foreach_norm(pulls))
-    torch._foreach_mul_(pulls, list((2 * weight * factors).unbind()))
-    torch._foreach_addcmul_(gradients, pulls, gradients)
+    moved = torch._foreach_sub(thetas, anchors)
+    torch._foreach_mul_(moved, gradients)  # in place: memory is what this costs
+    norms = torch.stack(torch._foreach_norm(moved))
+    torch._foreach_mul_(moved, list((2 * weight * factors).unbind()))
+    torch._foreach_addcmul_(gradients, moved, gradients)
     return value + weight * (factors * norms.square()).sum()
 
 
