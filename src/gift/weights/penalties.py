@@ -240,11 +240,11 @@ def add_adaptive_gradient(
             squares[number] += float(torch.dot(moved, moved))
             gradient.addcmul_(moved, gradient, value=steps[number])
         return value + weight * (factors * factors.new_tensor(squares)).sum()
-    moved = torch._foreach_sub(thetas, anchors)
-    torch._foreach_mul_(moved, gradients)  # in place: memory is what this costs
-    norms = torch.stack(torch._foreach_norm(moved))
-    torch._foreach_mul_(moved, list((2 * weight * factors).unbind()))
-    torch._foreach_addcmul_(gradients, moved, gradients)
+    distances = torch._foreach_sub(thetas, anchors)
+    torch._foreach_mul_(distances, gradients)  # in place: memory is what this costs
+    norms = torch.stack(torch._foreach_norm(distances))
+    torch._foreach_mul_(distances, list((2 * weight * factors).unbind()))
+    torch._foreach_addcmul_(gradients, distances, gradients)
     return value + weight * (factors * norms.square()).sum()
 
 
