@@ -113,7 +113,7 @@ def test_the_same_in_words(model, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_run_and_its_report(tmp_path, capsys):
-    """Two tasks of the tiny world with the shipped models, few steps and images."""
+    """Two tasks of the micro benchmark with the shipped models, few steps and images."""
     settings = {
         "tasks": "[micro-eurosat,micro-mnist]",
         "training.iterations": 4,
@@ -121,7 +121,7 @@ def test_a_run_and_its_report(tmp_path, capsys):
         "synthesis.images": 10,
         "synthesis.steps": 3,
     }
-    overrides = [word for k, v in settings.items() for word in ("--set", f"{k}={v}")]
+    overrides = [text for k, v in settings.items() for text in ("--set", f"{k}={v}")]
     home = ("--home", tmp_path / "home")
     run = ["run", "micro-1", "--method", "gift", "--out", tmp_path / "gift", *home, *overrides]
     assert call(*run, "--json") == 0
@@ -151,8 +151,8 @@ def test_the_demo_in_small(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gift_micro.demo.SETTINGS", small)
     assert call("demo", "--out", tmp_path / "demo", "--home", tmp_path / "home") == 0
     shown = capsys.readouterr()
-    for word in ("zero-shot", "finetune", "gift", "Transfer", "Try next"):
-        assert word in shown.out
+    for text in ("zero-shot", "finetune", "gift", "Transfer", "Try next"):
+        assert text in shown.out
     assert "demo: 2 of 2" in shown.err
     assert (tmp_path / "demo" / "report" / "report.html").is_file()
 
@@ -222,8 +222,8 @@ def test_an_experiment_shows_what_is_there(tmp_path, capsys):
     arguments += ["--out", tmp_path, "--rows", "AWC (GIFT)", "--seed", "0", "--seed", "5"]
     assert call(*arguments, "--keep", tmp_path / "kept") == 0
     shown = capsys.readouterr().out
-    for word in ("AWC (GIFT)", "1 of 2", "77.3", "seeds 0, 5", "MTIL order I"):
-        assert word in shown
+    for text in ("AWC (GIFT)", "1 of 2", "77.3", "seeds 0, 5", "MTIL order I"):
+        assert text in shown
     assert (tmp_path / "kept" / "micro-1" / "gift-seed0" / "matrix.json").is_file()
     assert call(*arguments, "--json") == 0
     result = json.loads(capsys.readouterr().out)

@@ -211,11 +211,11 @@ def write_run(folder: Path, words: list[str], method: str, *, learned: bool) -> 
     steps = [(word, step) for word in words for step in (0, 1) if learned]
     events = [{"stage": "train", "task": w, "step": s, "losses": losses} for w, s in steps]
     (folder / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
-    painted = folder / "tasks" / "01-x" / "synthetic"
-    painted.mkdir(parents=True)
-    Image.new("RGB", (4, 4)).save(painted / "0.png")
+    samples = folder / "tasks" / "01-x" / "synthetic"
+    samples.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(samples / "0.png")
     Image.new("RGB", (4, 4)).save(folder.parent / "secret.png")
-    os.symlink(folder.parent / "secret.png", painted / "link.png")
+    os.symlink(folder.parent / "secret.png", samples / "link.png")
     files = [
         "0.png",
         "../../../../secret.png",
@@ -224,7 +224,7 @@ def write_run(folder: Path, words: list[str], method: str, *, learned: bool) -> 
         *words,
     ]
     lines = [json.dumps({"file": file, "prompt": method}) + "\n" for file in files]
-    (painted / "manifest.jsonl").write_text("".join(lines))
+    (samples / "manifest.jsonl").write_text("".join(lines))
     return folder
 
 

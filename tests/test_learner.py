@@ -227,7 +227,7 @@ def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colou
     assert all((sample / line["file"]).is_file() and line["prompt"] for line in lines)
 
 
-def test_learners_that_ask_for_the_same_images_share_them(new_learner, colours):
+def test_equal_settings_reuse_synthetic_images(new_learner, colours):
     first = new_learner().generate()
     again = new_learner(training={"iterations": 9, "warmup": 1}).generate()
     assert first.files == again.files

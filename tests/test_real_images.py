@@ -1,4 +1,4 @@
-"""The same path on real photographs and at real size; nothing depends on the tiny world."""
+"""The same path on real photographs and at real size; nothing depends on the micro benchmark."""
 
 from __future__ import annotations
 

@@ -347,9 +347,9 @@ def _refuse_damage(run_folder: RunFolder) -> None:
     problem = damage(run_folder.learner)
     if problem is not None:
         previous = run_folder.previous_learner
-        cure = f"; {previous} is the learner of one task before" if previous.exists() else ""
+        hint = f"; {previous} is the learner of one task before" if previous.exists() else ""
         raise ValueError(
-            f"{run_folder.learner}: {problem}{cure}. Put a whole folder in its place, and learn "
+            f"{run_folder.learner}: {problem}{hint}. Put a whole folder in its place, and learn "
             "the tasks again that it has not learned."
         )
 

@@ -1,18 +1,18 @@
-"""Transfer, Avg., Last and forgetting of an accuracy matrix. Only NumPy: no model, data or config.
+"""The accuracy matrix and its metrics: Transfer, Avg., Last, forgetting (NumPy only).
 
 ``accuracy[i][j]`` is the accuracy in percent (0..100) on task j after task i was learned, so a
 finished run over n tasks gives an [n][n] array. The formulas are equations 10 to 12 of the GIFT
-paper; the zero-shot model (before the first task) enters none of them, see
-:func:`zero_shot_metrics` for its own row in a table.
+paper; the model before the first task (zero-shot) enters none of them, see
+:func:`zero_shot_metrics`.
 
 Class-incremental runs classify images among the classes seen so far, so tasks that are not learned
-yet have no accuracy: the entries above the diagonal are None (or NaN), and that is how such a
-matrix is told from others. There Avg. is the mean and Last the last value of
-:func:`seen_accuracy`, and Transfer does not exist. ``images`` are the numbers of test images of
-the tasks; without them, all tasks weigh the same. Other matrices do not use them.
+yet have no accuracy: the entries above the diagonal are None or NaN, and that is how such a matrix
+is recognised. There Avg. is the mean and Last the last value of :func:`seen_accuracy`, and Transfer
+does not exist. ``images`` are the numbers of test images of the tasks, which all weigh the same
+without them; other matrices do not use them.
 
-A run that is still going on has k < n rows. Every function refuses such an array unless it is
-called with ``partial=True``, and then computes what it says under "Partial".
+An unfinished run has k < n rows. Every function refuses such an array unless it is called with
+``partial=True``, and then computes what it says under "Partial".
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ Matrix = ArrayLike | Sequence[Sequence[float | None]]
 
 @dataclass(frozen=True)
 class AccuracyMatrix:
-    """What a run measured, in percent: the only stored truth, every metric is computed from it.
+    """What a run measured: the only stored truth, every metric is computed from it.
 
-    ``accuracy[i][j]`` is the top-1 accuracy on task j after task i was learned; ``zero_shot[j]`` is
-    that of the model before the first task. While a run goes on, ``accuracy`` has fewer rows than
-    ``tasks``.
-
-    Where images are classified among the classes seen so far (``setting["label_space"]`` is
-    ``"seen"``), tasks that are not learned yet are not measured: None. ``zero_shot[j]`` is then the
-    accuracy of the model before the first task over all test images of the tasks 0..j, among the
-    classes of these.
-
-    ``images[j]`` is the number of test images of task j; empty in files of older versions.
+    Attributes:
+        benchmark: name of the benchmark.
+        version: of the benchmark.
+        tasks: their names, in the order of learning.
+        zero_shot: accuracy in percent on each task before the first one was learned. Where images
+            are classified among the classes seen so far: of that model over all test images of the
+            tasks 0..j, among the classes of these.
+        accuracy: a row per learned task, see the module's page; fewer than ``tasks`` in an
+            unfinished run. None where a task was not measured.
+        setting: how and on what it was measured: ``label_space``, ``task_id``, ``split`` ...
+        images: number of test images of each task; empty in files of older versions.
     """
 
     benchmark: str
@@ -87,10 +88,9 @@ class AccuracyMatrix:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All numbers of one matrix: percent, or points for the last two.
+    """All metrics of one matrix: percent, or points for the last two.
 
-    ``transfer``, ``forgetting`` and ``backward_transfer`` are None where they do not exist, as for
-    a single task, or Transfer in a class-incremental run.
+    None where one does not exist: for a single task, or Transfer in a class-incremental run.
     """
 
     transfer: float | None
@@ -131,8 +131,8 @@ def zero_shot_metrics(zero_shot: ArrayLike, *, seen_only: bool = False) -> Metri
         seen_only: whether the run is class-incremental. Forgetting does not exist then, as the
             accuracies of single tasks are not known.
 
-    The Transfer of such a model leaves out the first task, so it differs from its Avg.; compare
-    the Transfer of a method with this one.
+    The Transfer of such a model skips the first task, so it differs from its Avg.; compare the
+    Transfer of a method with this one.
     """
     if not seen_only:
         return summarize(zero_shot_matrix(zero_shot))
@@ -153,31 +153,29 @@ def transfer(accuracy: Matrix, *, partial: bool = False) -> float | None:
 def average(
     accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False
 ) -> float:
-    """Avg.: mean of all entries (GIFT, eq. 11). Partial: of all entries that exist.
+    """Avg.: mean of all entries (GIFT, eq. 12). Partial: of all entries that exist.
 
     Class-incremental: mean of :func:`seen_accuracy` over the steps.
     """
     matrix = _checked(accuracy, partial)
-    if _seen_only(matrix):
-        return float(_seen_accuracy(matrix, images).mean())
-    return float(matrix.mean())
+    is_seen_only = np.isnan(matrix).any()
+    return float((_seen_accuracy(matrix, images) if is_seen_only else matrix).mean())
 
 
 def last(accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False) -> float:
-    """Last: mean of the last row (GIFT, eq. 12). Partial: of the latest row, all tasks in it.
+    """Last: mean of the last row (GIFT, eq. 11). Partial: of the latest row, all tasks in it.
 
     Class-incremental: the last :func:`seen_accuracy`.
     """
     matrix = _checked(accuracy, partial)
-    if _seen_only(matrix):
-        return float(_seen_accuracy(matrix, images)[-1])
-    return float(matrix[-1].mean())
+    is_seen_only = np.isnan(matrix).any()
+    return float(_seen_accuracy(matrix, images)[-1] if is_seen_only else matrix[-1].mean())
 
 
 def seen_accuracy(
     accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False
 ) -> Array:
-    """Share of right images, in percent, over the tasks learned so far, after each step: [k].
+    """Accuracy in percent over all images of the tasks learned so far, after each step: [k].
 
     The mean of ``a[i][0..i]`` weighted by the tasks' numbers of test images.
     """
@@ -191,8 +189,7 @@ def forgetting(accuracy: Matrix, *, partial: bool = False) -> float | None:
     better after they were learned. None for a single task. Partial: over the tasks learned before
     the latest one, at the latest row.
     """
-    drops = forgetting_per_task(accuracy, partial=partial)
-    return _mean_or_none(drops)
+    return _mean_or_none(forgetting_per_task(accuracy, partial=partial))
 
 
 def backward_transfer(accuracy: Matrix, *, partial: bool = False) -> float | None:
@@ -200,8 +197,7 @@ def backward_transfer(accuracy: Matrix, *, partial: bool = False) -> float | Non
 
     Negative means forgotten. None for a single task. Partial: as in :func:`forgetting`.
     """
-    changes = backward_transfer_per_task(accuracy, partial=partial)
-    return _mean_or_none(changes)
+    return _mean_or_none(backward_transfer_per_task(accuracy, partial=partial))
 
 
 def transfer_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
@@ -219,9 +215,8 @@ def average_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     """Mean accuracy on each task over all rows that measured it, [n]; NaN where none did."""
     matrix = _checked(accuracy, partial)
     measured = ~np.isnan(matrix)
-    total = np.where(measured, matrix, 0.0).sum(axis=0)
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is promised
-        mean: Array = total / measured.sum(axis=0)
+        mean: Array = np.nansum(matrix, axis=0) / measured.sum(axis=0)
     return mean
 
 
@@ -264,11 +259,6 @@ def zero_shot_matrix(zero_shot: ArrayLike) -> Array:
 def _mean_or_none(values: Array) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
-
-
-def _seen_only(matrix: Array) -> bool:
-    """Whether tasks that are not learned yet are not measured."""
-    return bool(np.isnan(matrix).any())
 
 
 def _seen_accuracy(matrix: Array, images: Sequence[int] | None) -> Array:
