@@ -26,8 +26,8 @@ OPTIONS = {
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
     "report": "embedding out sessions",
-    "experiment": "backend benchmark cluster data-root home jobs keep list out redraw rows seed "
-    "seeds set table-only",
+    "experiment": "backend benchmark cluster data-root home jobs keep list out print redraw rows "
+    "seed seeds set table-only",
     "search": "data-root home jobs method out set space trials",
     "methods": "",
     "data list": "",
@@ -201,8 +201,7 @@ def test_options_win_over_the_file_and_set_wins_over_all(
     arguments = ["--config", "c.yaml", *options, "--model", tmp_path, "--home", tmp_path / "home"]
     assert call("run", "micro-1", *arguments) == 1
     (folder,) = (tmp_path / "runs" / "micro-1").iterdir()
-    assert folder.name.startswith(f"{method}+model=")
-    assert folder.name.endswith(f"-seed{seed}")
+    assert re.fullmatch(rf"{method}-[0-9a-f]{{8}}-seed{seed}", folder.name)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert (config["method"], config["seed"]) == (method, seed)
 
@@ -231,11 +230,26 @@ def test_an_experiment_shows_what_is_there(tmp_path, capsys):
     assert Path(result["files"][0]).is_file()
 
 
+def test_missing_runs_are_printed_as_commands(tmp_path, capsys):
+    results = Path(__file__).parents[1] / "results" / "micro-1"
+    shutil.copytree(results / "gift-seed0", tmp_path / "micro-1" / "gift-seed0")
+    arguments = ["experiment", "table6", "--benchmark", "micro-1", "--out", tmp_path, "--print"]
+    assert call(*arguments, "--home", tmp_path / "my home") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("gift run micro-1 --method ewc_v --seed 0") for line in lines] == [
+        True
+    ] * 3
+    assert "--set method_settings.fisher_images=64" in lines[0]
+    assert lines[0].endswith(f"--home '{tmp_path / 'my home'}'")
+    assert call(*arguments, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["commands"]) == 3
+
+
 def test_a_failed_row_makes_the_status_of_an_experiment(tmp_path, capsys, monkeypatch):
     def fail(config, *_, **__):
         raise RuntimeError(f"seed {config.seed} fails")
 
-    monkeypatch.setattr("gift.benchmark.run", fail)
+    monkeypatch.setattr("gift.studies.work.run", fail)
     arguments = ["experiment", "table6", "--benchmark", "micro-1", "--out", tmp_path]
     assert call(*arguments, "--rows", "AWC (GIFT)", "--seeds", "2") == 1
     shown = capsys.readouterr()

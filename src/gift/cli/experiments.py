@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +17,9 @@ from gift.cli.options import DataRoot, Home, Json, Overrides, read_settings
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
-    from gift.report.table import Table as Measured
     from gift.studies import Result
 
-LONGEST_NAME = 12  # of a row of a table where there is little room; a longer one is broken
-Jobs = Annotated[int, typer.Option(min=1, help="Runs side by side.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Runs at the same time.")]
 
 
 def experiment_command(
@@ -39,14 +38,14 @@ def experiment_command(
     rows: Annotated[list[str] | None, typer.Option(help="Only this row; repeatable.")] = None,
     jobs: Jobs = 1,
     backend: Annotated[
-        str, typer.Option(help="joblib's: loky, threading, multiprocessing, dask, ray.")
+        str, typer.Option(help="joblib's: loky (this machine) or dask (with --cluster).")
     ] = "loky",
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster.")
     ] = None,
     overrides: Overrides = None,
     redraw: Annotated[
-        bool, typer.Option("--redraw", help="Another draw of the data for every seed.")
+        bool, typer.Option("--redraw", help="Every seed is also the data seed.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder of run folders and tables.")] = Path("runs"),
     keep: Annotated[
@@ -55,16 +54,23 @@ def experiment_command(
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Run nothing, show what is there.")
     ] = False,
+    print_commands: Annotated[
+        bool,
+        typer.Option(
+            "--print", help="Run nothing, print the missing runs as commands, a line each."
+        ),
+    ] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Make a table or figure of the paper: all of its rows, side by side with the paper's numbers.
+    """Make a table or figure of the paper: all of its rows, beside the paper's numbers.
 
-    Rows that are there are not run again; stopped and started again, it goes on.
+    Finished runs are not run again; stopped and started again, it resumes.
     """
     from gift import studies
+    from gift.data import Paths
 
     if name is None or show_list:
         _list_experiments(as_json)
@@ -81,10 +87,12 @@ def experiment_command(
             settings=read_settings(None, overrides),
             redraw=redraw,
             runs=out,
-            workers=None if table_only else workers,
-            home=home,
-            data_root=data_root,
+            workers=None if table_only or print_commands else workers,
+            paths=Paths.of(home, data_root),
         )
+    if print_commands:
+        _print_commands(result, {"--home": home, "--data-root": data_root}, as_json)
+        return
     if keep is not None:
         studies.keep(result.planned, keep)
     if as_json:
@@ -120,9 +128,9 @@ def search_command(
 ) -> None:
     """Search settings on validation images; test images are never opened.
 
-    Stopped and started again, it goes on. Several commands may share one folder.
+    Stopped and started again, it resumes. Several commands may work on one folder.
     """
-    from gift.data import short_name
+    from gift.data import Paths, short_name
     from gift.studies import parse_space, search
 
     folder = out or Path("runs") / "search" / f"{short_name(benchmark)}-{method}"
@@ -135,14 +143,25 @@ def search_command(
             folder=folder,
             settings=read_settings(None, overrides),
             jobs=jobs,
-            home=home,
-            data_root=data_root,
+            paths=Paths.of(home, data_root),
         )
     if as_json:
         print_json({"folder": str(folder), **outcome})
         return
     _print_trials(outcome)
     print_text(f"All trials: {folder / 'search.json'}")
+
+
+def _print_commands(result: Result, options: Mapping[str, Path | None], as_json: bool) -> None:
+    """The missing runs as ``gift run`` lines, for a scheduler or xargs."""
+    from gift.studies import missing_runs
+
+    more = [word for name, path in options.items() if path for word in (name, str(path))]
+    lines = [shlex.join([*shlex.split(run.command), *more]) for run in missing_runs(result.planned)]
+    if as_json:
+        print_json({"commands": lines})
+    elif lines:
+        print_text("\n".join(lines))
 
 
 def _list_experiments(as_json: bool) -> None:
@@ -159,52 +178,19 @@ def _list_experiments(as_json: bool) -> None:
 
 
 def _print_result(result: Result) -> None:
-    """The table in little width, in several blocks of columns where one line is too short."""
-    console = Console()
+    """The tables' heading, rows and notes; a wide table in several blocks of columns."""
+    import pandas as pd
+
+    table = result.table
+    heads = [re.sub(r"^paper \(.*\):", "paper:", head) for head in table.header]  # see the heading
+    cells = [[cell.text for cell in row] for row in table.rows]
+    frame = pd.DataFrame(cells, columns=heads).set_index(heads[0])
+    frame.columns.name, frame.index.name = frame.index.name, None
     print_text(f"{result.heading}\n")
-    for position, block in enumerate(_blocks(result.table, console.width)):
-        if position:
-            console.print()
-        console.print(block)
-    for note in result.table.notes:
+    print_text(frame.to_string(line_width=Console().width - 2))
+    for note in table.notes:
         print_text(note)
     print_text("\nWritten: " + ", ".join(map(str, result.files)))
-
-
-def _blocks(table: Measured, width: int) -> Iterator[Table]:
-    """Arrows are left out; differences and units get a line of their own.
-
-    Every block begins with the names of the rows.
-    """
-    names = [table.header[0], *(row[0].text for row in table.rows)]
-    room = width - min(_width(names), LONGEST_NAME)
-    chosen: list[list[str]] = []
-    for position, head in enumerate(table.header[1:], start=1):
-        cells = (row[position].text.replace(" (", "\n(") for row in table.rows)
-        column = [_short_head(head), *cells]
-        if chosen and sum(_width(c) + 1 for c in (*chosen, column)) > room:
-            yield _block([names, *chosen])
-            chosen = []
-        chosen.append(column)
-    yield _block([names, *chosen])
-
-
-def _block(columns: Sequence[Sequence[str]]) -> Table:
-    block = Table(box=None, pad_edge=False, collapse_padding=True)
-    for position, (head, *_) in enumerate(columns):
-        block.add_column(Text(head), justify="right" if position else "left", no_wrap=position > 0)
-    for row in zip(*(cells for _, *cells in columns), strict=True):
-        block.add_row(*map(Text, row))
-    return block
-
-
-def _short_head(head: str) -> str:
-    title = head.rpartition(": ")[2].rstrip(" ↑↓").replace(" (", "\n(")
-    return f"paper\n{title}" if head.startswith("paper") else title
-
-
-def _width(column: Sequence[str]) -> int:
-    return max(cell_len(line) for text in column for line in text.split("\n"))
 
 
 def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:

@@ -4,11 +4,11 @@
 """
 
 from gift.studies.entries import Experiment, experiment_names, load_experiment
-from gift.studies.plan import PlannedRow, PlannedRun, default_folder, plan
+from gift.studies.plan import PlannedRow, PlannedRun, default_folder, find_runs, plan
 from gift.studies.result import Result, compare, experiment_table
 from gift.studies.searching import search
 from gift.studies.space import Interval, Space, parse_space
-from gift.studies.work import Workers, keep
+from gift.studies.work import Workers, keep, missing_runs
 
 __all__ = [
     "Experiment",
@@ -22,8 +22,10 @@ __all__ = [
     "default_folder",
     "experiment_names",
     "experiment_table",
+    "find_runs",
     "keep",
     "load_experiment",
+    "missing_runs",
     "parse_space",
     "plan",
     "search",

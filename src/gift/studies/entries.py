@@ -93,6 +93,17 @@ class Row(Settings):
     published: str | None = Field(None, description="row of the published tables")
 
 
+class Misprint(Settings):
+    """A printed figure that contradicts others, kept as printed and marked in the tables."""
+
+    table: str
+    row: str
+    what: str
+    printed: float
+    expected: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Printed:
     """A figure that a paper prints.
@@ -111,6 +122,31 @@ class Printed:
     def source(self) -> str:
         """The paper, see :attr:`Published.sources`."""
         return self.table.partition("/")[0]
+
+
+class Published(Settings):
+    """The figures that papers print: table, row, then ``metric`` or ``dataset/metric``."""
+
+    sources: dict[str, str]
+    tables: dict[str, dict[str, dict[str, float | None]]]
+    misprints: tuple[Misprint, ...]
+
+    def row(self, table: str, name: str | None) -> dict[str, Printed]:
+        """The figures of a table's row; none where it has no such row or a dash."""
+        notes = {m.what: m for m in self.misprints if (m.table, m.row) == (table, name)}
+        figures = self.tables[table].get(name or "", {})
+        return {
+            what: Printed(value, table, notes.get(what))
+            for what, value in figures.items()
+            if value is not None
+        }
+
+
+@cache
+def published() -> Published:
+    """All printed figures that the package knows."""
+    text = (_SHIPPED / "published.json").read_text(encoding="utf-8")
+    return validate(Published, json.loads(text), where="published.json")
 
 
 class Experiment(Settings):
@@ -134,15 +170,20 @@ class Experiment(Settings):
     figure: Picture | None = Field(None, description="picture drawn beside the table")
 
     @model_validator(mode="after")
-    def _difference_to_a_row(self) -> Self:
+    def _names_what_is_there(self) -> Self:
         if self.difference_to not in {None, *(row.name for row in self.rows)}:
             raise ValueError(f"difference_to = {self.difference_to!r} is the name of no row")
-        return self
-
-    @model_validator(mode="after")
-    def _something_per_dataset(self) -> Self:
         if self.per_dataset and not set(PER_DATASET) & set(self.columns):
             raise ValueError(f"per_dataset needs one of the columns {', '.join(PER_DATASET)}")
+        tables = published().tables
+        for figures in self.published:
+            if figures.table not in tables:
+                raise ValueError(unknown("published table", figures.table, tables))
+        own = list(dict.fromkeys(figures.table for figures in self.published))
+        known = {name for table in own for name in tables[table]}
+        for row in self.rows:
+            if own and row.published not in {None, *known}:
+                raise ValueError(unknown(f"row of {', '.join(own)}", str(row.published), known))
         return self
 
     def figures_for(self, benchmark: str) -> tuple[PublishedFigures, ...]:
@@ -158,61 +199,15 @@ class Experiment(Settings):
         """
         found: dict[str, Printed] = {}
         for figures in self.figures_for(benchmark):
-            own = dict(published().row(figures.table, row.published))
+            own = published().row(figures.table, row.published)
             for what in [what for what in own if what.endswith("accuracy")]:
                 own |= dict.fromkeys(_metrics_of(what, row.method), own[what])
             found = own | found
         return found
 
-    def check_published(self) -> None:
-        """Refuse references to printed figures that are not there.
-
-        Raises:
-            ValueError: with the nearest table or row.
-        """
-        tables = published().tables
-        for figures in self.published:
-            if figures.table not in tables:
-                raise ValueError(unknown("published table", figures.table, tables))
-        own = list(dict.fromkeys(figures.table for figures in self.published))
-        known = {name for table in own for name in tables[table]}
-        for row in self.rows:
-            if own and row.published not in {None, *known}:
-                raise ValueError(unknown(f"row of {', '.join(own)}", str(row.published), known))
-
-
-class Misprint(Settings):
-    """A printed figure that contradicts others, kept as printed and marked in the tables."""
-
-    table: str
-    row: str
-    what: str
-    printed: float
-    expected: str
-    reason: str
-
-
-class Published(Settings):
-    """The figures that papers print: table, row, then ``metric`` or ``dataset/metric``."""
-
-    sources: dict[str, str]
-    tables: dict[str, dict[str, dict[str, float | None]]]
-    misprints: tuple[Misprint, ...]
-
-    def misprint(self, table: str, row: str, what: str) -> Misprint | None:
-        """The note on a misprinted figure, or None."""
-        wanted = (table, row, what)
-        return next((m for m in self.misprints if (m.table, m.row, m.what) == wanted), None)
-
-    def row(self, table: str, name: str | None) -> Iterator[tuple[str, Printed]]:
-        """The figures of a table's row; none where it has no such row or a dash."""
-        for what, value in self.tables[table].get(name or "", {}).items():
-            if value is not None:
-                yield what, Printed(value, table, self.misprint(table, name or "", what))
-
 
 def experiment_names() -> list[str]:
-    """The shipped experiments: tables, figures, then the others, each in the order of numbers."""
+    """The shipped experiments: tables, figures, then the others, each by number."""
     names = [path.stem for path in (_SHIPPED / "experiments").glob("*.yaml")]
     return sorted(names, key=_in_order_of_numbers)
 
@@ -228,24 +223,7 @@ def load_experiment(name_or_path: str) -> Experiment:
         if name_or_path not in experiment_names():
             raise ValueError(unknown("experiment", name_or_path, experiment_names()))
         path = _SHIPPED / "experiments" / f"{name_or_path}.yaml"
-    values = read_yaml(path)
-    models: dict[str, type[Settings]] = {"rows": Row, "published": PublishedFigures}
-    for key, model in models.items():
-        if isinstance(parts := values.get(key), list):
-            values[key] = [
-                validate(model, part, where=f"{name_or_path}, {key} {position}")
-                for position, part in enumerate(parts, start=1)
-            ]
-    if isinstance(picture := values.get("figure"), dict):
-        values["figure"] = validate(Picture, picture, where=f"{name_or_path}, figure")
-    return validate(Experiment, values, where=name_or_path)
-
-
-@cache
-def published() -> Published:
-    """All printed figures that the package knows."""
-    text = (_SHIPPED / "published.json").read_text(encoding="utf-8")
-    return validate(Published, json.loads(text), where="published.json")
+    return validate(Experiment, read_yaml(path), where=name_or_path)
 
 
 def _metrics_of(accuracy: str, method: str) -> Iterator[str]:

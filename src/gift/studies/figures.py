@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from gift.metrics import Array
 from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, series, settle
+from gift.settings import flat, identity
 from gift.studies.entries import Experiment, Picture
-from gift.studies.plan import settings_of
 from gift.studies.table import COLUMNS, RowResult
 
 POINTS_PER_TASK = 40  # of a loss curve
@@ -35,8 +35,8 @@ def draw(entry: Experiment, rows: Sequence[RowResult], folder: Path) -> tuple[Pa
 def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
     """One panel per column: its mean and spread over a setting's values, evenly spaced by ratio."""
     assert picture.setting is not None
-    path = tuple(picture.setting.split("."))
-    x = [float(settings_of(row.planned.runs[0].config)[path]) for row in rows]
+    settings = (flat(identity(row.planned.runs[0].config)) for row in rows)
+    x = [float(values[picture.setting]) for values in settings]
     figure = Figure(figsize=(3.2 * len(entry.columns) + 0.4, 2.7), layout="constrained")
     panels = figure.subplots(1, len(entry.columns), squeeze=False)[0]
     for index, (axes, column) in enumerate(zip(panels, entry.columns, strict=True)):

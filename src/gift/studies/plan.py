@@ -1,35 +1,30 @@
 """From an experiment's rows to runs: which configuration, which seed, which folder.
 
-A run's folder is named after all that its configuration changes of the benchmark's recipe, so rows
-of different experiments that mean the same run share it, and two different ones never do.
+Rows of different experiments that mean the same run share it: runs are found by the identity of
+their configuration, whatever their folder is called.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from gift import benchmark as experiment
-from gift.benchmark import check_same_benchmark
+from gift.benchmark import changes, check_same_benchmark, resolve
 from gift.config import RunConfig
-from gift.data import BenchmarkEntry, load_benchmark, short_name, split_order
+from gift.data import BenchmarkEntry, load_benchmark, short_name
 from gift.methods import method_class
 from gift.runs import RunFolder
-from gift.settings import absolute, identity, merge, nest, validate
+from gift.settings import fingerprint, flat, merge, validate
 from gift.studies.entries import Experiment, Row
 from gift.text import unknown
 
-KeyPath = tuple[str, ...]
-LONGEST_NAME = 120  # characters of a folder's name; file systems allow 255 bytes
 OWN_SETTINGS = {
     "seed": "choose seeds with --seeds or --seed",
     "benchmark": "choose one with --benchmark",
@@ -43,35 +38,37 @@ class PlannedRun:
 
     Attributes:
         config: its configuration.
-        changes: what the configuration changes of the benchmark's recipe, the seed left out.
+        changes: what the configuration changes of the benchmark's recipe, by dotted path; without
+            the seed.
         folder: the run folder.
     """
 
     config: RunConfig
-    changes: Mapping[KeyPath, Any]
+    changes: Mapping[str, Any]
     folder: Path
 
     @property
     def finished(self) -> bool:
         """Whether the folder holds this run, whole: same settings, same benchmark."""
-        folder = RunFolder(self.folder)
-        matrix = folder.read_matrix()
-        if matrix is None or not (self.folder / "summary.json").is_file() or not folder.has_config:
+        if not (self.folder / "summary.json").is_file():
+            return False
+        if _fingerprint_in(self.folder) != fingerprint(self.config):
             return False
         try:
-            stored = validate(RunConfig, folder.read_config())
-            check_same_benchmark(matrix, self.config, self.folder)
-        except ValueError:  # another benchmark, or settings that this version does not know
+            matrix = RunFolder(self.folder).read_matrix()
+            if matrix is not None:
+                check_same_benchmark(matrix, self.config, self.folder)
+        except ValueError:  # of another version of the benchmark, or damaged
             return False
-        return settings_of(stored) == settings_of(self.config)
+        return matrix is not None
 
     @property
     def command(self) -> str:
-        """The same run as one command, for its summary."""
+        """The same run as one command."""
         words = ["gift", "run", self.config.benchmark, "--method", self.config.method]
         words += ["--seed", str(self.config.seed)]
         for path, value in self.changes.items():
-            words += ["--set", f"{'.'.join(path)}={json.dumps(value, ensure_ascii=False)}"]
+            words += ["--set", f"{path}={json.dumps(value, ensure_ascii=False)}"]
         return shlex.join([*words, "--out", str(self.folder)])
 
 
@@ -100,7 +97,7 @@ def plan(
 ) -> tuple[PlannedRow, ...]:
     """All rows of an experiment with their runs.
 
-    A method that learns nothing is run once, with the first seed, unless the data are redrawn.
+    A method that learns nothing is run once, with the first seed, unless the data are resampled.
 
     Args:
         entry: the experiment.
@@ -109,26 +106,31 @@ def plan(
         runs: folder of run folders; those of a benchmark are in a folder of its name.
         settings: settings laid over every row.
         rows: only these rows.
-        redraw: every seed k gets draw k of the benchmark's data.
+        redraw: every seed k is also the data seed (``draw``).
 
     Raises:
         ValueError: a row is wrong on this benchmark, or there is none of a name.
     """
-    benchmark = from_anywhere(benchmark)
     known = load_benchmark(benchmark)
-    entry.check_published()
+    folder = runs / short_name(benchmark)
+    existing = find_runs(folder)
+    recipe = cache(partial(resolve, benchmark))
     planned = []
     for row in entry.rows:
         layer = own_settings(row, known, settings or {})
         if redraw and "draw" in layer:
-            raise ValueError("redraw gives every seed a draw of its own; leave 'draw' out.")
-        config, changes = _reduced(benchmark, row.method, layer)
-        trains = method_class(row.method).trains
-        row_runs = tuple(
-            _planned_run(config, changes, seed, redraw, runs)
-            for seed in (seeds if trains or redraw else seeds[:1])
-        )
-        planned.append(PlannedRow(row, _label(row.name, config), row_runs))
+            raise ValueError("redraw makes every seed the data seed too; remove 'draw'.")
+        config = resolve(benchmark, row.method, layer)
+        once = not method_class(row.method).trains and not redraw
+        own = []
+        for seed in seeds[:1] if once else seeds:
+            draw = seed if redraw else config.draw
+            seeded = config.model_copy(update={"seed": seed, "draw": draw})
+            plain = recipe(row.method)
+            new = folder / folder_name(seeded, plain)
+            path = existing.get(fingerprint(seeded), new)
+            own.append(PlannedRun(seeded, changes(seeded, plain), path))
+        planned.append(PlannedRow(row, _label(row.name, config), tuple(own)))
     labels = [row.label for row in planned]
     if repeated := [label for label, count in Counter(labels).items() if count > 1]:
         raise ValueError(
@@ -141,20 +143,21 @@ def plan(
 
 
 def default_folder(config: RunConfig, runs: Path) -> Path:
-    """Where a run goes that names no folder: the one that an experiment's row would have."""
-    name = folder_name(config.method, changes_of(config), config.seed)
-    return runs / short_name(config.benchmark) / name
+    """The folder of a run that names none, for instance ``runs/micro-1/gift-seed0``."""
+    return runs / short_name(config.benchmark) / folder_name(config)
 
 
-def changes_of(config: RunConfig) -> dict[KeyPath, Any]:
-    """What a configuration changes of its benchmark's recipe, the seed left out."""
-    plain = settings_of(experiment.resolve(config.benchmark, config.method))
-    wanted = settings_of(config).items()
-    return {
-        path: value
-        for path, value in wanted
-        if path != ("seed",) and (path not in plain or plain[path] != value)
-    }
+def find_runs(folder: Path) -> dict[str, Path]:
+    """The run folders directly in a folder, by the fingerprint of their configuration.
+
+    Of several with the same settings a finished one counts.
+    """
+    found: dict[str, Path] = {}
+    there = sorted(path.parent for path in folder.glob("*/config.yaml"))
+    for path in sorted(there, key=lambda path: not (path / "summary.json").is_file()):
+        if key := _fingerprint_in(path):
+            found.setdefault(key, path)
+    return found
 
 
 def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,83 +169,10 @@ def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, Any]) -
     own = merge(row.settings, row.recipes.get(benchmark.recipe or "", {}), more)
     only = own.get("tasks") or benchmark.tasks
     first = next((name for name in benchmark.tasks if name in only), "")
-    for key, cure in OWN_SETTINGS.items():
+    for key, hint in OWN_SETTINGS.items():
         if key in own:
-            raise ValueError(f"an experiment sets {key!r} itself, {cure}.")
-    filled = _filled(own, first)
-    assert isinstance(filled, dict)
-    return filled
-
-
-def settings_of(config: RunConfig) -> dict[KeyPath, Any]:
-    """Every setting of a run by its path, the method's with their defaults."""
-    values = identity(config)
-    values["benchmark"] = from_anywhere(config.benchmark)
-    return flat(values)
-
-
-def flat(values: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:
-    """Nested settings by their paths."""
-    found: dict[KeyPath, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, (*prefix, key))
-        else:
-            found[*prefix, key] = value
-    return found
-
-
-def from_anywhere(benchmark: str) -> str:
-    """The benchmark's name, or the full path of its file: workers may run in another folder."""
-    path, order = split_order(benchmark)
-    if not path.endswith((".yaml", ".yml")):
-        return benchmark
-    return absolute(path) if order is None else f"{absolute(path)}@{order}"
-
-
-def folder_name(method: str, changes: Mapping[KeyPath, Any], seed: int) -> str:
-    """A readable name that only runs with the same settings have.
-
-    A setting is called by the last part of its path where no other setting ends like that.
-    What a file system may not hold is left out; a checksum then keeps the name unique.
-
-    >>> folder_name("gift", {("training", "warmup"): 3, ("method_settings", "beta"): 0.5}, 0)
-    'gift+beta=0.5+warmup=3-seed0'
-    """
-    endings = _endings(method)
-    names = {path: path[-1] if endings[path[-1]] == 1 else ".".join(path) for path in changes}
-    ordered = sorted(changes, key=lambda path: names[path])
-    parts = [method, *(f"{names[path]}={_shown(changes[path])}" for path in ordered)]
-    exact = "+".join(parts)
-    safe = "+".join(re.sub(r"[^\w.,=-]+", "-", part) for part in parts)[:LONGEST_NAME]
-    if safe != exact:
-        canonical = json.dumps(sorted((path, changes[path]) for path in changes))
-        safe += f"-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-    return f"{safe}-seed{seed}"
-
-
-def _reduced(
-    benchmark: str, method: str, layer: Mapping[str, Any]
-) -> tuple[RunConfig, dict[KeyPath, Any]]:
-    """A row's configuration, made of no more than what changes the benchmark's recipe; and that."""
-    changes = changes_of(experiment.resolve(benchmark, method, layer))
-    layers = (nest(path, value) for path, value in changes.items())
-    return experiment.resolve(benchmark, method, *layers), changes
-
-
-def _planned_run(
-    config: RunConfig,
-    changes: Mapping[KeyPath, Any],
-    seed: int,
-    redraw: bool,
-    runs: Path,
-) -> PlannedRun:
-    """A row's run with a seed."""
-    draw = seed if redraw else config.draw
-    if redraw and draw:
-        changes = {**changes, ("draw",): draw}
-    own = validate(RunConfig, config.model_dump() | {"seed": seed, "draw": draw})
-    return PlannedRun(own, changes, default_folder(own, runs))
+            raise ValueError(f"an experiment sets {key!r} itself, {hint}.")
+    return {key: _filled(value, first) for key, value in own.items()}
 
 
 def _filled(value: Any, first_task: str) -> Any:
@@ -256,7 +186,7 @@ def _filled(value: Any, first_task: str) -> Any:
 
 def _label(name: str, config: RunConfig) -> str:
     """A row's name with its ``{key.path}`` filled in."""
-    values = {".".join(path): value for path, value in settings_of(config).items()}
+    values = flat(config.model_dump(mode="json"))
 
     def fill(found: re.Match[str]) -> str:
         if found[1] not in values:
@@ -267,26 +197,29 @@ def _label(name: str, config: RunConfig) -> str:
     return re.sub(r"\{([\w.]+)\}", fill, name)
 
 
-def _endings(method: str) -> Counter[str]:
-    """How many settings end in a name, over all of a run and of the method."""
-    return Counter([*_last_keys(RunConfig), *method_class(method).Settings.model_fields])
+def folder_name(config: RunConfig, recipe: RunConfig | None = None) -> str:
+    """``METHOD[-CHECKSUM]-seedN``, with the checksum where the settings are not the recipe's.
+
+    Args:
+        config: the run's configuration.
+        recipe: the recipe's, where it is known already.
+    """
+    recipe = recipe or resolve(config.benchmark, config.method)
+    own, plain = (fingerprint(c, without={"seed"}) for c in (config, recipe))
+    parts = [config.method, *([] if own == plain else [own[:8]]), f"seed{config.seed}"]
+    return re.sub(r"[^\w.-]+", "-", "-".join(parts))
 
 
-def _last_keys(model: type[BaseModel]) -> list[str]:
-    names: list[str] = []
-    for name, field in model.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            names += _last_keys(annotation)
-        else:
-            names.append(name)
-    return names
+def _fingerprint_in(folder: Path) -> str | None:
+    """The fingerprint of a folder's configuration; None where it has none that is valid now."""
+    path = folder / "config.yaml"
+    return _fingerprint_at(folder, path.stat().st_mtime_ns) if path.is_file() else None
 
 
-def _shown(value: Any) -> str:
-    """A setting's value in a folder's name."""
-    if isinstance(value, list):
-        return ",".join(map(_shown, value))
-    if isinstance(value, str):
-        return value if value and not set(',"') & set(value) else json.dumps(value)
-    return json.dumps(value)
+@cache
+def _fingerprint_at(folder: Path, modified: int) -> str | None:
+    """As above; the time of the last change makes it read again what was written since."""
+    try:
+        return fingerprint(validate(RunConfig, RunFolder(folder).read_config()))
+    except ValueError:  # settings that this version does not know
+        return None

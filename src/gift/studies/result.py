@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gift.data import load_benchmark, short_name
+from gift.data import Paths, load_benchmark, short_name
 from gift.files import write_json, write_text
 from gift.report.table import Table
+from gift.settings import flat
 from gift.studies.entries import Experiment, load_experiment
 from gift.studies.figures import draw
 from gift.studies.per_dataset import build_per_dataset
-from gift.studies.plan import PlannedRow, flat, plan
+from gift.studies.plan import PlannedRow, plan
 from gift.studies.table import RowResult, build_table, figures_title, read_rows, row_json
-from gift.studies.work import Workers, work_off
+from gift.studies.work import Workers, make_runs, missing_runs
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class Result:
 
     Attributes:
         entry: the experiment.
-        heading: what the table shows, in one paragraph.
+        benchmark: name or YAML file.
+        seeds: one run per row and seed.
         rows: the rows with their finished runs.
         table: the table of these.
         per_dataset: more tables, one for each metric, where the experiment has them.
+        heading: what the table shows, in one paragraph.
         failures: why runs failed, by folder.
         files: what was written: tables as Markdown, CSV and JSON, perhaps a picture.
     """
@@ -35,12 +38,12 @@ class Result:
     entry: Experiment
     benchmark: str
     seeds: tuple[int, ...]
-    heading: str
     rows: tuple[RowResult, ...]
     table: Table
     per_dataset: tuple[Table, ...]
-    failures: Mapping[Path, str]
-    files: tuple[Path, ...]
+    heading: str = ""
+    failures: Mapping[Path, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
 
     @property
     def planned(self) -> tuple[PlannedRow, ...]:
@@ -74,12 +77,11 @@ def compare(
     redraw: bool = False,
     runs: Path = Path("runs"),
     workers: Workers | None = None,
-    home: Path | None = None,
-    data_root: Path | None = None,
+    paths: Paths | None = None,
 ) -> Result:
-    """Make the runs of an experiment that are not there yet and write its table and picture.
+    """Make the missing runs of an experiment and write its table and picture.
 
-    Stopped and started again, it goes on; runs that another experiment made are used.
+    Started again, it resumes; runs that another experiment made are used.
 
     Args:
         name: a shipped experiment, or a user's YAML file.
@@ -87,11 +89,10 @@ def compare(
         seeds: one run per row and seed.
         rows: only these rows.
         settings: settings laid over every row.
-        redraw: every seed k gets draw k of the benchmark's data.
+        redraw: every seed k is also the data seed (``draw``).
         runs: folder of run folders; tables go to ``runs/tables/<benchmark>``.
         workers: where runs are made; None makes none and only writes the table.
-        home: cache folder.
-        data_root: where the data sets are.
+        paths: cache directory and data sets.
 
     Raises:
         ValueError: unknown experiment, benchmark, row or setting.
@@ -102,11 +103,14 @@ def compare(
     planned = plan(
         entry, benchmark, seeds=seeds, runs=runs, settings=settings, rows=rows, redraw=redraw
     )
-    failures = work_off(planned, workers, home=home, data_root=data_root) if workers else {}
-    heading = _heading(entry, benchmark, seeds, settings or {}, redraw)
-    result = _result(entry, benchmark, seeds, planned, heading, failures)
-    folder = runs / "tables" / short_name(benchmark)
-    return replace(result, files=_write(result, folder))
+    missing = missing_runs(planned) if workers else []
+    failures = make_runs(missing, workers, paths or Paths.of()) if workers and missing else {}
+    result = replace(
+        _result(entry, benchmark, seeds, planned),
+        heading=_heading(entry, benchmark, seeds, settings or {}, redraw),
+        failures=failures,
+    )
+    return replace(result, files=_write(result, runs / "tables" / short_name(benchmark)))
 
 
 def experiment_table(
@@ -119,26 +123,13 @@ def experiment_table(
 
 
 def _result(
-    entry: Experiment,
-    benchmark: str,
-    seeds: Sequence[int],
-    planned: Sequence[PlannedRow],
-    heading: str = "",
-    failures: Mapping[Path, str] | None = None,
+    entry: Experiment, benchmark: str, seeds: Sequence[int], planned: Sequence[PlannedRow]
 ) -> Result:
     """The tables of what is there; nothing is written."""
     rows = read_rows(entry, benchmark, planned)
-    return Result(
-        entry,
-        benchmark,
-        tuple(seeds),
-        heading,
-        rows,
-        build_table(entry, benchmark, rows),
-        build_per_dataset(entry, rows, _tasks(rows)) if entry.per_dataset else (),
-        failures or {},
-        (),
-    )
+    table = build_table(entry, benchmark, rows)
+    per_dataset = build_per_dataset(entry, rows, _tasks(rows)) if entry.per_dataset else ()
+    return Result(entry, benchmark, tuple(seeds), rows, table, per_dataset)
 
 
 def _tasks(rows: Sequence[RowResult]) -> tuple[str, ...]:
@@ -161,9 +152,9 @@ def _heading(
     text = f"{entry.title}, on {where}, seed{'s' if len(seeds) > 1 else ''} {listed}."
     if len(seeds) > 1:
         text += " Mean ± sample standard deviation."
-        text += " Every seed has a draw of the data of its own." if redraw else ""
+        text += " Every seed is also the data seed." if redraw else ""
     if settings:
-        chosen = (f"{'.'.join(path)} = {value}" for path, value in flat(settings).items())
+        chosen = (f"{path} = {value}" for path, value in flat(settings).items())
         text += f" All rows with {', '.join(chosen)}."
     if entry.difference_to is not None:
         text += f" In brackets the difference to {entry.difference_to}"

@@ -1,24 +1,46 @@
-"""Runs the trials of a search, here or in several processes."""
+"""Search of settings: optuna's study in a folder, one run folder per trial."""
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Mapping
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import joblib
 import torch
+from filelock import FileLock
 
-from gift import benchmark as experiment
-from gift.data import Paths
+from gift.benchmark import resolve, run
+from gift.config import RunConfig
+from gift.data import Paths, load_benchmark
+from gift.files import write_json, writing_to
 from gift.progress import report
-from gift.studies.space import Space, make_plan
-from gift.studies.study import SharedStudy, Trial
+from gift.settings import differences, identity, merge, nest
+from gift.studies.plan import folder_name
+from gift.studies.space import Choice, Interval, Space, check_choices
+from gift.studies.work import Workers
 
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+CRITERION = "Avg. over the whole matrix, on validation images"
 FAILURES = (FloatingPointError, torch.OutOfMemoryError)
 """What ends a trial as failed; every other error ends the search."""
+FIXED = ("benchmark", "method", "tasks", "draw", "seed", "evaluation")
+"""Settings that say what is measured; trials that differ in them could not be compared."""
+
+_JOURNAL = "study.journal"
+_OUTCOME, _RETRIES = "outcome", "retries"  # attributes of optuna's trials
+_VALIDATION = {"evaluation": {"split": "validation"}}
 
 
 def search(
@@ -30,26 +52,24 @@ def search(
     folder: Path,
     settings: Mapping[str, Any] | None = None,
     jobs: int = 1,
-    home: Path | None = None,
-    data_root: Path | None = None,
+    paths: Paths | None = None,
 ) -> dict[str, Any]:
     """Find the settings with the highest Avg. on validation images; test images are never used.
 
-    Lists only: the grid of their values, or a random part of it. With an interval: optuna's TPE.
-    Every trial has the same seed. Running again on the same folder goes on where it stopped, and
-    several calls may work on one folder at the same time.
+    Lists only: optuna's GridSampler. With an interval: its TPESampler. Every trial has the same
+    seed. Running again on the same folder resumes, and several calls may work on one folder at the
+    same time.
 
     Args:
         benchmark: name of a benchmark, or a path to its YAML file.
         method: name of a method.
         space: the values to try by dotted path of the setting: a list or an :class:`Interval`.
-        trials: how many trials there shall be, those that are finished and those that failed
-            included; never more than a grid has points.
+        trials: how many trials there shall be, those that failed included; never more than a grid
+            has points.
         folder: the search folder.
         settings: settings of all trials.
-        jobs: processes side by side, each with one thread when there are several.
-        home: cache folder, as in :func:`gift.benchmark.run`.
-        data_root: where the data sets are, as in :func:`gift.benchmark.run`.
+        jobs: processes, each with one thread when there are several.
+        paths: cache directory and data sets.
 
     Returns:
         The outcome, as in ``search.json``: what was searched, ``rows`` with the values and the
@@ -63,69 +83,282 @@ def search(
         raise ValueError("searching needs optuna, which is missing: pip install 'gift-cl[search]'.")
     if trials < 1 or jobs < 1:
         raise ValueError(f"trials = {trials} and jobs = {jobs}: both must be at least 1.")
-    plan = make_plan(benchmark, method, space, settings or {})
-    grid = plan.grid
-    budget = trials if grid is None else min(trials, len(grid))
-    shared = SharedStudy(folder.resolve(), plan)
-    shared.start()
-    _work(shared, budget, jobs, home, data_root)
-    return shared.write_outcome(budget)
+    own = _checked(benchmark, method, space, settings or {}, folder.resolve(), paths or Paths.of())
+    budget = min(trials, own.grid_size or trials)
+    with own.joined():
+        outcome = own.write_outcome(budget)
+        report("trials", len(outcome["rows"]), budget)
+        while (start := own.taken()) < budget:
+            attempt = joblib.delayed(own.one_trial)
+            attempts = (attempt(number, budget) for number in range(start, budget))
+            with Workers(min(jobs, budget - start)).ready():
+                for _ in joblib.Parallel(return_as="generator_unordered", batch_size=1)(attempts):
+                    outcome = own.write_outcome(budget)
+                    report("trials", len(outcome["rows"]), budget)
+    return outcome
 
 
-def _work(
-    shared: SharedStudy,
-    budget: int,
-    jobs: int,
-    home: Path | None,
-    data_root: Path | None,
-) -> None:
-    """Work on trials until as many as the budget are finished, here or by other processes."""
-    from joblib import Parallel, delayed
+@dataclass(frozen=True)
+class _Search:
+    """What is searched and where: the same for all processes and all starts."""
 
-    done = shared.finished()
-    report("trials", done, budget)
-    while done < budget:
-        side_by_side = min(jobs, budget - done)
-        threads = None if side_by_side == 1 else 1
-        attempt = delayed(_attempt)(shared, budget, threads, home, data_root)
-        run = Parallel(side_by_side, return_as="generator_unordered", batch_size=1)
-        for _ in run(itertools.repeat(attempt, budget - done)):
-            done = shared.finished()
-            report("trials", done, budget)
+    benchmark: str
+    method: str
+    space: dict[str, tuple[Choice, ...] | Interval]
+    settings: dict[str, Any]
+    folder: Path
+    paths: Paths
+
+    def config(self, values: Mapping[str, Choice]) -> RunConfig:
+        """The configuration of the trial with these values.
+
+        Raises:
+            ValueError: an unknown setting or a value that is not allowed.
+        """
+        layers = [nest(path.split("."), value) for path, value in values.items()]
+        return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
+
+    @property
+    def written_space(self) -> dict[str, Any]:
+        """The space as JSON has it."""
+        return {
+            path: asdict(values) if isinstance(values, Interval) else list(values)
+            for path, values in self.space.items()
+        }
+
+    @property
+    def grid_size(self) -> int | None:
+        """Number of combinations; None with an interval."""
+        sizes = [len(v) for v in self.space.values() if not isinstance(v, Interval)]
+        return math.prod(sizes) if len(sizes) == len(self.space) else None
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Work on the folder, which is made or checked to belong to this search.
+
+        Whoever is alone in it retries the trials of processes that were interrupted: the system
+        frees the lock of a process that ends.
+
+        Raises:
+            ValueError: the folder was made with another space or other settings.
+            OSError: it cannot be made.
+        """
+        with writing_to(self.folder, "the folder", "choose another one, or free some space"):
+            (self.folder / "trials").mkdir(exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                _mend(self.folder / _JOURNAL)
+                _retry_interrupted(self._study())
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            self._check_same(self._study())
+            yield
+
+    def taken(self) -> int:
+        """How many different settings were tried or are being tried."""
+        from optuna.trial import TrialState
+
+        return sum(trial.state != TrialState.WAITING for trial in self._trials())
+
+    def one_trial(self, number: int, budget: int) -> None:
+        """Make a trial, unless all of the budget are taken by now: other calls count too."""
+        if self.taken() < budget:
+            study = self._study(self._sampler(number))
+            study.optimize(self._objective, n_trials=1, catch=FAILURES)
+
+    def write_outcome(self, budget: int) -> dict[str, Any]:
+        """Write search.json; returns what it holds."""
+        finished = [trial for trial in self._trials() if _OUTCOME in trial.user_attrs]
+        rows = [
+            {"trial": number, "values": self._values(trial.params), **trial.user_attrs[_OUTCOME]}
+            for number, trial in enumerate(finished, start=1)
+        ]
+        measured = [row for row in rows if "failure" not in row]
+        outcome = {
+            "benchmark": self.benchmark,
+            "version": load_benchmark(self.benchmark).version,
+            "method": self.method,
+            "criterion": CRITERION,
+            "space": self.written_space,
+            "settings": self.settings,
+            "seed": self.config({}).seed,
+            "budget": budget,
+            "best": max(measured, key=lambda row: row["avg"], default=None),
+            "rows": rows,
+        }
+        write_json(self.folder / "search.json", outcome)
+        return outcome
+
+    def _trials(self) -> list[FrozenTrial]:
+        """All trials but those that were retried, and of equal settings the first."""
+        trials = self._study().get_trials(deepcopy=False)
+        retried = {trial.user_attrs.get(_RETRIES) for trial in trials}
+        found: dict[str, FrozenTrial] = {}
+        for trial in (trial for trial in trials if trial.number not in retried):
+            own = json.dumps(self._values(trial.params)) if trial.params else str(trial.number)
+            if own not in found or _OUTCOME in trial.user_attrs:
+                found[own] = trial
+        return list(found.values())
+
+    def _objective(self, trial: Trial) -> float:
+        """Make the run of a trial; several with the same settings share it."""
+        from optuna import TrialPruned
+
+        for path, values in self.space.items():
+            if isinstance(values, Interval):
+                trial.suggest_float(path, values.low, values.high, log=True)
+            else:
+                trial.suggest_categorical(path, values)
+        try:
+            config = self.config(self._values(trial.params))
+        except ValueError as error:  # values that are allowed one by one, but not together
+            trial.set_user_attr(_OUTCOME, {"failure": str(error)})
+            raise TrialPruned from None
+        folder = self.folder / "trials" / folder_name(config)
+        try:
+            with FileLock(f"{folder}.lock"):
+                summary = run(config, folder, paths=self.paths)
+        except FAILURES as error:
+            trial.set_user_attr(_OUTCOME, {"failure": str(error)})
+            raise
+        metrics = {name: summary[name] for name in ("transfer", "avg", "last")}
+        seconds = summary["seconds"]["total"]
+        trial.set_user_attr(_OUTCOME, {**metrics, "seconds": seconds, "folder": folder.name})
+        return float(summary["avg"])
+
+    def _values(self, params: Mapping[str, Any]) -> dict[str, Choice]:
+        """The settings of a trial: those from an interval with four digits."""
+        return {
+            path: values.rounded(params[path]) if isinstance(values, Interval) else params[path]
+            for path, values in self.space.items()
+            if path in params
+        }
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """The sampler of a trial. Neither a second process nor a second start repeats a seed."""
+        from optuna.samplers import GridSampler, TPESampler
+
+        seed = self.config({}).seed
+        if self.grid_size is None:
+            return TPESampler(seed=seed + number)
+        lists = {p: v for p, v in self.space.items() if not isinstance(v, Interval)}
+        return GridSampler(lists, seed=seed)
+
+    def _study(self, sampler: BaseSampler | None = None) -> Study:
+        import optuna
+        from optuna.storages.journal import (
+            JournalFileBackend,
+            JournalFileOpenLock,
+            JournalStorage,
+        )
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are in the outcome
+        journal = str(self.folder / _JOURNAL)
+        return optuna.create_study(
+            study_name="search",
+            storage=JournalStorage(JournalFileBackend(journal, JournalFileOpenLock(journal))),
+            sampler=sampler,
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    def _check_same(self, study: Study) -> None:
+        """Store what is searched in the study, or check that it is the same as there."""
+        version = load_benchmark(self.benchmark).version
+        own = {"version": version, "space": self.written_space, **identity(self.config({}))}
+        if different := differences(study.user_attrs.setdefault("search", own), own):
+            raise ValueError(
+                f"{self.folder} holds another search: {'; '.join(different)}. Use another "
+                "folder, or the same space and settings to continue."
+            )
+        study.set_user_attr("search", own)
 
 
-def _attempt(
-    shared: SharedStudy,
-    budget: int,
-    threads: int | None,
-    home: Path | None,
-    data_root: Path | None,
-) -> None:
-    """Work on one trial, or wait a little when other processes have those that are missing."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    with shared.claim(budget) as trial:
-        if trial is None:
-            time.sleep(1)
-            return
-        shared.record(trial, _measure(shared, trial, home, data_root), budget)
+def _retry_interrupted(study: Study) -> None:
+    """Queue the trials again whose processes ended before them; their run folders are resumed."""
+    from optuna.trial import TrialState, create_trial
+
+    retried = {trial.user_attrs.get(_RETRIES) for trial in study.trials}
+    for trial in study.trials:
+        if _OUTCOME in trial.user_attrs or trial.number in retried:
+            continue
+        if trial.state == TrialState.RUNNING:
+            study.tell(trial.number, state=TrialState.FAIL)
+        if trial.state != TrialState.WAITING:
+            again = create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs={_RETRIES: trial.number},
+                system_attrs=trial.system_attrs,
+            )
+            study.add_trial(again)
 
 
-def _measure(
-    shared: SharedStudy,
-    trial: Trial,
-    home: Path | None,
-    data_root: Path | None,
-) -> dict[str, Any]:
-    """Run a trial; its metrics in percent and its seconds, or why it failed."""
-    try:
-        config = shared.plan.config(trial.values)
-    except ValueError as error:  # values that are allowed one by one, but not together
-        return {"failure": str(error)}
-    folder = shared.folder / "trials" / trial.folder_name
-    try:
-        summary = experiment.run(config, folder, paths=Paths.of(home, data_root))
-    except FAILURES as error:
-        return {"failure": str(error)}
-    metrics = {name: summary[name] for name in ("transfer", "avg", "last")}
-    return {**metrics, "seconds": summary["seconds"]["total"]}
+def _mend(journal: Path) -> None:
+    """Remove what an interrupted process left: the half of a line, optuna's own lock."""
+    if journal.exists():
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+
+
+def _checked(
+    benchmark: str,
+    method: str,
+    space: Space,
+    settings: Mapping[str, Any],
+    folder: Path,
+    paths: Paths,
+) -> _Search:
+    """A search of which everything is checked that can be checked before any work.
+
+    Raises:
+        ValueError: wrong settings, or a space that is empty or names wrong settings or values.
+    """
+    base = resolve(benchmark, method, _VALIDATION, settings)
+    load_benchmark(benchmark).datasets(base.tasks)
+    if base.evaluation.split == "test":
+        raise ValueError(
+            "evaluation.split = test: settings are chosen on validation images, never on test "
+            "images; leave it out."
+        )
+    if not space:
+        raise ValueError(
+            "the search space is empty; name settings and the values to try, for instance "
+            "training.learning_rate=1e-5,1e-4."
+        )
+    if fixed := [path for path in space if path.split(".")[0] in FIXED]:
+        raise ValueError(
+            f"{fixed[0]} cannot be searched: it says what is measured, which must be the same for "
+            f"all trials, as {', '.join(FIXED)} must."
+        )
+    for path, values in space.items():
+        if not isinstance(values, Interval):
+            check_choices(path, values)
+    searched = {
+        path: v if isinstance(v := space[path], Interval) else tuple(v) for path in sorted(space)
+    }
+    plain = json.loads(json.dumps(merge(settings), default=str))
+    found = _Search(benchmark, method, searched, plain, folder, paths)
+    for path, values in searched.items():
+        _check_values(found, path, values)
+    return found
+
+
+def _check_values(search: _Search, path: str, values: tuple[Choice, ...] | Interval) -> None:
+    """Resolve a configuration with every value of a setting, the others as in the settings."""
+    hint = ""
+    if isinstance(values, Interval):
+        between = values.low * (values.high / values.low) ** (1 / math.sqrt(5))
+        values = (values.low, values.high, between)
+        hint = (
+            " An interval tries all real numbers in it; list the values if only some are allowed."
+        )
+    for value in values:
+        try:
+            search.config({path: value})
+        except ValueError as error:
+            raise ValueError(f"search space, {path}={value}: {error}{hint}") from None

@@ -166,7 +166,7 @@ def row_json(row: RowResult, columns: Sequence[str], tasks: Sequence[str] = ()) 
     return {
         "row": row.label,
         "method": row.planned.entry.method,
-        "settings": {".".join(path): value for path, value in first.changes.items()},
+        "settings": dict(first.changes),
         "planned": [str(run.folder) for run in row.planned.runs],
         "seeds": [run.seed for run in row.runs],
         "measured": measured,

@@ -1,4 +1,4 @@
-"""The runs of an experiment, side by side through joblib: on this machine or on a cluster."""
+"""The runs of an experiment, several at once through joblib: on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import joblib
 
-from gift import benchmark as experiment
+from gift.benchmark import run
 from gift.data import Paths
 from gift.files import unaltered, write_text
 from gift.progress import report
 from gift.studies.plan import PlannedRow, PlannedRun
+from gift.text import unknown
 
 KEPT = ("config.yaml", "summary.json", "matrix.json", "env.json", "data.json")
+BACKENDS = ("loky", "dask")
 
 
 @dataclass(frozen=True)
@@ -25,69 +26,68 @@ class Workers:
     """Where runs are made.
 
     Attributes:
-        jobs: runs side by side; a cluster decides by itself.
-        backend: joblib's backend; "loky" are processes of this machine with one thread each.
+        jobs: runs at the same time, in processes of one thread each; a cluster decides by itself.
+        backend: joblib's: "loky" are processes of this machine, "dask" those of a cluster.
         cluster: address of a Dask scheduler. Its workers need the same folders.
+
+    Raises:
+        ValueError: there is no such backend, or the cluster's address is missing.
     """
 
     jobs: int = 1
     backend: str = "loky"
     cluster: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise ValueError(unknown("backend", self.backend, BACKENDS))
+        if self.backend == "dask" and self.cluster is None:
+            raise ValueError("the backend 'dask' needs --cluster, the scheduler's address.")
+
     @contextmanager
     def ready(self) -> Iterator[None]:
         """The block's joblib calls use these workers.
 
         Raises:
-            ValueError: a package is missing, or there is no such backend.
+            ValueError: Dask is not installed.
             OSError: no scheduler answers.
         """
-        if self.backend == "dask" and self.cluster is None:
-            raise ValueError("the backend 'dask' needs --cluster, the scheduler's address.")
-        if self.cluster is not None:
-            client = _package("distributed", "cluster").Client(self.cluster)
-            with client, joblib.parallel_config("dask", client=client):
+        if self.cluster is None:
+            threads = {"inner_max_num_threads": 1} if self.jobs > 1 else {}
+            with joblib.parallel_config("loky", n_jobs=self.jobs, **threads):
                 yield
             return
-        if self.backend == "ray":
-            _package("ray.util.joblib", None).register_ray()
-        threads = {"inner_max_num_threads": 1} if self.backend == "loky" and self.jobs > 1 else {}
-        with joblib.parallel_config(self.backend, n_jobs=self.jobs, **threads):
+        try:
+            client = import_module("distributed").Client(self.cluster)
+        except ImportError:
+            raise ValueError(
+                "--cluster needs Dask, which is missing: pip install 'gift-cl[cluster]'."
+            ) from None
+        with client, joblib.parallel_config("dask", client=client):
             yield
 
 
-def work_off(
-    rows: Sequence[PlannedRow],
-    workers: Workers,
-    *,
-    home: Path | None = None,
-    data_root: Path | None = None,
-) -> dict[Path, str]:
-    """Make the runs that are not finished; one that fails does not stop the others.
+def missing_runs(rows: Sequence[PlannedRow]) -> list[PlannedRun]:
+    """The runs that are not finished, each once."""
+    by_folder = {one.folder: one for row in rows for one in row.runs}
+    return [one for one in by_folder.values() if not one.finished]
 
-    Args:
-        rows: see :func:`gift.studies.plan`.
-        workers: where they are made.
-        home: cache folder.
-        data_root: where the data sets are.
+
+def make_runs(runs: Sequence[PlannedRun], workers: Workers, paths: Paths) -> dict[Path, str]:
+    """Make or resume runs; one that fails does not stop the others.
 
     Returns:
         Why runs failed, by folder.
     """
-    by_folder = {run.folder: run for row in rows for run in row.runs if not run.finished}
-    missing = list(by_folder.values())
-    if not missing:
-        return {}
-    report("runs", 0, len(missing))
+    paths = Paths(paths.cache.resolve(), paths.data.resolve())
     failures = {}
-    work = joblib.delayed(_attempt)
-    roots = home and home.resolve(), data_root and data_root.resolve()
+    report("runs", 0, len(runs))
     with workers.ready():
         outcomes = joblib.Parallel(return_as="generator_unordered")(
-            work(run, run.folder.resolve(), *roots) for run in missing
+            joblib.delayed(_attempt)(one, one.folder.resolve(), paths) for one in runs
         )
         for done, (folder, failure) in enumerate(outcomes, start=1):
-            report("runs", done, len(missing))
+            report("runs", done, len(runs))
             if failure is not None:
                 failures[folder] = failure
     return failures
@@ -95,9 +95,8 @@ def work_off(
 
 def keep(rows: Sequence[PlannedRow], out: Path) -> list[Path]:
     """Copy what is worth committing of every finished run to ``out/<benchmark>/<folder>``."""
-    finished = {run.folder for row in rows for run in row.finished}
     kept = []
-    for folder in sorted(finished):
+    for folder in sorted({one.folder for row in rows for one in row.finished}):
         target = out / folder.parent.name / folder.name
         for name in (name for name in KEPT if (folder / name).exists()):
             write_text(target / name, unaltered(folder / name).decode())
@@ -105,29 +104,11 @@ def keep(rows: Sequence[PlannedRow], out: Path) -> list[Path]:
     return kept
 
 
-def _attempt(
-    run: PlannedRun,
-    folder: Path,
-    home: Path | None,
-    data_root: Path | None,
-) -> tuple[Path, str | None]:
-    """Make or continue a run in a folder given in full; the run's own name of it, and any error."""
+def _attempt(planned: PlannedRun, folder: Path, paths: Paths) -> tuple[Path, str | None]:
+    """Make a run in a folder given in full; returns the run's own name of it, and any error."""
     try:
-        experiment.run(
-            run.config,
-            folder,
-            paths=Paths.of(home, data_root),
-            command=run.command,
-        )
-    except Exception as error:  # whatever it is, the other runs go on and the report names it
+        run(planned.config, folder, paths=paths, command=planned.command)
+    except Exception as error:  # whatever it is, the other runs continue and the report names it
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        return run.folder, f"{kind}{error}"
-    return run.folder, None
-
-
-def _package(name: str, extra: str | None) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        package = f"'gift-cl[{extra}]'" if extra else name.partition(".")[0]
-        raise ValueError(f"{name} is not installed; pip install {package}.") from None
+        return planned.folder, f"{kind}{error}"
+    return planned.folder, None
