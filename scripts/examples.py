@@ -17,11 +17,12 @@ from typing import Any
 
 import yaml
 
-from gift import benchmark as experiment
+from gift.benchmark import resolve
 from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark
-from gift.methods import create_method, method_class
-from gift.studies.entries import experiment_names, load_experiment
+from gift.methods import method_class
+from gift.settings import identity
+from gift.studies import experiment_names, load_experiment
 from gift.studies.plan import own_settings
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -215,7 +216,7 @@ class Example:
 @cache
 def plain(benchmark: str, method: str) -> RunConfig:
     """The package's own configuration."""
-    return experiment.resolve(benchmark, method)
+    return resolve(benchmark, method)
 
 
 @cache
@@ -235,21 +236,13 @@ def published_rows(benchmark: str) -> dict[str, tuple[str, dict[str, float]]]:
             if not printed or row.method in found:
                 continue
             settings = own_settings(row, entry, {})
-            if settings and not same(
-                experiment.resolve(benchmark, row.method, settings), plain(benchmark, row.method)
-            ):
+            own = resolve(benchmark, row.method, settings)
+            if identity(own) != identity(plain(benchmark, row.method)):
                 continue
             figures = {key: printed[key] for key in METRICS if key in printed}
             table = next(iter(figures.values())).table
             found[row.method] = table, {key: figure.value for key, figure in figures.items()}
     return found
-
-
-def same(one: RunConfig, other: RunConfig) -> bool:
-    """Whether two configurations mean the same, defaults of the method filled in."""
-    settings = (create_method(c.method, c.method_settings).settings for c in (one, other))
-    rest = (c.model_dump(exclude={"method_settings"}) for c in (one, other))
-    return len({repr(s) for s in settings}) == 1 and next(rest) == next(rest)
 
 
 def examples() -> Iterator[Example]:
@@ -269,11 +262,14 @@ def sections(example: Example) -> dict[str, dict[str, Any]]:
     if not method.trains:
         return {"evaluation": {"batch_size": config.evaluation.batch_size}}
     values = config.model_dump(mode="json")
-    own = create_method(config.method, config.method_settings).settings.model_dump(mode="json")
     wanted = {*method.streams, *method.sets}
     shown = {
         "training": {key: values["training"][key] for key in TRAINING},
-        "method_settings": {k: v for k, v in own.items() if (example.method, k) not in HIDDEN},
+        "method_settings": {
+            key: value
+            for key, value in values["method_settings"].items()
+            if (example.method, key) not in HIDDEN
+        },
         "synthesis": {key: values["synthesis"][key] for key in SYNTHESIS},
         "reference": {key: values["reference"][key] for key in REFERENCE},
     }
