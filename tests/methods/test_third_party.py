@@ -105,4 +105,5 @@ def test_it_is_listed_checked_and_learns_like_any_method(installed, tmp_path, ti
     assert "steps between two updates" in found.stdout
     assert "Did you mean 'pause'" in found.stderr
     assert found.stdout.count("exit 1") == 1  # the wrong setting alone is refused
-    assert json.loads(found.stdout[found.stdout.index("{") :])["accuracy"].keys() == {"task"}
+    measured, _ = json.JSONDecoder().raw_decode(found.stdout[found.stdout.index("{") :])
+    assert measured["accuracy"].keys() == {"task"}
