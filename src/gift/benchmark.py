@@ -138,12 +138,10 @@ def run(
             zero_shot = measure(learner, tasks, protocol, run_folder, features=features)
             matrix = _empty_matrix(benchmark, entries, config, tasks, zero_shot)
             run_folder.write_matrix(matrix)
-        for position, task in enumerate(tasks):
-            if position < len(matrix.accuracy):
-                continue
+        for position in range(len(matrix.accuracy), len(tasks)):
             report("tasks", position, len(tasks))
             if position == len(learner.memory):
-                learner.learn(task, folder=run_folder)
+                learner.learn(tasks[position], folder=run_folder)
                 learner.save(folder)
             row = measure(learner, tasks, protocol, run_folder, features=features)
             matrix = matrix.with_row(row)
