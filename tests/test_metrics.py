@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gift import metrics
+from gift.metrics import AccuracyMatrix
 
 DATA = json.loads((Path(__file__).parent / "data_files" / "accuracy_matrices.json").read_text())
 RUNS = [pytest.param(run, id=f"{run['method']}-{run['order']}") for run in DATA["mtil_runs"]]
@@ -253,3 +254,20 @@ def test_inputs_stay_as_they_are() -> None:
     metrics.last_per_task(matrix)[:] = 0
     metrics.forgetting_per_task(matrix)[:] = 0
     assert matrix.tolist() == [[80.0, 60.0], [76.0, 90.0]]
+
+
+def test_a_matrix_survives_its_file():
+    setting = {"label_space": "seen", "task_id": "hidden", "split": "test", "draw": 0}
+    matrix = AccuracyMatrix(
+        "b", 2, ("x", "y"), (90.0, 60.0), setting=setting, images=(10, 20)
+    ).with_row([95.0, None])
+    assert AccuracyMatrix.from_json(json.loads(json.dumps(matrix.to_json()))) == matrix
+    assert matrix.seen_only
+    assert not matrix.complete
+    assert matrix.with_row([80.0, 90.0]).complete
+
+
+def test_a_file_of_an_older_version_is_read():
+    old = {"benchmark": "b", "version": 1, "tasks": ["x"], "zero_shot": [1.0], "accuracy": [[2.0]]}
+    matrix = AccuracyMatrix.from_json(old)
+    assert (matrix.images, matrix.setting, matrix.seen_only) == ((), {}, False)

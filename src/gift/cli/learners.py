@@ -79,7 +79,7 @@ def learn_command(
         print_json(result | {"tasks": list(learned.tasks)})
         return
     print_accuracy(accuracy)
-    print_text(f"Measured on {measured_on}.")
+    print_text(f"Measured on {measured_on}, among the task's own classes.")
     print_text(f"Learner folder: {learner}\nPlain model:    {learner / 'learner' / 'model'}")
 
 
@@ -147,5 +147,9 @@ def eval_command(
         accuracy = evaluate(learner, tasks, benchmark, paths=paths_of(home, data_root))
     if as_json:
         print_json({"accuracy": accuracy})
-    else:
-        print_accuracy(accuracy)
+        return
+    print_accuracy(accuracy)
+    if tasks:
+        print_text("Folders are measured among their own classes.")
+    if without := [chosen.name for chosen in tasks if chosen.test is None]:
+        print_text(f"Without a test split, all images are measured: {', '.join(without)}.")
