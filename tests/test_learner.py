@@ -212,7 +212,7 @@ def test_an_unknown_reference_is_refused_before_any_work(new_learner):
 
 def test_a_method_without_a_reference_does_not_ask_for_one(new_learner, colours):
     learner = new_learner("gift", reference={"source": "micro-bse"})
-    assert not learner.needs_reference
+    assert not learner.streams.needs_reference
 
 
 def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colours, tmp_path):

@@ -406,7 +406,7 @@ def _prepare(
     with distributed.main_first():  # what can be made is made once
         opened = open_tasks(chosen, learner.paths, config.draw)
     if excluded := config.synthesis.exclude:
-        check_exclusions(excluded, benchmark, opened, learner.base_classnames)
+        check_exclusions(excluded, benchmark, opened, learner.streams.base_classnames)
     how = config.evaluation
     tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     if benchmark.shots is not None:
@@ -458,7 +458,7 @@ def make_reference(learner: Learner) -> None:
         FileNotFoundError: it is not there and cannot be generated.
     """
     source = learner.config.reference.source
-    if learner.needs_reference and source in dataset_names():
+    if learner.streams.needs_reference and source in dataset_names():
         open_tasks([load_dataset(source)], learner.paths)
 
 

@@ -46,6 +46,12 @@ class Learner:
     Args:
         config: the validated configuration; of a run's, the learner's part counts.
         paths: cache and data directories.
+
+    Attributes:
+        model: the CLIP-like model as it is after the last task.
+        method: what the method keeps between tasks.
+        memory: the label spaces of the tasks learned so far, in order.
+        streams: where the method's further image sets come from.
     """
 
     def __init__(
@@ -57,7 +63,7 @@ class Learner:
         self.memory: tuple[LabelSpace, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
         self.model.to(training_device())
-        self._streams = Streams(self.config, self.method, self.model, self.paths)
+        self.streams = Streams(self.config, self.method, self.model, self.paths)
 
     @classmethod
     def from_pretrained(
@@ -103,17 +109,7 @@ class Learner:
             self.model.compile_layers()
         if not self.model.has_additions:  # of an interrupted task
             self.method.check(self.model)
-        self._streams.check()
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether images of ``config.reference.source`` will be used."""
-        return self._streams.needs_reference
-
-    @property
-    def base_classnames(self) -> tuple[str, ...]:
-        """The general class names that images are generated of from the first task on."""
-        return self._streams.base_classnames
+        self.streams.check()
 
     @property
     def storage(self) -> dict[str, int]:
@@ -164,7 +160,7 @@ class Learner:
 
     def _train(self, task: Task, folder: RunFolder | None) -> None:
         assert task.train is not None
-        sets = self._streams.open(task, self.memory, folder)
+        sets = self.streams.open(task, self.memory, folder)
 
         def record(step: StepRecord) -> None:
             if folder is not None:
@@ -180,7 +176,7 @@ class Learner:
                 self.config.training,
                 sets=sets,
                 seed=self.config.seed,
-                sentences=self._streams.sentences(sets.get("reference")),
+                sentences=self.streams.sentences(sets.get("reference")),
                 learned=self.memory,
                 record=record,
                 checkpoints=None if folder is None else self._checkpoints(folder, task),
@@ -213,7 +209,7 @@ class Learner:
         Args:
             count: how many prompts to sample; the configuration's number by default.
         """
-        return self._streams.generate(self.memory, count)
+        return self.streams.generate(self.memory, count)
 
     def predictor(self) -> Predictor:
         """The method's rule of classification, with what was learned so far."""
