@@ -11,14 +11,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
-ALPHA, BETA, TEMPERATURE, PENALTY, SMOOTHING = 1.0, 0.25, 2.0, 1.0, 0.2
-"""The published settings: of distillation, alignment, both softmaxes, consolidation, targets."""
+Penalty = Literal["awc", "l2"]
 
 
 def tokens_of(tokenizer: CLIPTokenizer, texts: Sequence[str], context: int) -> Tensor:
@@ -38,10 +38,16 @@ class PublishedStep:
     """Trains ``model`` in place, one step at a time.
 
     Args:
-        model: a CLIP; it is its own teacher, as it is now.
+        model: a CLIP; it is its own teacher and anchor, as it is now.
         tokenizer: of the model.
         prompts: one text per class of the task.
-        learning_rate: of every step.
+        learning_rate: of every step, unless ``optimizer`` is given another one.
+        alpha: weight of contrastive distillation.
+        beta: weight of image-text alignment.
+        temperature: of distillation.
+        smoothing: label smoothing of the task and of the alignment.
+        penalty: adaptive weight consolidation from the anchor loss, or plain l2; None: neither.
+        weight: of the penalty.
     """
 
     def __init__(
@@ -51,6 +57,12 @@ class PublishedStep:
         prompts: Sequence[str],
         *,
         learning_rate: float = 1e-5,
+        alpha: float = 1.0,
+        beta: float = 0.25,
+        temperature: float = 2.0,
+        smoothing: float = 0.2,
+        penalty: Penalty | None = "awc",
+        weight: float = 1.0,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.teacher = copy.deepcopy(model).eval().requires_grad_(False)
@@ -61,6 +73,8 @@ class PublishedStep:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=learning_rate, weight_decay=0.0
         )
+        self.alpha, self.beta, self.temperature = alpha, beta, temperature
+        self.smoothing, self.penalty, self.weight = smoothing, penalty, weight
 
     @property
     def context(self) -> int:
@@ -69,19 +83,25 @@ class PublishedStep:
         return length
 
     def __call__(
-        self, pixels: Tensor, labels: Tensor, pair_pixels: Tensor, captions: Sequence[str]
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        pair_pixels: Tensor | None = None,
+        captions: Sequence[str] = (),
     ) -> None:
-        """One step on a task batch [B, 3, S, S] with labels [B] and on B pairs."""
+        """One step on a task batch [B, 3, S, S] with labels [B], and on B pairs if any."""
         scale = self.model.logit_scale.exp()
         prompts = texts_of(self.model, self.prompts)
         logits = scale * images_of(self.model, pixels) @ prompts.T
-        task = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
-        anchor = self.anchor_loss(pair_pixels, captions)
-        self.optimizer.zero_grad()
-        anchor.backward()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
         anchors = dict(self.teacher.named_parameters())
-        penalty = distance(self.parameters, anchors, fisher(self.parameters))
-        (task + PENALTY * penalty).backward()
+        self.optimizer.zero_grad()
+        if pair_pixels is not None:
+            self.anchor_loss(pair_pixels, captions).backward()
+        if self.penalty is not None:
+            weights = fisher(self.parameters) if self.penalty == "awc" else None
+            loss = loss + self.weight * distance(self.parameters, anchors, weights)
+        loss.backward()
         self.optimizer.step()
 
     def anchor_loss(self, pixels: Tensor, captions: Sequence[str]) -> Tensor:
@@ -92,23 +112,26 @@ class PublishedStep:
         with torch.no_grad():
             teacher = scale * images_of(self.teacher, pixels) @ texts_of(self.teacher, tokens).T
         equal = torch.tensor([[float(a == b) for b in captions] for a in captions])
-        target = (equal / equal.sum(dim=1, keepdim=True)).to(student)
+        target = (equal.to(student) / equal.sum(dim=1, keepdim=True)).to(student)
         loss = student.new_zeros(())
         for ours, theirs in ((student, teacher), (student.T, teacher.T)):
-            soft = (theirs / TEMPERATURE).softmax(dim=1)
-            distilled = TEMPERATURE**2 * F.cross_entropy(ours / TEMPERATURE, soft)
-            aligned = F.cross_entropy(ours, target, label_smoothing=SMOOTHING)
-            loss = loss + ALPHA * distilled + BETA * aligned
+            soft = (theirs / self.temperature).softmax(dim=1)
+            distilled = self.temperature**2 * F.cross_entropy(ours / self.temperature, soft)
+            aligned = F.cross_entropy(ours, target, label_smoothing=self.smoothing)
+            loss = loss + self.alpha * distilled + self.beta * aligned
         return loss
 
 
 def distance(
-    parameters: Mapping[str, Tensor], anchors: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+    parameters: Mapping[str, Tensor],
+    anchors: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor] | None,
 ) -> Tensor:
-    """The weighted squared distance to the anchors, with its graph."""
+    """The weighted squared distance to the anchors, with its graph; None: all weights are 1."""
     total = next(iter(parameters.values())).new_zeros(())
     for name, parameter in parameters.items():
-        total = total + (weights[name] * (parameter - anchors[name]).square()).sum()
+        away = (parameter - anchors[name]).square()
+        total = total + (away if weights is None else weights[name] * away).sum()
     return total
 
 

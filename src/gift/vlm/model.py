@@ -7,7 +7,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -334,12 +334,14 @@ class VisionLanguageModel(nn.Module):
 
     def _encode(self, tower: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         """Features of all inputs; sharded over processes, in parts where memory is short."""
-        with torch.autocast(
-            inputs.device.type,
-            dtype=self._autocast,
-            enabled=self.training and self._autocast is not None,
-        ):
+        with self._autocasting(inputs.device):
             return distributed.map_rows(lambda rows: self._in_parts(tower, rows), inputs)
+
+    def _autocasting(self, device: torch.device) -> AbstractContextManager[None]:
+        """The precision of the towers: half in training where that was asked for."""
+        if self._autocast is None or not self.training:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=self._autocast)
 
     def _in_parts(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         if self._parts == 1 or not self.training or not torch.is_grad_enabled():
