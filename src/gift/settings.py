@@ -1,4 +1,4 @@
-"""What settings are made of: models, their identity, YAML layers, overrides and recipes."""
+"""Settings: base model, identity, validation, YAML layers, overrides and recipes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from gift.plugins import shipped_files, shipped_models
 from gift.text import unknown
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is many times faster
 _BUILTIN = "builtin:"
+
+Values = dict[str, Any]
+"""Plain nested values as YAML and JSON have them, before they are validated."""
 
 
 class Settings(BaseModel):
@@ -25,16 +29,16 @@ class Settings(BaseModel):
 
 
 def Free(default: Any, **options: Any) -> Any:
-    """A field that does not bear on results: a run may go on with another value."""
+    """A field that does not bear on results: a run may be resumed with another value."""
     return Field(default, json_schema_extra={"free": True}, **options)
 
 
-def identity(settings: Settings) -> dict[str, Any]:
+def identity(settings: Settings) -> Values:
     """The values that bear on results, nested as JSON; those of :func:`Free` are excluded.
 
     Validated settings with equal identities are the same settings, however they were written.
     """
-    found: dict[str, Any] = settings.model_dump(mode="json")
+    found: Values = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
         value, extra = getattr(settings, name), field.json_schema_extra
         if isinstance(value, Settings):
@@ -58,7 +62,7 @@ def fingerprint(settings: Settings, *, without: Collection[str] = ()) -> str:
 S = TypeVar("S", bound=Settings)
 
 
-def validate(model: type[S], values: Mapping[str, Any], *, where: str = "configuration") -> S:
+def validate(model: type[S], values: Mapping[str, object], *, where: str = "configuration") -> S:
     """Build a settings model from plain values.
 
     Raises:
@@ -67,13 +71,13 @@ def validate(model: type[S], values: Mapping[str, Any], *, where: str = "configu
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(model, dict(detail)) for detail in error.errors(include_url=False)]
+        lines = [_explain(model, detail) for detail in error.errors(include_url=False)]
         raise ValueError(f"{where}: " + "\n".join(lines)) from None
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def merge(*layers: Mapping[str, object]) -> Values:
     """Nested mappings laid over each other; later layers win, key by key."""
-    merged: dict[str, Any] = {}
+    merged: Values = {}
     for layer in layers:
         for key, value in layer.items():
             if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
@@ -83,7 +87,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def parse_override(text: str) -> dict[str, Any]:
+def parse_override(text: str) -> Values:
     """Turn ``training.iterations=80`` into ``{"training": {"iterations": 80}}``.
 
     Raises:
@@ -99,7 +103,7 @@ def parse_override(text: str) -> dict[str, Any]:
     return nest(path.split("."), nested)
 
 
-def nest(path: Sequence[str], value: Any) -> dict[str, Any]:
+def nest(path: Sequence[str], value: Any) -> Values:
     """A value below the keys of a path.
 
     >>> nest(["training", "warmup"], 3)
@@ -111,13 +115,13 @@ def nest(path: Sequence[str], value: Any) -> dict[str, Any]:
     return value
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, object], prefix: str = "") -> Values:
     """Nested values by their dotted paths.
 
     >>> flat({"seed": 0, "training": {"warmup": 3}})
     {'seed': 0, 'training.warmup': 3}
     """
-    found: dict[str, Any] = {}
+    found: Values = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
@@ -126,7 +130,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> Values:
     """Read a mapping from a YAML file.
 
     Raises:
@@ -150,7 +154,7 @@ def recipe_names() -> list[str]:
     return list(shipped_files("recipes", ".yaml"))
 
 
-def read_recipe(name: str) -> dict[str, Any]:
+def read_recipe(name: str) -> Values:
     """A recipe as it is written.
 
     Raises:
@@ -162,7 +166,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     return read_yaml(recipes[name])
 
 
-def load_recipe(name: str, method: str) -> dict[str, Any]:
+def load_recipe(name: str, method: str) -> Values:
     """The settings that a recipe gives to a method: its common part under the method's own.
 
     Both lie over those of the recipe that it ``extends``.
@@ -170,7 +174,7 @@ def load_recipe(name: str, method: str) -> dict[str, Any]:
     recipe = read_recipe(name)
     recipe.pop("search", None)
     below = recipe.pop("extends", None)
-    own: dict[str, Any] = recipe.pop("methods", {}).get(method) or {}
+    own: Values = recipe.pop("methods", {}).get(method) or {}
     return merge(load_recipe(below, method) if below else {}, recipe, own)
 
 
@@ -215,7 +219,7 @@ def _settings_in(annotation: Any) -> type[Settings]:
     return next(found)
 
 
-def _explain(model: type[Settings], detail: Mapping[str, Any]) -> str:
+def _explain(model: type[Settings], detail: ErrorDetails) -> str:
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         owner = model
@@ -231,7 +235,7 @@ def _explain(model: type[Settings], detail: Mapping[str, Any]) -> str:
     return f"{path} = {detail['input']!r} is not allowed: {reason}."
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: Values, new: Values, prefix: str = "") -> list[str]:
     """What differs between two nested configurations, a phrase each."""
     lines: list[str] = []
     for key in {**old, **new}:
