@@ -2,9 +2,9 @@
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. NAME is one of those below, or
 ``experiment NAME BENCHMARK [SEEDS] [redraw]`` for an experiment's table over that many seeds from 0
-on (3 by default), with ``redraw`` each on its own draw of the data, or ``method NAME`` for a
-method's rows in the comparison on the tiny world. With ``--check`` nothing is
-written and the exit status says whether all tables are up to date.
+on (3 by default), with ``redraw`` each also the data seed, or ``method NAME`` for a method's rows
+in the comparison on the micro benchmark. With ``--check`` nothing is written and the exit status
+says whether all tables are up to date.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,54 +38,57 @@ MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONSOLIDATIONS = {"gift-l2": "l2", "ewc_v": "static (EWC-V)", "gift": "AWC (GIFT)"}
 
 
-def runs(name: str) -> list[Path]:
-    """The result folders of the demo."""
-    return sorted(path.parent for path in (RESULTS / name).glob("*/matrix.json"))
+def markdown(head: Sequence[str], rows: Iterable[Iterable[object]], align: str = "---") -> str:
+    """A table; ``align`` is of all columns but the first."""
+    lines = [head, ["---", *[align] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def outcome(name: str) -> dict[str, Any]:
-    """A search as it was committed."""
-    text = (RESULTS / "search" / f"{name}.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+def read(path: str) -> Any:
+    """A result as it was committed."""
+    return json.loads((RESULTS / path).read_text(encoding="utf-8"))
+
+
+def demo() -> str:
+    """The metrics of the demo's runs."""
+    return metrics_markdown(sorted(path.parent for path in RESULTS.glob("demo/*/matrix.json")))
 
 
 def search() -> str:
     """The best trial of every search, and how far the others are."""
     head = ["search", "best settings", "Transfer", "Avg.", "Last", "Avg. of all trials", "trials"]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    for path in sorted((RESULTS / "search").glob("*.json")):
+    rows = []
+    for path in sorted(RESULTS.glob("search/*.json")):
         if path.stem.endswith("-wide"):
             continue
-        found = outcome(path.stem)
+        found = read(f"search/{path.name}")
         best, averages = found["best"], [row["avg"] for row in found["rows"]]
         named = sorted((key.rpartition(".")[2], value) for key, value in best["values"].items())
         values = ", ".join(f"{key} {value:g}" for key, value in named)
-        metrics = " | ".join(f"{best[key]:.1f}" for key in ("transfer", "avg", "last"))
+        metrics = (f"{best[key]:.1f}" for key in ("transfer", "avg", "last"))
         spread = f"{min(averages):.1f} to {max(averages):.1f}"
-        lines.append(f"| {path.stem} | {values} | {metrics} | {spread} | {len(averages)} |")
-    return "\n".join(lines) + "\n"
+        rows.append((path.stem, values, *metrics, spread, len(averages)))
+    return markdown(head, rows)
 
 
 def penalties() -> str:
     """Avg. of the three kinds of consolidation by penalty weight, at the learning rate of gift."""
-    rate = outcome("gift")["best"]["values"]["training.learning_rate"]
+    rate = read("search/gift.json")["best"]["values"]["training.learning_rate"]
     columns: dict[str, dict[float, float]] = {}
     for name in CONSOLIDATIONS:
-        rows = outcome(name)["rows"] + outcome(f"{name}-wide")["rows"]
+        trials = read(f"search/{name}.json")["rows"] + read(f"search/{name}-wide.json")["rows"]
         columns[name] = {
             row["values"]["method_settings.penalty_weight"]: row["avg"]
-            for row in rows
+            for row in trials
             if row["values"]["training.learning_rate"] == rate
         }
     weights = sorted(columns["gift"])
-    lines = ["| consolidation | " + " | ".join(f"λ = {weight:g}" for weight in weights) + " |"]
-    lines.append("|" + " --- |" * (len(weights) + 1))
+    rows = []
     for name, column in columns.items():
         best = max(column, key=lambda weight: column[weight])
         cells = (f"**{column[w]:.2f}**" if w == best else f"{column[w]:.2f}" for w in weights)
-        lines.append(f"| {CONSOLIDATIONS[name]} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append((CONSOLIDATIONS[name], *cells))
+    return markdown(["consolidation", *(f"λ = {weight:g}" for weight in weights)], rows)
 
 
 def shown(script: str, file: str) -> str:
@@ -97,19 +100,16 @@ def shown(script: str, file: str) -> str:
 def build() -> str:
     """What was measured when the shipped models were made."""
     report = json.loads((CATALOGUE.folder / "models" / "build.json").read_text(encoding="utf-8"))
+    drawn, generated = report["drawn_named"]["overall"], report["painted_named"]["overall"]
+    tasks = report["zero_shot"].items()
     rows = [
         ("zero-shot accuracy (validation), mean of the tasks", report["mean_zero_shot"], "%"),
-        *(
-            (f"zero-shot accuracy, {name}", value, "%")
-            for name, value in report["zero_shot"].items()
-        ),
-        ("drawn pictures named right among all names", report["drawn_named"]["overall"], "%"),
-        ("painted pictures named right among all names", report["painted_named"]["overall"], "%"),
+        *((f"zero-shot accuracy, {name}", value, "%") for name, value in tasks),
+        ("drawn images classified correctly among all class names", drawn, "%"),
+        ("synthetic images classified correctly among all class names", generated, "%"),
         ("autoencoder, peak signal to noise ratio", report["autoencoder_psnr"], "dB"),
     ]
-    lines = ["| measured | |", "| --- | --- |"]
-    lines += [f"| {name} | {value:.1f} {unit} |" for name, value, unit in rows]
-    return "\n".join(lines) + "\n"
+    return markdown(["measured", ""], ((name, f"{value:.1f} {unit}") for name, value, unit in rows))
 
 
 def method(name: str) -> str:
@@ -127,23 +127,16 @@ def method(name: str) -> str:
 
 def kills() -> str:
     """What came out of the runs that were killed again and again."""
-    found = json.loads((RESULTS / "bench" / "kill_resume.json").read_text(encoding="utf-8"))
+    found = read("bench/kill_resume.json")
     rows = {
         "runs": found["runs"],
         "kills": found["kills"],
         **{f"kills while: {name}": n for name, n in found["kills_by_stage"].items()},
         "runs whose weights or accuracies differed": found["divergences"],
         "finished tasks that were lost": found["lost_finished_tasks"],
-        "seconds of a run that is left alone": found["seconds_of_a_run_left_alone"],
+        "seconds of an uninterrupted run": found["seconds_of_a_run_left_alone"],
     }
-    lines = ["| what | number |", "| --- | ---: |"]
-    return "\n".join([*lines, *(f"| {name} | {number} |" for name, number in rows.items())]) + "\n"
-
-
-def theory() -> dict[str, Any]:
-    """What was measured of ConDU's theory, by kind of task vectors."""
-    found: dict[str, Any] = json.loads((RESULTS / "theory" / "condu.json").read_text())["vectors"]
-    return found
+    return markdown(["what", "number"], rows.items(), "---:")
 
 
 def condu_again() -> str:
@@ -151,8 +144,8 @@ def condu_again() -> str:
     rounds = ("1", "2", "10", "30", "100")
     head = ["vectors", "scales", *(f"round {n}" for n in rounds), "mask bits changed"]
     head += ["largest scale after round 1", "smallest in the end"]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    for kind, found in theory().items():
+    rows = []
+    for kind, found in read("theory/condu.json")["vectors"].items():
         for rescaler, one in found["merged_again"].items():
             cells = [kind, f"`{rescaler}`", *(f"{one['change'][n]:.1e}" for n in rounds)]
             cells.append(str(one["flipped_bits"]))
@@ -160,27 +153,26 @@ def condu_again() -> str:
                 f"{one[key]:.4f}"
                 for key in ("largest_scale_after_round_1", "smallest_scale_in_the_end")
             ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    return markdown(head, rows)
 
 
 def condu_one_more() -> str:
     """One more task after n others."""
     counts = (1, 2, 5, 10, 31)
     titles = {"change": "change", "lost": "mask bits lost", "off_own": "from the own vectors"}
-    head = ["vectors", "", *(f"n = {n}" for n in counts)]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    for kind, found in theory().items():
+    rows = []
+    for kind, found in read("theory/condu.json")["vectors"].items():
         for key, title in titles.items():
             values = found["one_more"]["tensor_mean"][key]
             cells = [f"{values[n - 1]:.2%}" if n <= len(values) else "–" for n in counts]
-            lines.append(f"| {kind} | {title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+            rows.append((kind, title, *cells))
+    return markdown(["vectors", "", *(f"n = {n}" for n in counts)], rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "kills": kills,
-    "demo": lambda: metrics_markdown(runs("demo")),
+    "demo": demo,
     "search": search,
     "penalties": penalties,
     "build": build,

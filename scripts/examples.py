@@ -170,7 +170,7 @@ methods, then the setting before its section."""
 
 IMAGE_GFLOP = 35.1
 PROMPT_GFLOP = 1.2
-PAINTED_TFLOP = 51 * 2 * 0.803 + 2.5
+IMAGE_TFLOP = 51 * 2 * 0.803 + 2.5
 """Forward passes of CLIP ViT-B/16 (a prompt of 16 tokens) and one image of Stable Diffusion 1.5 in
 50 steps (51 evaluations, two each for the guidance), counted with torch's FlopCounterMode. Backward
 passes cost twice as much, where the matrices are frozen as much."""
@@ -299,7 +299,7 @@ def is_incremental(protocol: Protocol) -> bool:
 
 
 def work(example: Example, benchmark: str) -> dict[str, float]:
-    """PFLOP of training and of painting on a benchmark."""
+    """PFLOP of training and of image generation on a benchmark."""
     config, method = example.config, method_class(example.method)
     tasks, training = len(known(benchmark).tasks), config.training
     synthetic = "synthetic" in method.streams
@@ -307,8 +307,8 @@ def work(example: Example, benchmark: str) -> dict[str, float]:
     prompts = example.protocol.classes + tasks * training.batch_size * synthetic
     passes = 2 if example.method in FROZEN else 3
     step = passes * (images * IMAGE_GFLOP + prompts * PROMPT_GFLOP) / 1e6
-    painted = tasks * config.synthesis.images * synthetic * PAINTED_TFLOP / 1e3
-    return {"training": training.iterations * step * method.trains, "painting": painted}
+    generation = tasks * config.synthesis.images * synthetic * IMAGE_TFLOP / 1e3
+    return {"training": training.iterations * step * method.trains, "generation": generation}
 
 
 def file_text(example: Example) -> str:

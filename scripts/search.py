@@ -1,8 +1,8 @@
-"""Choose the learning rates and penalty weights of the tiny world's recipe, on validation images.
+"""Choose the learning rates and penalty weights of the micro recipe, on validation images.
 
-Every method gets nine trials on the same five tasks with the same seed, which is none
-of the results'; test images are never opened. Finished trials are kept, so it may be stopped, and
-started several times side by side.
+Every method gets nine trials on the same five tasks with the same seed, which is none of the
+results'; test images are never opened. It may be stopped and resumed, and started several times at
+once.
 
     python scripts/search.py [NAME ...]
 """

@@ -96,13 +96,13 @@ def test_published_figures_stand_in_the_header():
 
 
 def test_work_by_count():
-    """By hand: 11 tasks of 1000 steps with two batches of 64, and 11,000 painted images."""
+    """By hand: 11 tasks of 1000 steps with two batches of 64, and 11,000 synthetic images."""
     images = 11 * 1000 * 128 * 3 * 35.1e9
     prompts = 1000 * (1201 + 11 * 64) * 3 * 1.2e9
     found = script.work(EXAMPLES["mtil-gift.yaml"], "mtil-1")
     assert found["training"] == pytest.approx((images + prompts) / 1e15, rel=1e-3)
-    assert found["painting"] == pytest.approx(11_000 * 84.4e12 / 1e15, rel=1e-3)
-    assert script.work(EXAMPLES["mtil-finetune.yaml"], "mtil-1")["painting"] == 0
+    assert found["generation"] == pytest.approx(11_000 * 84.4e12 / 1e15, rel=1e-3)
+    assert script.work(EXAMPLES["mtil-finetune.yaml"], "mtil-1")["generation"] == 0
 
 
 def test_links_and_commands_lead_somewhere():

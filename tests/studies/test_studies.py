@@ -42,7 +42,7 @@ planned_once = cache(planned)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_every_shipped_experiment_can_be_run_on_the_tiny_world(name):
+def test_every_shipped_experiment_can_be_run_on_the_micro_benchmark(name):
     rows = planned_once(name)
     assert len(rows) == len(ENTRIES[name].rows)
     assert len({row.runs[0].folder for row in rows}) == len(rows)
@@ -233,8 +233,8 @@ def test_a_wrong_entry_is_refused(text, tmp_path):
 def test_the_example_of_the_page_is_an_experiment(tmp_path):
     page = Path(__file__).parents[2] / "docs" / "experiments.md"
     (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
-    (tmp_path / "pull.yaml").write_text(block)
-    entry = studies.load_experiment(str(tmp_path / "pull.yaml"))
+    (tmp_path / "penalty.yaml").write_text(block)
+    entry = studies.load_experiment(str(tmp_path / "penalty.yaml"))
     rows = studies.plan(entry, entry.benchmark, seeds=[0], runs=RUNS)
     assert [row.label for row in rows] == ["weak", "strong, 60 steps"]
     named = set(re.findall(r"`([\w-]+)`", page.read_text()))
@@ -273,7 +273,7 @@ def compare(world):
     """Writes an experiment and makes it."""
     folder, settings = world
 
-    def make(name="pull", rows=None, entry=None, **more):
+    def make(name="penalty", rows=None, entry=None, **more):
         rows = rows or [
             {"name": "none", "method": "finetune", "published": "Continual Finetune"},
             {"name": "weak", "method": "l2", "published": "l2 baseline"},
@@ -285,7 +285,7 @@ def compare(world):
         ]
         values = {
             "name": name,
-            "title": "How hard to pull",
+            "title": "Weight of the penalty",
             "benchmark": str(folder / "mine.yaml"),
             "published": [
                 {
@@ -530,7 +530,7 @@ def test_a_table_that_is_wider_than_the_terminal_is_cut_into_blocks(
 
 @pytest.fixture
 def per_dataset(tmp_path):
-    """An experiment's tables from kept results of the tiny world."""
+    """An experiment's tables from kept results of the micro benchmark."""
 
     def make(name, benchmark="micro-1", folders=(), **more):
         for folder in folders:
