@@ -285,12 +285,12 @@ def measure(options: argparse.Namespace, folder: Path, device: torch.device) -> 
 
 def parts_of_learning(run: RunFolder, options: argparse.Namespace) -> list[Stage]:
     """From the log of a task: what came before the first step, and the steps themselves."""
-    events = [event for event in run.events() if event["stage"] == "train"]
-    steps = [event for event in events if "step" in event]
-    (whole,) = (event["seconds"] for event in events if "seconds" in event)
+    events = [event for event in run.events() if event.stage == "train"]
+    steps = [event for event in events if event.step is not None]
+    (whole,) = (event.seconds for event in events if event.seconds is not None)
     available, painted = options.classes * options.per_class, options.images + 1
     seen = sum(images_in(len(steps), n, options.train_batch) for n in (available, painted))
-    looped = seen / steps[-1]["images_per_second"]
+    looped = seen / (steps[-1].images_per_second or 1.0)
     return [
         Stage("  of it: features of the teacher", round(whole - looped, 3), images=painted),
         Stage("  of it: the steps", round(looped, 3), images=seen),
@@ -322,7 +322,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """The machine and the versions, with the names of processor and GPU."""
-    found = environment(str(device)) | {"threads": torch.get_num_threads()}
+    found: dict[str, Any] = {**environment(str(device)), "threads": torch.get_num_threads()}
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]

@@ -29,7 +29,6 @@ from gift.learner import Learner
 from gift.methods import create_method
 from gift.report.table import Cell, Table
 from gift.runs import RunFolder, environment
-from gift.settings import validate
 from gift.vlm import encode_all_images
 
 VOTERS = (1, 2, 4, 8, 11)
@@ -63,7 +62,7 @@ def nearest_tasks(learner: Learner, tasks: Sequence[Task]) -> list[list[float]]:
 
 def measured(folder: Path, paths: Paths) -> dict[str, Any]:
     """All that is measured on the learner of one run."""
-    config = validate(RunConfig, RunFolder(folder).read_config())
+    config = RunFolder(folder).read_config(RunConfig)
     rule = load_benchmark(config.benchmark)
     if rule.task_id != "hidden" or config.tasks is not None:
         raise ValueError(f"{folder} is no run of a whole benchmark that hides the task.")

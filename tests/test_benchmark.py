@@ -22,11 +22,11 @@ from gift.benchmark import (
     run,
 )
 from gift.data import DatasetEntry, Paths, load_benchmark, load_dataset, open_task
-from gift.files import damage
 from gift.learner import Learner
 from gift.methods import method_names
 from gift.progress import listening
 from gift.runs import RunFolder
+from gift.runs.manifest import damage
 
 
 @pytest.fixture
@@ -271,6 +271,7 @@ def test_a_learner_is_measured_on_the_draw_that_it_was_trained_on(
     start("finetune")
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("draw: 0", "draw: 2"))
+    (tmp_path / "run" / "manifest.json").unlink()  # the files are taken as they are
     with pytest.raises(ValueError, match="draw = 2 needs data sets that can be made"):
         evaluate(tmp_path / "run", [], sequence[0], paths=Paths.of(tmp_path / "home"))
 
@@ -442,12 +443,10 @@ def test_a_task_without_test_images_is_refused(start, tmp_path):
         start("finetune")
 
 
-def test_the_generator_is_not_needed_to_predict(start, tmp_path):
-    start("gift")
-    config = tmp_path / "run" / "config.yaml"
-    values = yaml.safe_load(config.read_text())
-    values["synthesis"]["generator"] = str(tmp_path / "gone")
-    config.write_text(yaml.safe_dump(values))
+def test_the_generator_is_not_needed_to_predict(start, tiny_pipeline_folder, tmp_path):
+    folder = shutil.copytree(tiny_pipeline_folder, tmp_path / "pipeline")
+    start("gift", synthesis={"generator": str(folder)})
+    shutil.rmtree(folder)
     picture = tmp_path / "colours" / "test" / "one" / "0.png"
     learner = Learner.load(tmp_path / "run", paths=Paths.of(tmp_path / "home"))
     assert learner.predict([picture])
@@ -548,8 +547,11 @@ def test_other_data_are_refused_when_a_run_goes_on(tmp_path):
         match=r"begun on other data: colours\.test\.images is 6 there and 5 here; colours\.test",
     ):
         keep()
-    (tmp_path / "run" / "data.json").unlink()  # as runs of older versions
-    assert keep()["test"]["images"] == 5
+    (tmp_path / "run" / "data.json").unlink()
+    with pytest.raises(ValueError, match=r"begun on other data: .*data\.json is missing"):
+        keep()
+    shutil.copytree(tmp_path / "moved", tmp_path, dirs_exist_ok=True)
+    assert keep() == first
 
 
 def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder):

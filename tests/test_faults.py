@@ -373,28 +373,25 @@ NAMED = {  # what is said when it is damaged
     "run/learner/model/config.json": "model/config.json not as written",
     "run/learner/method.safetensors": "method.safetensors not as written",
     "run/learner/memory.json": "memory.json not as written",
-    "run/learner/checksums.json": "The learner before is used",
+    "run/learner/manifest.json": "The learner before is used",
     f"{CHECKPOINT}/state.safetensors": f"{CHECKPOINT}: state.safetensors not as written",
-    f"{CHECKPOINT}/state.json": f"{CHECKPOINT}: state.json not as written",
-    f"{CHECKPOINT}/checksums.json": f"checkpoint {CHECKPOINT}: ",
+    f"{CHECKPOINT}/manifest.json": f"checkpoint {CHECKPOINT}",
     "home/images/*/000001.png": "1 images are damaged or missing; generated again",
     "home/pixels/*.npy": ".npy is not as it was written; it is made again",
-    "run/config.yaml": "run/config.yaml is not as it was written; its copy",
-    "run/matrix.json": "run/matrix.json is not as it was written; its copy",
-    "run/data.json": "run/data.json is not as it was written; its copy",
+    "run/config.yaml": "run/config.yaml is not as it was written",
+    "run/matrix.json": "run/matrix.json is not as it was written (wrong checksum). It is rebuilt",
+    "run/data.json": "run/data.json is not as it was written",
 }
 UNSAID = (  # nothing is taken from it, or what it says is checked against something else
     "home/images/*/metadata.jsonl",
     "home/images/*/set.json",
-    "run/.copies/config.yaml",
-    "run/.copies/matrix.json",
     "run/.owner.json",
     "run/env.json",
     "run/events.jsonl",
     "run/learner.previous/model/model.safetensors",
     "run/tasks/01-colours/eval.json",
 )
-DIGITS = ("checksums.json", "config.yaml", "matrix.json", "data.json")
+DIGITS = ("config.yaml", "matrix.json", "data.json")
 HARMS = [
     (file, harm)
     for file in (*NAMED, *UNSAID)
@@ -404,7 +401,7 @@ HARMS = [
 
 
 @pytest.mark.parametrize(("file", "harm"), HARMS)
-def test_a_damaged_file_is_made_good(stopped, expected, file, harm):
+def test_a_damaged_file_is_repaired(stopped, expected, file, harm):
     damage(stopped, file, harm)
     status, text = stopped.start()
     assert status == 0, text
@@ -413,14 +410,29 @@ def test_a_damaged_file_is_made_good(stopped, expected, file, harm):
 
 
 @pytest.mark.parametrize("harm", [flip, cut, digit])
-@pytest.mark.parametrize("file", ["matrix.json", "summary.json", "config.yaml"])
-def test_a_finished_run_is_made_good(done, file, harm):
+@pytest.mark.parametrize("file", ["matrix.json", "config.yaml"])
+def test_a_finished_run_is_repaired(done, file, harm):
     damage(done, f"run/{file}", harm)
     status, text = done.start()
     assert status == 0
     assert f"run/{file} is not as it was written" in text
     whole = done.snapshots / "done" / "run" / file
     assert (done.run / file).read_bytes() == whole.read_bytes()
+
+
+def test_an_altered_summary_is_computed_anew(done):
+    figures = json.loads((done.run / "summary.json").read_text())
+    damage(done, "run/summary.json", digit)
+    assert "run/summary.json is not as it was written" in done.fails("report", "run")
+    status, text = done.start()
+    assert status == 0
+    assert "run/summary.json is not as it was written (wrong checksum). It is computed anew" in text
+    again = json.loads((done.run / "summary.json").read_text())
+    costs = ("seconds", "peak_memory_mb", "command")
+    assert {k: v for k, v in again.items() if k not in costs} == {
+        k: v for k, v in figures.items() if k not in costs
+    }
+    assert done.start("report", "run")[0] == 0
 
 
 def test_a_report_shows_no_altered_figures(done, caplog):
@@ -430,16 +442,53 @@ def test_a_report_shows_no_altered_figures(done, caplog):
     assert "run/matrix.json is not as it was written" in caplog.text
 
 
-def test_where_the_copy_is_gone_too_the_cure_is_named(done):
-    shutil.rmtree(done.run / ".copies")
-    damage(done, "run/summary.json", cut)
-    message = done.fails()
-    assert "run/summary.json is missing or damaged; remove run/DONE" in message
-    (done.run / "DONE").unlink()
-    assert done.start()[0] == 0
+def test_where_the_log_is_gone_too_the_hint_is_named(done):
     damage(done, "run/matrix.json", cut)
-    shutil.rmtree(done.run / ".copies")
-    assert "run/matrix.json is damaged" in done.fails()
+    (done.run / "events.jsonl").unlink()
+    message = done.fails()
+    assert "run/matrix.json is not as it was written (wrong checksum). Put back a copy" in message
+
+
+@pytest.mark.parametrize("harm", [flip, cut])
+def test_a_damaged_manifest_is_refused_and_may_be_removed(stopped, expected, harm):
+    damage(stopped, "run/manifest.json", harm)
+    message = stopped.fails()
+    assert "run/manifest.json is damaged" in message
+    (stopped.run / "manifest.json").unlink()
+    status, text = stopped.start()
+    assert status == 0
+    assert "run has no manifest.json; its files are taken as they are" in text
+    assert stopped.result == expected
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "data.json"])
+def test_a_deleted_file_is_missed(stopped, expected, file):
+    (stopped.run / file).unlink()
+    message = stopped.fails(**{"training.iterations": 4, "evaluation.split": "validation"})
+    assert re.search("config.yaml is missing|made with other settings", message)
+    status, text = stopped.start()
+    assert status == 0
+    assert f"run/{file} is missing" in text
+    assert stopped.result == expected
+
+
+@pytest.mark.parametrize("file", ["learner", "matrix.json", "data.json"])
+def test_files_of_another_run_are_refused_before_any_work(stopped, expected, file):
+    """The learner of a run with another seed; of the others, the checksum says so."""
+    shutil.move(stopped.run, stopped.root / "own")
+    with at("learning sounds", 1, signal.SIGINT):
+        stopped.start(seed=3)
+    other = stopped.run.rename(stopped.root / "other")
+    shutil.copytree(stopped.root / "own", stopped.run)
+    path = stopped.run / file
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (shutil.copytree if path.suffix == "" else shutil.copy)(other / file, path)
+    if file == "learner":
+        assert "run/learner belongs to another run than run" in stopped.fails()
+        shutil.rmtree(path)
+        shutil.copytree(stopped.root / "own" / file, path)
+    assert stopped.start()[0] == 0
+    assert stopped.result == expected
 
 
 def test_the_first_learner_has_none_before_it(fresh):
@@ -451,22 +500,28 @@ def test_the_first_learner_has_none_before_it(fresh):
     assert "Put back a copy of the folder, or start again" in message
 
 
-def test_a_damaged_learner_names_things_as_the_one_before(done, caplog):
+def test_a_damaged_learner_predicts_as_the_one_before(done, caplog):
     damage(done, "run/learner/model/model.safetensors", flip)
     assert done.start("predict", "run", "sounds/test/one/0.png", "--home", "home")[0] == 0
     assert "The learner before is used" in caplog.text
 
 
-def test_a_learner_is_not_taught_with_altered_settings(done, caplog):
-    """What a run is told by its command, ``learn`` reads from the folder."""
-    for name in ("matrix.json", ".copies/matrix.json"):
+def test_a_learner_with_altered_settings_is_refused(done):
+    """What ``run`` is given by its command, others read from the folder."""
+    for name in ("matrix.json", "events.jsonl", "manifest.json"):
         (done.run / name).unlink()
     config = done.run / "config.yaml"
-    config.write_text(config.read_text().replace("iterations: 3", "iterations: 2"))
+    text = config.read_text()
+    config.write_text(text.replace("iterations: 3", "iterations: 2"))
     done.root.joinpath("colours").rename(done.root / "more")
-    message = done.fails("learn", "run", "--task", "more", "--home", "home")
-    assert "run/config.yaml is not as it was written" in caplog.text
-    assert "training.iterations is 3 there and 2 here" in message
+    for command in ("learn", "eval"):
+        message = done.fails(command, "run", "--task", "more", "--home", "home")
+        assert "run/learner was made with other settings than run/config.yaml holds" in message
+    config.write_text(text)
+    assert done.start("learn", "run", "--task", "more", "--home", "home")[0] == 0
+    config.write_text(text.replace("iterations: 3", "iterations: 2"))
+    message = done.fails("learn", "run", "--task", "shapes", "--home", "home")
+    assert "run/config.yaml is not as it was written" in message
 
 
 # Two processes ----------------------------------------------------------------------------------
@@ -530,7 +585,7 @@ def _spoil_losses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_names_tests_that_exist():
     root = Path(__file__).parents[1]
     page = (root / "docs" / "reliability.md").read_text()
-    named = re.findall(r"`(?:(tests/\w+\.py)(?:::)?)?(test_\w+)?`", page)
+    named = re.findall(r"`(?:(tests/[\w/]+\.py)(?:::)?)?(test_\w+)?`", page)
     found = [
         (root / (file or "tests/test_faults.py"), name) for file, name in named if file or name
     ]

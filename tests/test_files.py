@@ -5,22 +5,13 @@ import threading
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from gift.files import (
     Unwritable,
-    copy_of,
-    damage,
     read_json,
-    recover,
-    replacing,
     replacing_file,
-    restore,
-    unaltered,
     write_json,
     write_text,
-    write_with_copy,
     writing_to,
 )
 
@@ -126,32 +117,6 @@ def test_writing_to_says_what_to_do(tmp_path):
         pass
 
 
-def test_the_copy_of_a_file_holds(tmp_path, caplog):
-    path = tmp_path / "a.json"
-    write_with_copy(path, "é\n")
-    assert unaltered(path) == "é\n".encode()
-    assert not caplog.text
-    for harm in (lambda: path.write_text("e\n"), path.unlink):
-        harm()
-        assert unaltered(path) == "é\n".encode()
-        assert f"{path} is not as it was written; its copy" in caplog.text
-        restore(path)
-        assert path.read_text(encoding="utf-8") == "é\n"
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": "0", "text": "b"}', '{"text": 3}'])
-def test_a_file_without_a_whole_copy_is_taken_as_it_is(tmp_path, text):
-    path = tmp_path / "a.json"
-    write_with_copy(path, "a")
-    (tmp_path / ".copies" / "a.json").write_text(text)
-    assert copy_of(path) is None
-    assert unaltered(path) == b"a"
-    path.unlink()
-    restore(path)
-    with pytest.raises(FileNotFoundError):
-        unaltered(path)
-
-
 def test_a_file_that_is_no_json_is_named(tmp_path):
     for content in (b"{", b"\xff", b""):
         (tmp_path / "a.json").write_bytes(content)
@@ -174,92 +139,3 @@ def test_writing_to_names_what_is_inside_and_leaves_others_alone(tmp_path, monke
     inner = Unwritable(errno.ENOSPC, "the lid is full; buy another lid")
     with pytest.raises(Unwritable, match="the lid is full"), writing_to(Path("box"), "", ""):
         raise inner
-
-
-def test_what_safetensors_met_is_an_error_of_the_system(tmp_path):
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "learner") as new:
-        save_file({"a": torch.zeros(2)}, new / "missing" / "a.safetensors")
-    assert os.listdir(tmp_path) == []
-
-
-class Stop(Exception):
-    """What ends the process in a test."""
-
-
-def write_folder(folder, text, previous=None, stop=False):
-    with replacing(folder, previous) as new:
-        write_text(new / "part" / "state", text)
-        if stop:
-            raise Stop
-
-
-def state(folder):
-    return (folder / "part" / "state").read_text()
-
-
-def test_replacing_swaps_a_whole_folder(tmp_path):
-    folder = tmp_path / "learner"
-    for text in ("one", "two"):
-        write_folder(folder, text)
-    assert state(folder) == "two"
-    assert damage(folder) is None
-    assert os.listdir(tmp_path) == ["learner"]
-
-
-def test_replacing_keeps_the_folder_before_where_it_is_asked_to(tmp_path):
-    folder, previous = tmp_path / "learner", tmp_path / "learner.previous"
-    for text in ("one", "two", "three"):
-        write_folder(folder, text, previous)
-    assert (state(folder), state(previous)) == ("three", "two")
-    assert damage(previous) is None
-    assert sorted(os.listdir(tmp_path)) == ["learner", "learner.previous"]
-
-
-def test_a_failure_while_replacing_keeps_the_old_folder(tmp_path):
-    folder = tmp_path / "learner"
-    write_folder(folder, "one")
-    with pytest.raises(Stop):
-        write_folder(folder, "half", stop=True)
-    recover(folder)
-    assert state(folder) == "one"
-    assert os.listdir(tmp_path) == ["learner"]
-
-
-@pytest.mark.parametrize("killed", ["before", "between", "after"])
-def test_recover_finishes_an_interrupted_swap(tmp_path, killed):
-    """Killed when the new folder is whole: before, between or after the two renames."""
-    folder, new, old = (tmp_path / f"learner{suffix}" for suffix in ("", ".new", ".old"))
-    for place in (folder, new, old):  # making a folder clears what is beside it
-        match killed, place.suffix:
-            case ("before", "") | ("between" | "after", ".old"):
-                write_folder(place, "one")
-            case ("after", "") | ("before" | "between", ".new"):
-                write_folder(place, "two")
-    recover(folder, tmp_path / "learner.previous")
-    assert state(folder) == "two"
-    assert state(tmp_path / "learner.previous") == "one"
-    assert sorted(os.listdir(tmp_path)) == ["learner", "learner.previous"]
-
-
-def test_damage_names_the_file(tmp_path):
-    folder = tmp_path / "learner"
-    assert damage(folder) == "the folder is missing"
-    write_folder(folder, "one")
-    (folder / "more").write_text("a file that somebody put beside")
-    assert damage(folder) is None
-    (folder / "part" / "state").write_text("two")
-    assert "part/state not as written" in damage(folder)
-    (folder / "part" / "state").unlink()
-    assert damage(folder) == "part/state is missing"
-    (folder / "checksums.json").write_text("[")
-    assert "checksums.json cannot be read" in damage(folder)
-    (folder / "checksums.json").unlink()
-    assert damage(folder) is None
-    assert damage(folder, sealed=True) == "checksums.json is missing"
-
-
-def test_a_replaced_folder_can_be_read_by_others(tmp_path):
-    with replacing(tmp_path / "learner") as new:
-        write_text(new / "state", "one")
-        (new / "state").chmod(0o600)
-    assert stat.S_IMODE((tmp_path / "learner" / "state").stat().st_mode) & 0o044 == 0o044

@@ -105,8 +105,7 @@ def test_what_is_kept_is_class_names_and_a_model(new_learner, colours, tmp_path)
     learner.learn(colours)
     learner.save(tmp_path / "mine")
     written = {path.name for path in (tmp_path / "mine").iterdir()}
-    assert written == {"config.yaml", "learner", ".copies"}
-    assert [path.name for path in (tmp_path / "mine" / ".copies").iterdir()] == ["config.yaml"]
+    assert written == {"config.yaml", "learner", "manifest.json"}
     memory = json.loads((tmp_path / "mine" / "learner" / "memory.json").read_text())
     assert [task["classnames"] for task in memory] == [["green", "red"]]
     images = [p for p in (tmp_path / "mine").rglob("*") if p.suffix in {".png", ".jpg"}]
@@ -219,7 +218,7 @@ def test_a_run_folder_keeps_losses_and_a_sample_of_the_images(new_learner, colou
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     new_learner().learn(colours, folder=run)
-    stages = [event["stage"] for event in run.events()]
+    stages = [event.stage for event in run.events()]
     assert stages == ["generate", "train", "train", "train", "merge"]
     sample = run.task(1, "colours") / "synthetic"
     lines = [json.loads(line) for line in (sample / "manifest.jsonl").read_text().splitlines()]

@@ -46,7 +46,7 @@ def trajectory(method: str, home: Path, data: Path) -> list[dict[str, float]]:
     for name in ("micro-eurosat", "micro-mnist"):
         make_dataset(name, data / name)
         learner.learn(Task.from_folder(data / name), folder=run)
-    return [event["losses"] for event in run.events() if "losses" in event]
+    return [event.losses for event in run.events() if event.losses]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 import safetensors.numpy
+from pydantic import Field
 
 from gift import distributed, metrics
 from gift.config import LearnerConfig, RunConfig, SynthesisSettings
@@ -34,22 +35,14 @@ from gift.data import (
 )
 from gift.data.labels import LabelSpace
 from gift.evaluate import Protocol, sample_features
-from gift.files import (
-    as_json,
-    damage,
-    read_json,
-    replacing_file,
-    restore,
-    write_json,
-    write_with_copy,
-)
+from gift.files import replacing_file, write_json
 from gift.learner import Learner
-from gift.learner_folder import stored_config
 from gift.methods import method_class
 from gift.metrics import AccuracyMatrix
 from gift.progress import report
-from gift.runs import RunFolder, peak_memory_mb, reset_peak_memory
-from gift.settings import differences, flat, identity, load_recipe, merge, validate
+from gift.runs import RunFolder, Storage, Summary, peak_memory_mb, reset_peak_memory
+from gift.runs.manifest import damage
+from gift.settings import Settings, differences, flat, identity, load_recipe, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import training_device
@@ -129,7 +122,7 @@ def run(
         if matrix is not None:
             check_same_benchmark(matrix, config, folder)
         if run_folder.done:
-            return run_folder.read_summary()
+            return run_folder.read_summary().model_dump(mode="json")
         learner = _open_learner(run_folder, config, paths)
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
@@ -148,10 +141,9 @@ def run(
             run_folder.write_matrix(matrix)
         report("tasks", len(tasks), len(tasks))
         summary = summarize(matrix, config, run_folder, command, learner.storage)
-        summary["changes"] = changes(config)
         run_folder.write_summary(summary)
         run_folder.finish()
-    return summary
+    return summary.model_dump(mode="json")
 
 
 def measure(
@@ -330,7 +322,7 @@ def _learner_config(run_folder: RunFolder, settings: Mapping[str, Any]) -> Learn
     """
     if not run_folder.has_learner:
         return validate(LearnerConfig, settings)
-    stored = stored_config(run_folder)
+    stored = run_folder.read_config(LearnerConfig)
     wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
     if different := differences(identity(stored), identity(wanted)):
         raise ValueError(
@@ -418,12 +410,19 @@ def _prepare(
     return tasks
 
 
+class _DataSettings(Settings):
+    """Which data a run opened; a learner that learned folders has the defaults."""
+
+    draw: int = 0
+    hub_revisions: dict[str, str] = Field({})
+
+
 def _tasks_of_run(benchmark: BenchmarkEntry, folder: RunFolder, paths: Paths) -> list[Task]:
     """A benchmark's tasks on the data that a folder's learner was trained on."""
-    config, entries = folder.read_config(), benchmark.datasets()
+    config, entries = folder.read_config(_DataSettings), benchmark.datasets()
     known = {entry.whole_name for entry in entries}
-    revisions = {k: v for k, v in config.get("hub_revisions", {}).items() if k in known}
-    return open_tasks(with_revisions(entries, revisions), paths, config.get("draw", 0))
+    revisions = {k: v for k, v in config.hub_revisions.items() if k in known}
+    return open_tasks(with_revisions(entries, revisions), paths, config.draw)
 
 
 def _empty_matrix(
@@ -522,22 +521,7 @@ def keep_provenance(
         entry.name: provenance(entry, task, paths)
         for entry, task in zip(entries, tasks, strict=True)
     }
-    path = folder.path / "data.json"
-    begun = folder.has_learner or folder.read_matrix() is not None
-    if begun and path.exists():
-        if distributed.is_main():
-            restore(path)
-        distributed.barrier()
-        known = {name: kept | {"place": None} for name, kept in read_json(path).items()}
-        now = {name: own | {"place": None} for name, own in found.items()}
-        if different := differences(known, now):
-            raise ValueError(
-                f"{folder.path} was begun on other data: {'; '.join(different)}. Bring the data "
-                "back as they were, or use another folder."
-            )
-        return
-    if distributed.is_main():
-        write_with_copy(path, as_json(found))
+    folder.write_data(found)
 
 
 def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
@@ -565,39 +549,40 @@ def summarize(
     folder: RunFolder,
     command: str | None,
     storage: Mapping[str, int],
-) -> dict[str, Any]:
+) -> Summary:
     """The summary of a complete run; every metric is computed from the matrix.
 
     ``storage`` is what the learner keeps, see :attr:`gift.learner.Learner.storage`.
     """
     measured = metrics.summarize(matrix.accuracy, images=matrix.images)
     zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
-    return {
-        "method": config.method,
-        "benchmark": matrix.benchmark,
-        "version": matrix.version,
-        "seed": config.seed,
-        "setting": matrix.setting,
-        "transfer": _rounded(measured.transfer),
-        "avg": _rounded(measured.avg),
-        "last": _rounded(measured.last),
-        "forgetting": _rounded(measured.forgetting),
-        "backward_transfer": _rounded(measured.backward_transfer),
-        "zero_shot": {
-            "mean": _rounded(fmean(matrix.zero_shot)),
-            **{name: _rounded(value) for name, value in zero_shot.items()},
+    return Summary(
+        method=config.method,
+        benchmark=matrix.benchmark,
+        version=matrix.version,
+        seed=config.seed,
+        setting=matrix.setting,
+        transfer=_rounded(measured.transfer),
+        avg=round(measured.avg, 4),
+        last=round(measured.last, 4),
+        forgetting=_rounded(measured.forgetting),
+        backward_transfer=_rounded(measured.backward_transfer),
+        zero_shot={
+            "mean": round(fmean(matrix.zero_shot), 4),
+            **{name: round(value, 4) for name, value in zero_shot.items()},
         },
-        "seconds": folder.seconds(),
-        "storage": dict(storage),
-        "steps_left_out": _steps_left_out(folder),
-        "peak_memory_mb": peak_memory_mb(),
-        "command": command,
-    }
+        seconds=folder.seconds(),
+        storage=Storage(**storage),
+        steps_left_out=_steps_left_out(folder),
+        peak_memory_mb=peak_memory_mb(),
+        command=command,
+        changes=changes(config),
+    )
 
 
 def _steps_left_out(folder: RunFolder) -> int:
     """Steps whose losses were not finite; a step that a resumed run took again counts once."""
-    return len({(e["task"], e["step"]) for e in folder.events() if e.get("left_out")})
+    return len({(event.task, event.step) for event in folder.events() if event.left_out})
 
 
 def _rounded(value: float | None) -> float | None:

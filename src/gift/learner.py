@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from gift import distributed
 from gift.config import LearnerConfig
@@ -25,12 +24,13 @@ from gift.evaluate import (
     candidates_for,
     classify,
 )
-from gift.learner_folder import read_learner, stored_config, write_learner
+from gift.files import digest, read_json, write_json
 from gift.methods import create_method
 from gift.methods.base import Predictor
 from gift.runs import RunFolder
 from gift.runs.checkpoint import Checkpoints
-from gift.settings import differences, identity, locate, merge, validate
+from gift.runs.manifest import Manifest
+from gift.settings import identity, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
 from gift.train import StepRecord, train_task, training_device
@@ -190,15 +190,19 @@ class Learner:
     def _checkpoints(self, folder: RunFolder, task: Task) -> Checkpoints:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
         assert task.train is not None
-        decisive = [
-            identity(self.config),
-            [asdict(labels) for labels in (*self.memory, task.labels)],
-            [task.train.fingerprint, list(task.train.labels)],
-        ]
+        label_spaces = (*self.memory, task.labels)
+        words = [asdict(labels) for labels in label_spaces]
+        origin = Manifest(
+            run=folder.run_id,
+            settings=digest(identity(self.config)),
+            data=digest([words, task.train.fingerprint, list(task.train.labels)]),
+            method=self.method.name(),
+            tasks=tuple(labels.name for labels in label_spaces),
+        )
         training = self.config.training
         return Checkpoints(
             folder.task(len(self.memory) + 1, task.name) / "checkpoint",
-            hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+            origin,
             every_steps=training.checkpoint_steps,
             every_minutes=training.checkpoint_minutes,
         )
@@ -271,17 +275,21 @@ class Learner:
         Raises:
             ValueError: the folder holds a learner with other settings.
         """
-        run = RunFolder(Path(folder))
-        run.path.mkdir(parents=True, exist_ok=True)
-        if not run.has_config:
-            run.write_config(self.config)
-        elif different := differences(identity(stored_config(run)), identity(self.config)):
-            raise ValueError(
-                f"{folder} holds a learner with other settings: {'; '.join(different)}. Save this "
-                "one in another folder."
-            )
         if distributed.is_main():
-            write_learner(run, self.model, self.method, self.memory)
+            saving = RunFolder(Path(folder)).saving_learner(
+                self.config,
+                method=self.method.name(),
+                tasks=[labels.name for labels in self.memory],
+            )
+            with saving as new:
+                self.model.save_pretrained(new / "model")
+                state = {k: v.contiguous().cpu() for k, v in self.method.state_dict().items()}
+                save_file(state, new / "method.safetensors")
+                settings = self.method.settings.model_dump(mode="json")
+                write_json(
+                    new / "method.json", {"method": self.method.name(), "settings": settings}
+                )
+                write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
         distributed.barrier()
 
     @classmethod
@@ -303,13 +311,16 @@ class Learner:
         Raises:
             ValueError: the folder holds no learner, or none that is whole.
         """
-        stored = read_learner(RunFolder(Path(folder)))
-        learner = cls(config or stored.config, paths=paths, _model=stored.model)
-        learner.method.load_state_dict(
-            {key: value.to(learner.model.device) for key, value in stored.method.items()}
-        )
-        learner.memory = stored.memory
-        return learner
+
+        def read(state: Path, stored: LearnerConfig) -> Learner:
+            learner = cls(config or stored, paths=paths, _model=state / "model")
+            kept = load_file(state / "method.safetensors")
+            learner.method.load_state_dict({k: v.to(learner.model.device) for k, v in kept.items()})
+            memory = read_json(state / "memory.json")
+            learner.memory = tuple(LabelSpace(**task) for task in memory)
+            return learner
+
+        return RunFolder(Path(folder)).read_learner(LearnerConfig, read)
 
     def _evaluation_set(self, task: Task) -> EvaluationSet:
         images = task.evaluation

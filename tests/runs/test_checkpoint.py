@@ -1,4 +1,4 @@
-"""Moments of a training on disk: whole, checked, and two of them."""
+"""Checkpoints of a training: whole, checked, and two of them."""
 
 from __future__ import annotations
 
@@ -14,42 +14,46 @@ from gift.distributed.signals import deferred
 from gift.methods import create_method
 from gift.progress import listening
 from gift.runs.checkpoint import Checkpoints
+from gift.runs.manifest import Manifest
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
     return {"weights/a": torch.full((3,), value), "optimizer/step/a": torch.tensor(value)}
 
 
-def test_the_newest_moment_comes_back(tmp_path):
+def test_the_newest_checkpoint_comes_back(tmp_path):
     kept = Checkpoints(tmp_path / "checkpoint")
     assert kept.newest() is None
     for step in (10, 20, 30):
         kept.keep(step, tensors(step))
-    moment = Checkpoints(tmp_path / "checkpoint").newest()
-    assert moment.step == 30
-    assert all(torch.equal(moment.tensors[key], t) for key, t in tensors(30).items())
+    newest = Checkpoints(tmp_path / "checkpoint").newest()
+    assert newest.step == 30
+    assert all(torch.equal(newest.tensors[key], t) for key, t in tensors(30).items())
     assert len(list((tmp_path / "checkpoint").iterdir())) == 2
 
 
-def test_moments_of_another_training_are_left_out(tmp_path, caplog):
-    Checkpoints(tmp_path, "rate 1").keep(10, tensors(10))
+FIRST, SECOND = Manifest(settings="rate 1"), Manifest(settings="rate 2", tasks=("birds",))
+
+
+def test_checkpoints_of_another_training_are_skipped(tmp_path, caplog):
+    Checkpoints(tmp_path, FIRST).keep(10, tensors(10))
     with caplog.at_level(logging.WARNING):
-        assert Checkpoints(tmp_path, "rate 2").newest() is None
-    assert "other settings or images" in caplog.text
-    assert Checkpoints(tmp_path, "rate 1").newest().step == 10
+        assert Checkpoints(tmp_path, SECOND).newest() is None
+    assert "step-0000010 is of other settings, tasks; it is skipped" in caplog.text
+    assert Checkpoints(tmp_path, FIRST).newest().step == 10
 
 
-def test_moments_of_another_training_do_not_push_new_ones_out(tmp_path):
+def test_checkpoints_of_another_training_do_not_push_new_ones_out(tmp_path):
     for step in (15, 20):
-        Checkpoints(tmp_path, "rate 1").keep(step, tensors(step))
-    kept = Checkpoints(tmp_path, "rate 2")
+        Checkpoints(tmp_path, FIRST).keep(step, tensors(step))
+    kept = Checkpoints(tmp_path, SECOND)
     for step in (5, 10):
         kept.keep(step, tensors(step))
-        assert Checkpoints(tmp_path, "rate 2").newest().step == step
+        assert Checkpoints(tmp_path, SECOND).newest().step == step
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_resumed_training_keeps_the_moment_that_it_began_with(tmp_path):
+def test_a_resumed_training_keeps_the_checkpoint_that_it_began_with(tmp_path):
     Checkpoints(tmp_path).keep(10, tensors(10))
     kept = Checkpoints(tmp_path)
     kept.newest()
@@ -57,15 +61,13 @@ def test_a_resumed_training_keeps_the_moment_that_it_began_with(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000010", "step-0000020"]
 
 
-@pytest.mark.parametrize(
-    "damage", ["cut", "altered", "no state", "no json", "no tensors", "no seal"]
-)
-def test_a_damaged_moment_is_named_and_the_one_before_is_used(tmp_path, caplog, damage):
+@pytest.mark.parametrize("damage", ["cut", "altered", "no json", "no tensors", "no manifest"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, caplog, damage):
     kept = Checkpoints(tmp_path)
     for step in (10, 20):
         kept.keep(step, tensors(step))
     newest = tmp_path / "step-0000020"
-    file, state = newest / "state.safetensors", newest / "state.json"
+    file, manifest = newest / "state.safetensors", newest / "manifest.json"
     content = bytearray(file.read_bytes())
     match damage:
         case "cut":
@@ -73,21 +75,18 @@ def test_a_damaged_moment_is_named_and_the_one_before_is_used(tmp_path, caplog, 
         case "altered":
             content[-1] ^= 1
             file.write_bytes(content)
-        case "no state":
-            state.unlink()
         case "no json":
-            (newest / "checksums.json").write_text("{")
+            manifest.write_text("{")
         case "no tensors":
             file.unlink()
-        case "no seal":  # a removal that was cut short
-            (newest / "checksums.json").unlink()
-            state.unlink()
+        case "no manifest":  # a removal that was cut short
+            manifest.unlink()
     with caplog.at_level(logging.WARNING):
         assert kept.newest().step == 10
     assert str(newest) in caplog.text
 
 
-def test_a_moment_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
     kept = Checkpoints(tmp_path)
     kept.keep(10, tensors(10))
 
@@ -100,7 +99,7 @@ def test_a_moment_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeyp
     assert kept.newest().step == 10
 
 
-def test_moments_come_by_steps_and_by_time(tmp_path, monkeypatch):
+def test_checkpoints_come_by_steps_and_by_time(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     by_steps = Checkpoints(tmp_path, every_steps=3, every_minutes=0)
@@ -122,7 +121,7 @@ def default_handlers():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_a_training_keeps_a_moment_and_goes_on_from_it(
+def test_asked_to_stop_a_training_keeps_a_checkpoint_and_resumes(
     tiny_clip, tmp_path, number, default_handlers
 ):
     method, kept = create_method("finetune"), Checkpoints(tmp_path, every_minutes=0)
@@ -135,10 +134,10 @@ def test_asked_to_stop_a_training_keeps_a_moment_and_goes_on_from_it(
     with pytest.raises(KeyboardInterrupt), listening(ask):
         learn(tiny_clip, method, 0, checkpoints=kept)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    moment = kept.newest()
-    assert moment.step == 2
+    newest = kept.newest()
+    assert newest.step == 2
     for name, parameter in weights(tiny_clip).items():
-        assert torch.equal(moment.tensors[f"weights/{name}"], parameter)
+        assert torch.equal(newest.tensors[f"weights/{name}"], parameter)
 
 
 def stop_twice(number):
@@ -163,6 +162,6 @@ def ends_with_a_signal():
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_signal_that_the_block_took_no_notice_of_acts_at_its_end(default_handlers):
+def test_a_signal_that_the_block_did_not_notice_acts_at_its_end(default_handlers):
     with pytest.raises(KeyboardInterrupt):
         ends_with_a_signal()

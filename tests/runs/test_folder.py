@@ -1,3 +1,5 @@
+"""The run folder: one writer, one identity, nothing replaced in silence, nothing finished lost."""
+
 from __future__ import annotations
 
 import json
@@ -10,20 +12,22 @@ import pytest
 import yaml
 
 from gift.config import LearnerConfig
-from gift.files import read_json, replacing, write_text
+from gift.files import read_json, write_text
 from gift.metrics import AccuracyMatrix
-from gift.runs import RunFolder
+from gift.runs import RunFolder, Storage, Summary
+from gift.runs.manifest import damage, read_manifest, write_manifest
+from gift.runs.read import read_run
 
 
-def test_a_line_that_was_cut_off_is_mended_before_more_is_written(tmp_path):
+def test_an_incomplete_last_line_is_removed_before_more_is_written(tmp_path):
     run = RunFolder(tmp_path)
     run.log("train", step=0, seconds=1.0)
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"time": 1, "sta')
-    assert [event["stage"] for event in run.events()] == ["train"]
+    assert [event.stage for event in run.events()] == ["train"]
     with run.writing():
         run.log("evaluate", seconds=2.5)
-    assert [event["stage"] for event in run.events()] == ["train", "evaluate"]
+    assert [event.stage for event in run.events()] == ["train", "evaluate"]
     assert run.seconds() == {"total": 3.5, "train": 1.0, "evaluate": 2.5}
 
 
@@ -43,69 +47,127 @@ def configured(**training):
     return LearnerConfig(training={"warmup": 1, **training})
 
 
+def save(run, config=None, tasks=("birds",)):
+    """What :meth:`gift.Learner.save` does, with less in it."""
+    with run.saving_learner(config or configured(), method="gift", tasks=tasks) as new:
+        write_text(new / "memory.json", json.dumps(tasks))
+
+
+def learned(run, config=LearnerConfig):
+    """The tasks in the learner's memory."""
+    return run.read_learner(config, lambda folder, _: read_json(folder / "memory.json"))
+
+
 def test_settings_may_change_while_nothing_was_learned(tmp_path):
     run = RunFolder(tmp_path)
     run.write_config(configured(iterations=3))
+    first = run.run_id
     run.write_config(configured(iterations=4))
-    assert run.read_config()["training"]["iterations"] == 4
+    assert run.read_config(LearnerConfig).training.iterations == 4
+    assert run.run_id == first != ""
 
 
 def test_another_configuration_is_refused_with_what_differs(tmp_path):
     run = RunFolder(tmp_path)
+    save(run, configured(iterations=3))
     run.write_config(configured(iterations=3))
-    write_text(run.learner / "memory.json", "[]")
-    run.write_config(configured(iterations=3))
-    with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
-        run.write_config(configured(iterations=4))
-    assert run.read_config()["training"]["iterations"] == 3
+    for write in (run.write_config, lambda other: save(run, other)):
+        with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
+            write(configured(iterations=4))
+    assert run.read_config(LearnerConfig).training.iterations == 3
 
 
 def test_what_does_not_bear_on_results_may_change(tmp_path):
     run = RunFolder(tmp_path)
-    run.write_config(configured(iterations=3))
-    write_text(run.learner / "memory.json", "[]")
+    save(run, configured(iterations=3))
     run.write_config(configured(iterations=3, workers=4, checkpoint_minutes=1.0))
-    assert run.read_config()["training"]["workers"] == 4
+    assert run.read_config(LearnerConfig).training.workers == 4
+    assert learned(run) == ["birds"]
 
 
-def test_a_folder_of_an_older_version_lacks_newer_settings(tmp_path):
+def test_a_folder_of_an_older_version_lacks_newer_settings_and_manifests(tmp_path, caplog):
     run = RunFolder(tmp_path)
-    run.write_config(configured(iterations=3))
-    write_text(run.learner / "memory.json", "[]")
-    values = run.read_config()
+    save(run)
+    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
     del values["training"]["on_nonfinite"]
     write_text(tmp_path / "config.yaml", yaml.safe_dump(values))
-    shutil.rmtree(tmp_path / ".copies")
-    run.write_config(configured(iterations=3))
+    for manifest in tmp_path.rglob("manifest.json"):
+        manifest.unlink()
+    assert learned(run) == ["birds"]
+    assert "learner has no manifest.json; it is taken as it is" in caplog.text
+    run.write_config(configured())
+    assert damage(run.learner) is None
+    assert learned(run) == ["birds"]
+    (run.learner / "memory.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"memory\.json not as written"):
+        learned(run)
 
 
-def test_a_change_by_hand_is_told_of_and_holds_but_nothing_is_learned_with_it(tmp_path, caplog):
-    run = RunFolder(tmp_path)
-    run.write_config(configured(iterations=3))
-    write_text(run.learner / "memory.json", "[]")
-    text = (tmp_path / "config.yaml").read_text()
-    (tmp_path / "config.yaml").write_text(text.replace("iterations: 3", "iterations: 4"))
-    assert run.read_config()["training"]["iterations"] == 4
-    assert "config.yaml is not as it was written" in caplog.text
-    with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
+@pytest.mark.parametrize(
+    "text", [None, b"", b"- a list", b"\xff\xfe", b"a: [", b"a: \x00", b"seed: 1"]
+)
+def test_a_configuration_that_is_not_as_written_is_refused_or_written_anew(tmp_path, caplog, text):
+    run, path = RunFolder(tmp_path), tmp_path / "config.yaml"
+    save(run, configured(iterations=3))
+    whole = path.read_bytes()
+    path.write_bytes(text) if text is not None else path.unlink()
+    state = r"is missing" if text is None else r"is not as it was written"
+    with pytest.raises(ValueError, match=rf"config\.yaml {state}.*Put back a copy"):
+        run.read_config(LearnerConfig)
+    with pytest.raises(ValueError, match=rf"config\.yaml {state}.*not those that .* was made with"):
         run.write_config(configured(iterations=4))
-
-
-@pytest.mark.parametrize("text", [b"", b"- a list", b"\xff\xfe", b"a: [", b"a: \x00"])
-def test_a_configuration_that_is_none_is_named_or_taken_from_its_copy(tmp_path, text):
-    run = RunFolder(tmp_path)
     run.write_config(configured(iterations=3))
-    (tmp_path / "config.yaml").write_bytes(text)
-    assert run.read_config()["training"]["iterations"] == 3
-    shutil.rmtree(tmp_path / ".copies")
-    with pytest.raises(ValueError, match=r"config\.yaml is damaged, it holds no configuration"):
-        run.read_config()
+    assert "it is written anew" in caplog.text
+    assert path.read_bytes() == whole
+    (tmp_path / "manifest.json").unlink()
+    if text and not text.startswith(b"seed"):
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match=r"config\.yaml"):
+            run.read_config(LearnerConfig)
+
+
+def test_a_learner_of_another_run_or_other_settings_is_refused(tmp_path):
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    for run in (one, two):
+        save(run)
+    shutil.rmtree(one.learner)
+    shutil.copytree(two.learner, one.learner)
+    for use in (learned, save):
+        with pytest.raises(ValueError, match=r"learner belongs to another run than"):
+            use(one)
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(two.learner, copy.learner)
+    other = RunFolder(tmp_path / "other")
+    save(other, configured(iterations=7))
+    shutil.copy(other.path / "config.yaml", copy.path)
+    with pytest.raises(ValueError, match=r"was made with other settings than .*config\.yaml"):
+        learned(copy)
+    shutil.copy(two.path / "config.yaml", copy.path)
+    copy.write_config(configured())
+    assert copy.run_id == two.run_id
+    assert learned(copy) == ["birds"]
+
+
+def test_a_reader_sees_one_state_while_the_learner_is_replaced(tmp_path):
+    run = RunFolder(tmp_path)
+    save(run)
+    seen = []
+
+    def read(folder, _):
+        names = read_json(folder / "memory.json")
+        if not seen:
+            save(run, tasks=("birds", "cars"))
+        seen.append(names)
+        return names, read_json(folder / "memory.json")
+
+    assert run.read_learner(LearnerConfig, read) == (["birds", "cars"], ["birds", "cars"])
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "{", '{"tasks": 3}', "null"])
 def test_a_matrix_that_is_none_is_named(tmp_path, text):
     (tmp_path / "matrix.json").write_text(text)
-    with pytest.raises(ValueError, match=r"matrix\.json is damaged .*; put back a copy"):
+    with pytest.raises(ValueError, match=r"matrix\.json is damaged .*Put back a copy"):
         RunFolder(tmp_path).read_matrix()
 
 
@@ -132,29 +194,165 @@ def test_errors_about_other_places_pass(tmp_path):
         (tmp_path / "data" / "image.png").read_bytes()
 
 
-def test_damaged_events_are_told_of_and_left_out(tmp_path, caplog):
+def test_damaged_events_are_counted_and_skipped(tmp_path, caplog):
     run = RunFolder(tmp_path)
     for number in range(3):
         run.log("train", seconds=number)
     content = bytearray((tmp_path / "events.jsonl").read_bytes())
     content[len(content) // 2] = 0xFF
-    (tmp_path / "events.jsonl").write_bytes(content)
+    (tmp_path / "events.jsonl").write_bytes(content + b'{"stage": "train", "seconds": "x"}\n')
     assert run.seconds() == {"total": 2.0, "train": 2.0}
-    assert "1 lines are damaged and left out" in caplog.text
+    assert "2 lines are damaged and skipped" in caplog.text
 
 
 def test_a_damaged_learner_is_named_and_the_one_before_is_used(tmp_path, caplog):
     run = RunFolder(tmp_path)
-    for text in ("[1]", "[1, 2]"):
-        with replacing(run.learner, run.previous_learner) as new:
-            write_text(new / "memory.json", text)
-    assert run.whole_learner() == run.learner
+    with pytest.raises(ValueError, match="holds no learner"):
+        learned(run)
+    for tasks in (("birds",), ("birds", "cars")):
+        save(run, tasks=tasks)
+    assert learned(run) == ["birds", "cars"]
     (run.learner / "memory.json").write_text("[1, 3]")
-    assert run.whole_learner() == run.previous_learner
+    assert learned(run) == ["birds"]
     assert "memory.json not as written" in caplog.text
     (run.previous_learner / "memory.json").unlink()
     with pytest.raises(ValueError, match="no whole learner"):
-        run.whole_learner()
+        learned(run)
+
+
+MATRIX = AccuracyMatrix("micro-1", 1, ("a", "b"), (50.0, 60.0), setting={"split": "test"})
+ROWS = ({"a": 70.0, "b": 55.5}, {"a": 66.6, "b": 90.0})
+
+
+def measured(run, rows=2):
+    """Write a matrix row by row, as a run does."""
+    matrix = MATRIX
+    run.write_matrix(matrix)
+    for task, row in list(zip("ab", ROWS, strict=True))[:rows]:
+        run.log("evaluate", task=task, accuracy=row, seconds=1.0)
+        matrix = matrix.with_row(list(row.values()))
+        run.write_matrix(matrix)
+    return matrix
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+@pytest.mark.parametrize("text", ["{", '{"tasks": 3}', None])
+def test_an_altered_matrix_is_rebuilt_from_the_log(tmp_path, caplog, rows, text):
+    run = RunFolder(tmp_path)
+    matrix = measured(run, rows)
+    whole = (tmp_path / "matrix.json").read_bytes()
+    if text is None:
+        (tmp_path / "matrix.json").unlink()
+    else:
+        (tmp_path / "matrix.json").write_text(text)
+    assert run.read_matrix() == matrix
+    assert "It is rebuilt from events.jsonl" in caplog.text
+    with run.writing():
+        assert (tmp_path / "matrix.json").read_bytes() == whole
+
+
+def test_an_altered_matrix_whose_log_is_altered_too_is_refused(tmp_path):
+    run = RunFolder(tmp_path)
+    measured(run)
+    (tmp_path / "matrix.json").unlink()
+    log = tmp_path / "events.jsonl"
+    log.write_text(log.read_text().replace("66.6", "96.6"))
+    for read in (run.read_matrix, lambda: read_run(tmp_path)):
+        with pytest.raises(ValueError, match=r"matrix\.json is missing\. Put back a copy"):
+            read()
+
+
+def test_the_results_of_another_run_are_refused(tmp_path):
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    for run in (one, two):
+        run.write_config(configured())
+    measured(two)
+    shutil.copy(two.path / "matrix.json", one.path)
+    with pytest.raises(ValueError, match=r"matrix\.json does not belong to this run"):
+        one.read_matrix()
+
+
+SUMMARY = Summary(
+    method="gift",
+    benchmark="micro-1",
+    version=1,
+    seed=0,
+    transfer=None,
+    avg=1.0,
+    last=1.0,
+    forgetting=None,
+    backward_transfer=None,
+    zero_shot={"mean": 1.0},
+    seconds={"total": 1.0},
+    storage=Storage(model_bytes=1, method_bytes=2, extra_parameters=3),
+    peak_memory_mb=None,
+    command=None,
+)
+
+
+def test_the_summary_survives_the_disk_and_an_altered_one_is_computed_anew(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    with pytest.raises(ValueError, match=r"summary\.json is missing"):
+        run.read_summary()
+    save(run)
+    run.write_summary(SUMMARY)
+    run.finish()
+    assert run.read_summary() == SUMMARY
+    with run.writing():
+        assert run.done
+    assert not caplog.text
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"summary\.json is not as it was written"):
+        run.read_summary()
+    with run.writing():
+        assert not run.done
+    assert "It is computed anew" in caplog.text
+
+
+def test_an_altered_learner_of_a_finished_run_is_named(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    save(run)
+    run.write_summary(SUMMARY)
+    run.finish()
+    (run.learner / "memory.json").write_text("[]")
+    with run.writing():
+        assert run.done
+    assert "memory.json not as written" in caplog.text
+    assert "to learn the last task again, remove" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["events.jsonl", "tasks", "learner", "tasks/01-a/eval.json"])
+def test_links_in_a_run_folder_are_refused(tmp_path, place):
+    outside, link = tmp_path / "outside", tmp_path / "run" / place
+    outside.write_text("secret\n{")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    with (
+        pytest.raises(ValueError, match=rf"{place} is a link"),
+        RunFolder(tmp_path / "run").writing(),
+    ):
+        pass
+    assert outside.read_text() == "secret\n{"
+    (tmp_path / "new").mkdir()
+    (tmp_path / "alias").symlink_to("new")
+    with RunFolder(tmp_path / "alias").writing():  # the folder itself may be one
+        assert (tmp_path / "new" / "tasks").is_dir()
+
+
+def test_a_file_in_the_place_of_the_learner_is_refused_before_any_work(tmp_path):
+    (tmp_path / "learner").touch()
+    with pytest.raises(ValueError, match=r"learner is no folder"), RunFolder(tmp_path).writing():
+        pass
+
+
+def test_a_manifest_names_no_file_elsewhere(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    save(run)
+    (tmp_path / "secret").write_text("x")
+    manifest = read_manifest(run.learner)
+    for name in ("../../secret", str(tmp_path / "secret"), "/dev/zero"):
+        write_manifest(run.learner, manifest.model_copy(update={"files": {name: ("0",)}}))
+        assert damage(run.learner) == f"{name} is missing"
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
@@ -183,9 +381,15 @@ def test_the_matrix_survives_the_disk(tmp_path):
     assert json.loads((tmp_path / "matrix.json").read_text())["accuracy"] == [[70.0, 55.0]]
 
 
-def test_the_environment_names_versions_and_device(tmp_path):
+def test_the_environments_of_all_starts_are_kept(tmp_path, caplog):
     run = RunFolder(tmp_path)
+    for device in ("cpu", "cuda", "mps"):
+        run.write_environment(device)
+    found = read_json(tmp_path / "env.json")
+    assert found["device"] == "mps"
+    assert "torch" in found["packages"]
+    assert [start["device"] for start in found["earlier"]] == ["cpu", "cuda"]
+    (tmp_path / "env.json").write_text("{")
     run.write_environment("cpu")
-    environment = read_json(tmp_path / "env.json")
-    assert environment["device"] == "cpu"
-    assert "torch" in environment["packages"]
+    assert "env.json is damaged" in caplog.text
+    assert read_json(tmp_path / "env.json")["earlier"] == []

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from support import write_folder
 
+from gift.config import RunConfig
 from gift.data import Paths
 from gift.files import read_json
 from gift.progress import listening
@@ -82,12 +83,12 @@ def test_a_grid_finds_the_best_of_the_given_runs(start, benchmark, settings, tmp
     assert len(trial_folders(tmp_path / "search")) == 4
     for row in outcome["rows"]:
         folder = tmp_path / "search" / "trials" / row["folder"]
-        training = RunFolder(folder).read_config()["training"]
-        assert {f"training.{k}": training[k] for k in ("label_smoothing", "learning_rate")} == row[
-            "values"
-        ]
-        assert row["avg"] == RunFolder(folder).read_summary()["avg"]
-        assert RunFolder(folder).read_config()["seed"] == outcome["seed"] == 3
+        training = RunFolder(folder).read_config(RunConfig).training
+        assert {
+            f"training.{k}": getattr(training, k) for k in ("label_smoothing", "learning_rate")
+        } == row["values"]
+        assert row["avg"] == RunFolder(folder).read_summary().avg
+        assert RunFolder(folder).read_config(RunConfig).seed == outcome["seed"] == 3
         assert RunFolder(folder).read_matrix().setting["split"] == "validation"
     assert outcome["best"]["avg"] == max(row["avg"] for row in outcome["rows"])
 
@@ -185,7 +186,7 @@ def test_processes_share_a_search_without_doing_work_twice(start, tmp_path):
     assert sorted(row["values"][RATE] for row in outcome["rows"]) == sorted(space[RATE])
     assert len(trial_folders(tmp_path / "search")) == 5
     for folder in trial_folders(tmp_path / "search"):
-        stages = [event["stage"] for event in RunFolder(folder).events()]
+        stages = [event.stage for event in RunFolder(folder).events()]
         assert stages.count("evaluate") == 3
 
 

@@ -17,9 +17,9 @@ from gift import studies
 from gift.benchmark import resolve, run
 from gift.cli.experiments import _print_result
 from gift.data import Paths
-from gift.files import write_with_copy
 from gift.learner import Learner
 from gift.progress import listening
+from gift.runs import RunFolder, Summary
 from gift.settings import fingerprint
 from gift.studies.entries import published
 from gift.studies.table import COLUMNS, interval
@@ -655,15 +655,15 @@ def test_data_sets_that_no_paper_has_get_no_printed_figures(compare):
 def test_what_a_method_stores_and_its_times(compare):
     columns = ["method_mb", "extra_parameters", "merge_seconds", "evaluate_seconds"]
     rows = [{"name": "weak", "method": "l2"}]
-    summary = compare(rows=rows).planned[0].runs[0].folder / "summary.json"
-    values = json.loads(summary.read_text())
+    folder = RunFolder(compare(rows=rows).planned[0].runs[0].folder)
+    values = folder.read_summary().model_dump()
     values["seconds"] |= {"merge": 0.25, "evaluate": 3.5}
     values["storage"] = {
         "model_bytes": 7,
         "method_bytes": 12_345_678,
         "extra_parameters": 1_234_567,
     }
-    write_with_copy(summary, json.dumps(values))
+    folder.write_summary(Summary.model_validate(values))
     table = compare(rows=rows, entry={"columns": columns}, workers=None).table
     assert table.header[1:5] == (
         "Stored (MB) ↓",
@@ -673,7 +673,7 @@ def test_what_a_method_stores_and_its_times(compare):
     )
     assert [cell.text for cell in table.rows[0][1:5]] == ["12.35", "1,234,567", "0.25", "3.5"]
     del values["storage"], values["seconds"]["merge"]
-    write_with_copy(summary, json.dumps(values))
+    folder.write_summary(Summary.model_validate(values))
     table = compare(rows=rows, entry={"columns": columns}, workers=None).table
     assert [cell.text for cell in table.rows[0][1:5]] == ["–", "–", "–", "3.5"]
 

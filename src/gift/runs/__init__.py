@@ -1,5 +1,16 @@
-"""The run folder: written and read here alone."""
+"""The run folder: everything that is written to it and read from it."""
 
-from gift.runs.folder import RunFolder, environment, peak_memory_mb, reset_peak_memory
+from gift.runs.environment import Environment, environment, peak_memory_mb, reset_peak_memory
+from gift.runs.folder import RunFolder
+from gift.runs.records import Event, Storage, Summary
 
-__all__ = ["RunFolder", "environment", "peak_memory_mb", "reset_peak_memory"]
+__all__ = [
+    "Environment",
+    "Event",
+    "RunFolder",
+    "Storage",
+    "Summary",
+    "environment",
+    "peak_memory_mb",
+    "reset_peak_memory",
+]

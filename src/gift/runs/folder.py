@@ -1,26 +1,25 @@
-"""The run folder: what is where, written so that a killed process never leaves half a file.
+"""The run folder: its files and their paths, written so that a killed process loses little.
 
-Everything goes to a temporary name first and is renamed; ``DONE`` comes last. A folder holds
-``config.yaml``, ``env.json``, ``events.jsonl``, ``learner/``, ``tasks/NN-name/``, ``matrix.json``,
-``summary.json`` and ``DONE``.
+Every file goes to a temporary name first and is renamed; ``DONE`` comes last. What each file
+belongs to stands in ``manifest.json`` (:mod:`gift.runs.manifest`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import logging
 import os
 import platform
 import re
-import resource
-import subprocess
-import sys
+import secrets
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import yaml
 from filelock import FileLock, Timeout
@@ -28,31 +27,46 @@ from filelock import FileLock, Timeout
 from gift import distributed
 from gift.files import (
     as_json,
-    copy_of,
-    damage,
+    checksum,
+    digest,
     read_json,
-    recover,
     remove_unfinished,
-    restore,
-    unaltered,
     write_json,
     write_text,
-    write_with_copy,
     writing_to,
 )
 from gift.metrics import AccuracyMatrix
+from gift.runs.environment import environment
+from gift.runs.manifest import (
+    Manifest,
+    damage,
+    read_manifest,
+    read_member,
+    recover,
+    replacing,
+    seal,
+    write_manifest,
+    write_member,
+)
+from gift.runs.records import EARLIER_STAGES, Event, Summary, read_events, read_summary
 from gift.settings import Settings, differences, identity, validate
 
 log = logging.getLogger(__name__)
 
-_CURE = (
+S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+_HINT = (
     "what was finished is kept; make the folder writable or free some space, then run the same "
     "command again"
 )
-EARLIER_STAGES = {"paint": "generate"}
-"""Names of stages in the files of earlier versions -> their names now."""
-
-_PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
+_ATTEMPTS = 3  # at reading a learner that another process replaces
+_CONFIG, _DATA, _MATRIX, _SUMMARY = _MEMBERS = (
+    "config.yaml",
+    "data.json",
+    "matrix.json",
+    "summary.json",
+)
 
 
 class RunFolder:
@@ -76,55 +90,48 @@ class RunFolder:
     @property
     def has_learner(self) -> bool:
         """Whether a task was finished here."""
-        return any((folder / "memory.json").exists() for folder in self._learners)
+        places = (self.learner, self.path / "learner.new", self.previous_learner)
+        return any((folder / "memory.json").exists() for folder in places)
 
     @property
-    def _learners(self) -> tuple[Path, ...]:
-        """Where a learner may be: in its place, on its way there after a crash, or before."""
-        return (self.learner, self.path / "learner.new", self.previous_learner)
+    def has_config(self) -> bool:
+        return (self.path / _CONFIG).exists()
 
-    def whole_learner(self) -> Path:
-        """The learner's folder, or where that is damaged, the one before.
-
-        Raises:
-            ValueError: no learner is whole; says what is wrong with the last one.
-        """
-        problem = damage(self.learner)
-        if problem is None:
-            return self.learner
-        _, coming, previous = self._learners
-        if damage(coming, sealed=True) is None:
-            return coming
-        if damage(previous) is None:
-            log.warning("%s: %s. The learner before is used.", self.learner, problem)
-            return previous
-        raise ValueError(
-            f"{self.learner}: {problem}, and there is no whole learner of the task before. Put "
-            "back a copy of the folder, or start again in another one."
-        )
+    @property
+    def run_id(self) -> str:
+        """The id of the run in this folder; empty before its first start."""
+        manifest = read_manifest(self.path)
+        return "" if manifest is None else manifest.run
 
     @property
     def done(self) -> bool:
         return (self.path / "DONE").exists()
 
+    @property
+    def _begun(self) -> bool:
+        """Whether anything was learned or measured here."""
+        return self.has_learner or (self.path / _MATRIX).exists()
+
     def task(self, position: int, name: str) -> Path:
-        """The folder of one task; ``position`` counts from 1. Of a long name, it has the start."""
+        """The folder of one task; ``position`` counts from 1. A long name is cut."""
         safe = re.sub(r"[^\w.-]+", "-", name)[:60].strip(".-") or "task"
         return self.path / "tasks" / f"{position:02d}-{safe}"
 
+    # Writing begins --------------------------------------------------------------------------
+
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folder and keep other processes out of it while the block runs.
+        """Make the folder, lock it while the block runs, and repair what a crash left.
 
         The system frees the lock of a process that is gone. Of processes that work together the
         main one holds it for all.
 
         Raises:
             OSError: it cannot be made or written, with the reason.
-            ValueError: another process works in it; says which.
+            ValueError: another process works in it, or a link or file is in the place of a folder.
         """
         lock = FileLock(self.path / ".lock")
-        with writing_to(self.path, "the run folder", _CURE):
+        with writing_to(self.path, "the run folder", _HINT):
             try:
                 distributed.on_main(lambda: self._enter(lock))
                 yield
@@ -132,6 +139,7 @@ class RunFolder:
                 lock.release()
 
     def _enter(self, lock: FileLock) -> None:
+        self._refuse_links()
         owner = self.path / ".owner.json"
         try:
             lock.acquire(timeout=0)
@@ -140,25 +148,58 @@ class RunFolder:
                 f"another process works in {self.path} ({_described(owner)}); wait for it, or "
                 "use another folder."
             ) from None
-        write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": _now()})
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": since})
         (self.path / "tasks").mkdir(exist_ok=True)
         remove_unfinished(self.path)
         recover(self.learner, self.previous_learner)
-        for path in (self._matrix, self._summary):
-            restore(path)
-        self.mend_events()
+        self._truncate_events()
+        self._repair_results()
 
-    @property
-    def _matrix(self) -> Path:
-        return self.path / "matrix.json"
+    def _refuse_links(self) -> None:
+        """Refuse links, which lead writes out of the folder, and a file in a learner's place."""
+        for folder, folders, files in os.walk(self.path):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                if path.is_symlink():
+                    raise ValueError(
+                        f"{path} is a link; a run folder holds files and folders only. Replace it "
+                        "with what it points to, or use another folder."
+                    )
+        for path in (self.learner, self.previous_learner):
+            if path.exists() and not path.is_dir():
+                raise ValueError(f"{path} is no folder; move it away, or use another run folder.")
 
-    @property
-    def _summary(self) -> Path:
-        return self.path / "summary.json"
+    def _truncate_events(self) -> None:
+        """Remove an incomplete last line, before more is appended."""
+        path = self.path / "events.jsonl"
+        if path.exists():
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
-    @property
-    def _config(self) -> Path:
-        return self.path / "config.yaml"
+    def _repair_results(self) -> None:
+        """Write an altered matrix anew where it can be rebuilt; let a summary be computed anew."""
+        manifest = read_manifest(self.path)
+        if manifest is None:
+            return
+        if _problem(self.path, _MATRIX):
+            with suppress(ValueError):  # raised to those who ask for it
+                matrix = self.read_matrix()
+                assert matrix is not None
+                write_member(self.path, manifest, _MATRIX, as_json(matrix.to_json()))
+        if not self.done:
+            return
+        if problem := _problem(self.path, _SUMMARY):
+            log.warning("%s It is computed anew.", problem)
+            (self.path / "DONE").unlink()
+        elif problem := damage(self.learner):
+            log.warning(
+                "%s: %s. The figures are whole; to learn the last task again, remove %s and run "
+                "the same command.",
+                self.learner,
+                problem,
+                self.path / "DONE",
+            )
+
+    # Configuration and data ------------------------------------------------------------------
 
     def write_config(self, config: Settings) -> None:
         """Store the resolved configuration, or check that it agrees with the folder's.
@@ -169,88 +210,254 @@ class RunFolder:
             ValueError: something was already learned with another configuration; names what
                 differs.
         """
-        if self.has_config and (self.has_learner or self.read_matrix() is not None):
-            known = type(config).model_fields
-            kept = _mapping(unaltered(self._config)) or self.read_config()
-            own = {key: value for key, value in kept.items() if key in known}
-            stored = validate(type(config), own, where=str(self._config))
-            if different := differences(identity(stored), identity(config)):
+        distributed.on_main(lambda: self._write_config(config))
+
+    def _write_config(self, config: Settings) -> None:
+        manifest, settings = read_manifest(self.path), digest(identity(config))
+        if self._begun:
+            self._check_config(config, manifest)
+            manifest = manifest or self._adopted(config)
+        manifest = manifest or _new_manifest()
+        if not self.done or _problem(self.path, _CONFIG):
+            values = config.model_dump(mode="json")
+            text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+            manifest = manifest.model_copy(update={"settings": settings})
+            write_member(self.path, manifest, _CONFIG, text)
+
+    def _check_config(self, config: Settings, manifest: Manifest | None) -> None:
+        try:
+            stored = self.read_config(type(config))
+        except ValueError as problem:
+            if manifest is None or manifest.settings != digest(identity(config)):
                 raise ValueError(
-                    f"{self.path} was made with other settings: {'; '.join(different)}. Use "
-                    "another folder, or the same settings to continue."
-                )
-        if not distributed.is_main():
+                    f"{problem} The settings given are not those that {self.path} was made with."
+                ) from None
+            log.warning("%s The settings given are those of the run; it is written anew.", problem)
             return
-        if self.done:
-            restore(self._config)
-            return
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        write_with_copy(self._config, text)
+        self._refuse_differences(stored, config)
 
-    @property
-    def has_config(self) -> bool:
-        return self._config.exists()
+    def _refuse_differences(self, stored: Settings, config: Settings) -> None:
+        if different := differences(identity(stored), identity(config)):
+            raise ValueError(
+                f"{self.path} was made with other settings: {'; '.join(different)}. Use another "
+                "folder, or the same settings to continue."
+            )
 
-    def read_config(self) -> dict[str, Any]:
-        """The resolved configuration.
+    def _adopted(self, config: Settings) -> Manifest:
+        """A manifest for a copied learner, or for the folder of a version that wrote none."""
+        log.warning("%s has no manifest.json; its files are taken as they are.", self.path)
+        names = (name for name in _MEMBERS if (self.path / name).exists())
+        learner = (
+            read_manifest(self.learner) if self.learner.exists() else None
+        ) or _new_manifest()
+        manifest = Manifest(
+            run=learner.run,
+            settings=digest(identity(config)),
+            data=learner.data,
+            files={name: (checksum(self.path / name),) for name in names},
+        )
+        for folder in (self.learner, self.previous_learner):
+            if folder.exists() and read_manifest(folder) is None:
+                seal(folder, Manifest(run=manifest.run))
+        write_manifest(self.path, manifest)
+        return manifest
 
-        One that was changed by hand is told of and holds; one that cannot be read is taken from
-        its copy.
+    def read_config(self, model: type[S]) -> S:
+        """The part of the configuration that a settings model describes.
 
         Raises:
-            ValueError: it cannot be read, nor its copy.
+            ValueError: there is none, it was altered, or holds values that are not allowed.
         """
-        text, copy = self._config.read_bytes(), copy_of(self._config)
-        found = _mapping(text)
-        if found is None:
-            found = _mapping(unaltered(self._config))
-        elif copy is not None and text != copy.encode():
-            told = "%s is not as it was written. If the change is not yours, see .copies beside it."
-            log.warning(told, self._config)
-        if found is None:
+        path = self.path / _CONFIG
+        hint = "Put back a copy of it, or run the command that made the folder again."
+        try:
+            text = read_member(self.path, _CONFIG)
+            values = yaml.safe_load(text or b"")
+        except (ValueError, yaml.YAMLError) as error:
+            problem = error if isinstance(error, ValueError) else f"{path} is not YAML."
+            raise ValueError(f"{problem} {hint}") from None
+        if not isinstance(values, dict):
+            state = "is damaged, it holds no configuration" if text else "is missing"
+            raise ValueError(f"{path} {state}. {hint}")
+        own = {key: value for key, value in values.items() if key in model.model_fields}
+        return validate(model, own, where=str(path))
+
+    def write_data(self, description: Mapping[str, Mapping[str, object]]) -> None:
+        """Store what the tasks are made of in ``data.json``, or compare it with what is there.
+
+        Args:
+            description: by task; another ``place`` of the same images is no difference. Before
+                anything is learned or measured, the file is written anew.
+
+        Raises:
+            ValueError: something was learned or measured there on other data; names what differs.
+        """
+        distributed.on_main(lambda: self._write_data(description))
+
+    def _write_data(self, description: Mapping[str, Mapping[str, object]]) -> None:
+        manifest = read_manifest(self.path) or _new_manifest()
+        now = _without_places(description)
+        if self._begun and (manifest.data or (self.path / _DATA).exists()):
+            try:
+                known = _without_places(json.loads(read_member(self.path, _DATA) or "{}"))
+                different = "; ".join(differences(known, now))
+            except ValueError as problem:
+                different = "" if manifest.data == digest(now) else str(problem).rstrip(".")
+                if not different:
+                    log.warning("%s The data are those of the run; it is written anew.", problem)
+            if different:
+                raise ValueError(
+                    f"{self.path} was begun on other data: {different}. Bring the data back as "
+                    "they were, or use another folder."
+                )
+            if _problem(self.path, _DATA) is None:
+                return
+        manifest = manifest.model_copy(update={"data": digest(now)})
+        write_member(self.path, manifest, _DATA, as_json(description))
+
+    # The learner -----------------------------------------------------------------------------
+
+    @contextmanager
+    def saving_learner(
+        self, config: Settings, *, method: str, tasks: Sequence[str]
+    ) -> Iterator[Path]:
+        """Build ``learner/``, whole or not at all; the checkpoints of its tasks are removed.
+
+        Only for the main process.
+
+        Args:
+            config: of the learner; becomes the folder's where that has none.
+            method: its name.
+            tasks: names of the learned tasks, in order.
+
+        Yields:
+            The folder to write to.
+
+        Raises:
+            ValueError: the folder holds a learner with other settings, or that of another run.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self.has_config:
+            self._write_config(config)
+        self._refuse_differences(self.read_config(type(config)), config)
+        root = read_manifest(self.path) or Manifest()
+        manifest = Manifest(
+            run=root.run,
+            settings=digest(identity(config)),
+            data=root.data,
+            method=method,
+            tasks=tuple(tasks),
+        )
+        if damage(self.learner) is None:
+            self._check_learner(self.learner, config)
+            previous = self.previous_learner
+        else:
+            previous = None
+        with replacing(self.learner, manifest, previous=previous) as new:
+            yield new
+        for position, name in enumerate(tasks, start=1):
+            shutil.rmtree(self.task(position, name) / "checkpoint", ignore_errors=True)
+
+    def whole_learner(self) -> Path:
+        """The learner's folder, or where that is damaged, the one before.
+
+        Raises:
+            ValueError: there is no learner, none is whole, or it belongs to another run.
+        """
+        if not self.has_learner:
             raise ValueError(
-                f"{self._config} is damaged, it holds no configuration; put back a copy of it, or "
-                "start again in another folder."
+                f"{self.path} holds no learner (no config.yaml and learner/ in it). Make one with "
+                "'gift learn DIR --task FOLDER --model MODEL'."
             )
-        return found
+        problem = damage(self.learner)
+        for folder in (self.learner, self.path / "learner.new", self.previous_learner):
+            if damage(folder) is None:
+                if folder == self.previous_learner:
+                    log.warning("%s: %s. The learner before is used.", self.learner, problem)
+                return folder
+        if self.learner.is_dir() and not any(map(read_manifest, (self.path, self.learner))):
+            log.warning("%s has no manifest.json; it is taken as it is.", self.learner)
+            return self.learner
+        raise ValueError(
+            f"{self.learner}: {problem}, and there is no whole learner of the task before. Put "
+            "back a copy of the folder, or start again in another one."
+        )
+
+    def _check_learner(self, folder: Path, config: Settings) -> None:
+        """Refuse the learner of another run, or of other settings than the folder's."""
+        root, own = read_manifest(self.path), read_manifest(folder)
+        if root is not None and own is not None and root.run != own.run:
+            raise ValueError(
+                f"{folder} belongs to another run than {self.path}. Put the run's own folder back, "
+                "or use another run folder."
+            )
+        comparable = own is not None and own.settings and own.version == Manifest().version
+        if own is not None and comparable and own.settings != digest(identity(config)):
+            raise ValueError(
+                f"{folder} was made with other settings than {self.path / _CONFIG} holds. Put the "
+                "file or folder back that belongs to it."
+            )
+
+    def read_learner(self, model: type[S], read: Callable[[Path, S], T]) -> T:
+        """Read the learner, all of it from one state, also while another process replaces it.
+
+        Args:
+            model: the settings model of the learner.
+            read: is given the learner's folder and its settings.
+
+        Raises:
+            ValueError: there is no whole learner, or it belongs to another run or configuration.
+        """
+        for attempt in range(_ATTEMPTS):
+            folder = self.whole_learner()
+            before, config = read_manifest(folder), self.read_config(model)
+            self._check_learner(folder, config)
+            try:
+                found = read(folder, config)
+            except Exception:
+                if attempt == _ATTEMPTS - 1 or read_manifest(folder) == before:
+                    raise
+                continue
+            if read_manifest(folder) == before:
+                return found
+        raise ValueError(f"{self.learner} is replaced again and again; try again later.")
+
+    # Results ---------------------------------------------------------------------------------
 
     def write_environment(self, device: str) -> None:
-        """Store versions, machine, device and the state of the source tree."""
-        if distributed.is_main():
-            write_json(self.path / "env.json", environment(device))
-
-    def log(self, stage: str, **values: Any) -> None:
-        """Append one line to events.jsonl."""
+        """Add this start to env.json: the newest one's values, and ``earlier`` ones in a list."""
         if not distributed.is_main():
             return
-        line = json.dumps({"time": round(time.time(), 3), "stage": stage, **values})
-        with (self.path / "events.jsonl").open("ab") as file:
-            file.write(f"{line}\n".encode())
-
-    def mend_events(self) -> None:
-        """Remove the end of a line that a crash cut off, before more is appended."""
-        path = self.path / "events.jsonl"
+        path, earlier = self.path / "env.json", []
         if path.exists():
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+            try:
+                found = dict(read_json(path))
+                earlier = [*found.pop("earlier", []), found]
+            except (ValueError, TypeError):
+                log.warning("%s is damaged; the environments of earlier starts are lost.", path)
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(path, {**environment(device), "started": now, "earlier": earlier})
 
-    def events(self) -> list[dict[str, Any]]:
-        """The whole lines of events.jsonl; damaged ones are told of and left out."""
-        path = self.path / "events.jsonl"
-        if not path.exists():
-            return []
-        whole, _, _ = path.read_bytes().rpartition(b"\n")
-        found = [_object(line) for line in whole.split(b"\n")] if whole else []
-        if lost := found.count(None):
-            log.warning("%s: %d lines are damaged and left out.", path, lost)
-        return [event for event in found if event is not None]
+    def log(self, stage: str, **values: object) -> None:
+        """Append one line to events.jsonl; see :class:`~gift.runs.records.Event` for the values."""
+        if not distributed.is_main():
+            return
+        line = {"time": round(time.time(), 3), "stage": stage, **values}
+        event = Event.model_validate(line).model_dump(exclude_unset=True)
+        with (self.path / "events.jsonl").open("ab") as file:
+            file.write(f"{json.dumps(event)}\n".encode())
+
+    def events(self) -> list[Event]:
+        """The complete lines of events.jsonl; damaged ones are counted in a warning and skipped."""
+        return read_events(self.path)
 
     def seconds(self) -> dict[str, float]:
         """Seconds per stage and in total, over all the starts of the run."""
         total: dict[str, float] = {}
         for event in self.events():
-            if {"stage", "seconds"} <= event.keys():
-                stage = EARLIER_STAGES.get(event["stage"], event["stage"])
-                total[stage] = total.get(stage, 0.0) + event["seconds"]
+            if event.seconds is not None:
+                stage = EARLIER_STAGES.get(event.stage, event.stage)
+                total[stage] = total.get(stage, 0.0) + event.seconds
         return {
             "total": round(sum(total.values()), 2),
             **{stage: round(value, 2) for stage, value in total.items()},
@@ -259,43 +466,83 @@ class RunFolder:
     def read_matrix(self) -> AccuracyMatrix | None:
         """The accuracy matrix as far as it is measured, or None.
 
+        One that was altered is rebuilt from events.jsonl, and used where its checksum is right.
+
         Raises:
-            ValueError: it is damaged and so is its copy.
+            ValueError: it is altered and cannot be rebuilt, or is no matrix.
         """
-        if not self._matrix.exists() and copy_of(self._matrix) is None:
-            return None
+        path = self.path / _MATRIX
+        hint = "Put back a copy of it, or start again in another folder."
         try:
-            return AccuracyMatrix.from_json(json.loads(unaltered(self._matrix)))
+            content = read_member(self.path, _MATRIX)
+        except ValueError as problem:
+            manifest = read_manifest(self.path) or Manifest()
+            if (matrix := self._rebuilt_matrix(manifest)) is None:
+                raise ValueError(f"{problem} {hint}") from None
+            log.warning("%s It is rebuilt from events.jsonl.", problem)
+            return matrix
+        try:
+            return None if content is None else AccuracyMatrix.from_json(json.loads(content))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self._matrix} is damaged ({error!r}); put back a copy of it, or start again in "
-                "another folder."
-            ) from None
+            raise ValueError(f"{path} is damaged ({error!r}). {hint}") from None
+
+    def _rebuilt_matrix(self, manifest: Manifest) -> AccuracyMatrix | None:
+        """The matrix from the log of evaluations; None where no checksum proves it right."""
+        matrix, rows = None, {}
+        for event in self.events():
+            if event.stage == "evaluate":
+                rows[event.task] = event.accuracy
+            elif event.matrix:
+                matrix = AccuracyMatrix.from_json(event.matrix)
+        if matrix is None:
+            return None
+        candidates = [matrix]
+        for row in itertools.takewhile(bool, (rows.get(task) for task in matrix.tasks)):
+            matrix = matrix.with_row([(row or {}).get(name) for name in matrix.tasks])
+            candidates.append(matrix)
+        sums = [
+            hashlib.sha256(as_json(candidate.to_json()).encode()).hexdigest()
+            for candidate in candidates
+        ]
+        right = [i for i, found in enumerate(sums) if manifest.accepts(_MATRIX, found)]
+        return candidates[right[-1]] if right else None
 
     def write_matrix(self, matrix: AccuracyMatrix) -> None:
-        if distributed.is_main():
-            write_with_copy(self._matrix, as_json(matrix.to_json()))
+        if not distributed.is_main():
+            return
+        if not matrix.accuracy:  # the rows that follow are logged as they are measured
+            self.log("matrix", matrix=matrix.to_json())
+        self._write_result(_MATRIX, as_json(matrix.to_json()))
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         if distributed.is_main():
-            write_with_copy(self._summary, as_json(summary))
+            self._write_result(_SUMMARY, as_json(summary.model_dump(mode="json")))
 
-    def read_summary(self) -> dict[str, Any]:
+    def _write_result(self, name: str, text: str) -> None:
+        manifest = read_manifest(self.path) or _new_manifest()
+        write_member(self.path, manifest, name, text)
+
+    def read_summary(self) -> Summary:
         """The summary of a finished run.
 
         Raises:
-            ValueError: it is damaged and so is its copy.
+            ValueError: there is none, or it was altered.
         """
-        try:
-            found = _object(unaltered(self._summary))
-        except FileNotFoundError:
-            found = None
-        if found is None:
-            raise ValueError(
-                f"{self._summary} is missing or damaged; remove {self.path / 'DONE'} and run the "
-                "same command again: it is computed anew from matrix.json."
-            )
-        return found
+        summary = read_summary(self.path)
+        if summary is None:
+            raise ValueError(f"{self.path / _SUMMARY} is missing; the run is not finished.")
+        return summary
+
+    def results(self) -> dict[str, bytes]:
+        """The files of a finished run that are worth keeping, by name.
+
+        Raises:
+            ValueError: one of them was altered.
+        """
+        found = {name: read_member(self.path, name) for name in _MEMBERS}
+        environment = self.path / "env.json"
+        found[environment.name] = environment.read_bytes() if environment.is_file() else None
+        return {name: content for name, content in found.items() if content is not None}
 
     def finish(self) -> None:
         """Write the completion marker."""
@@ -303,26 +550,21 @@ class RunFolder:
             write_text(self.path / "DONE", "")
 
 
-def _mapping(text: str | bytes | None) -> dict[str, Any] | None:
-    """The mapping in a YAML text; None where there is none."""
+def _new_manifest() -> Manifest:
+    return Manifest(run=secrets.token_hex(8))
+
+
+def _problem(folder: Path, name: str) -> str | None:
+    """What is wrong with one of the folder's own files, as a sentence; None when it is whole."""
     try:
-        value = yaml.safe_load(text or "")
-    except yaml.YAMLError:
-        return None
-    return value if isinstance(value, dict) else None
+        read_member(folder, name)
+    except ValueError as problem:
+        return str(problem)
+    return None
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    """The object in a JSON text; None where there is none."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")
+def _without_places(description: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    return {task: {**found, "place": None} for task, found in description.items()}
 
 
 def _described(owner: Path) -> str:
@@ -332,58 +574,3 @@ def _described(owner: Path) -> str:
         return f"process {found['pid']} on {found['host']} since {found['since']}"
     except (OSError, ValueError, KeyError):
         return "it has not said which"
-
-
-def environment(device: str) -> dict[str, Any]:
-    """Versions, machine and source state, for env.json."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "device": device,
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-        **_source_state(),
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _source_state() -> dict[str, Any]:
-    """Commit and cleanness of the checkout that the package runs from, if it is one."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            result = subprocess.run(
-                ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return result.stdout.strip() if result.returncode == 0 else None
-
-    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return {"commit": None, "clean": None}
-    clean = git("status", "--porcelain", "--", ".") == ""  # of the package's folder
-    return {"commit": git("rev-parse", "HEAD"), "clean": clean}
-
-
-def reset_peak_memory() -> None:
-    """Start measuring the peak of this process's memory anew, where the system can (Linux)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory_mb() -> float:
-    """The largest resident size since the start or since :func:`reset_peak_memory`, in MiB."""
-    with suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        if found:
-            return round(int(found[1]) / 1024, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)

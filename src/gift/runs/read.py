@@ -1,4 +1,4 @@
-"""Run folders on disk -> typed values. Tolerant: only ``matrix.json`` has to be there."""
+"""Reading run folders and folders of results; only ``matrix.json`` has to be there."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from gift.files import unaltered
+from gift.files import read_json
 from gift.metrics import AccuracyMatrix
-from gift.runs.folder import EARLIER_STAGES
+from gift.runs.folder import RunFolder
+from gift.runs.manifest import read_member
+from gift.runs.records import EARLIER_STAGES, Event, Storage, Summary, read_events, read_summary
 
 STAGES = ("prepare", "generate", "train", "merge", "evaluate", "total")
 
@@ -30,7 +31,7 @@ class TrainStep:
 
 @dataclass(frozen=True)
 class SyntheticImage:
-    """One painted image and the prompt it was painted from."""
+    """A synthetic image and the prompt it was generated from."""
 
     path: Path
     caption: str
@@ -43,7 +44,7 @@ class Data:
     Attributes:
         train: number of training images of all tasks.
         test: number of measured images of all tasks.
-        checksum: 16 hex digits of all images, labels and words; equal for equal data.
+        checksum: 16 hex digits of all images, labels and class names; equal for equal data.
     """
 
     train: int
@@ -52,26 +53,11 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Storage:
-    """What a finished run keeps.
-
-    Attributes:
-        model_bytes: of the model's weights.
-        method_bytes: of what the method keeps beside them from task to task.
-        extra_parameters: numbers that predict beside the model's own.
-    """
-
-    model_bytes: int
-    method_bytes: int
-    extra_parameters: int
-
-
-@dataclass(frozen=True)
 class Run:
     """What one run folder holds.
 
     ``seconds`` maps a stage to its duration, in the order in which a run goes through them.
-    ``samples`` maps a task to some of the images painted for it.
+    ``samples`` maps a task to some of its synthetic images.
     """
 
     folder: Path
@@ -113,39 +99,39 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
 
     Raises:
         FileNotFoundError: there is no ``matrix.json``.
-        ValueError: a file in it cannot be understood.
+        ValueError: a file in it was altered or cannot be understood.
     """
-    if not (folder / "matrix.json").is_file():
+    measured = RunFolder(folder).read_matrix()
+    if measured is None:
         raise FileNotFoundError(
             f"{folder} is not a run folder: it has no matrix.json. Give the folder that a run "
             "wrote; a run that was just started has the file after its zero-shot evaluation."
         )
-    try:
-        matrix = _printable_names(AccuracyMatrix.from_json(_json(folder / "matrix.json")))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'matrix.json'} is not an accuracy matrix: {error!r}") from None
-    _check_shape(matrix, folder)
-    summary = _json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
-    config = _text(folder / "config.yaml")
+    _check_shape(measured, folder)
+    matrix = replace(
+        measured,
+        benchmark=printable(str(measured.benchmark)),
+        tasks=tuple(printable(str(name)) for name in measured.tasks),
+    )
+    summary, events = read_summary(folder), read_events(folder)
+    config = _text(folder, "config.yaml")
     settings = _yaml(config, folder / "config.yaml")
-    events = list(_json_lines(folder / "events.jsonl"))
-    seed = summary.get("seed", settings.get("seed"))
-    memory = summary.get("peak_memory_mb")
-    command = summary.get("command")
+    seed = summary.seed if summary else settings.get("seed")
+    method = summary.method if summary else settings.get("method") or folder.name
     return Run(
         folder=folder,
-        method=printable(str(summary.get("method") or settings.get("method") or folder.name)),
+        method=printable(str(method)),
         seed=seed if isinstance(seed, int) else None,
         matrix=matrix,
         steps=_train_steps(events),
-        seconds=_seconds(summary.get("seconds"), events),
-        peak_memory_mb=float(memory) if isinstance(memory, int | float) else None,
-        command=printable(command) if isinstance(command, str) else None,
+        seconds=_seconds(summary, events),
+        peak_memory_mb=summary.peak_memory_mb if summary else None,
+        command=printable(summary.command) if summary and summary.command else None,
         config=config,
         environment=_environment(folder / "env.json"),
         samples=_samples(folder, matrix.tasks, images_per_task),
-        data=_data(folder / "data.json"),
-        storage=_storage(summary.get("storage")),
+        data=_data(folder),
+        storage=summary.storage if summary else None,
     )
 
 
@@ -156,13 +142,6 @@ def printable(text: str) -> str:
     'a b c'
     """
     return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _printable_names(matrix: AccuracyMatrix) -> AccuracyMatrix:
-    value = matrix.to_json()
-    value["benchmark"] = printable(str(value["benchmark"]))
-    value["tasks"] = [printable(str(name)) for name in value["tasks"]]
-    return AccuracyMatrix.from_json(value)
 
 
 def _check_shape(matrix: AccuracyMatrix, folder: Path) -> None:
@@ -194,21 +173,12 @@ def _check_shape(matrix: AccuracyMatrix, folder: Path) -> None:
         )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(unaltered(path))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold one JSON object.")
-    return value
+def _text(folder: Path, name: str) -> str | None:
+    content = read_member(folder, name)
+    return None if content is None else content.decode(errors="replace")
 
 
-def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-
-
-def _yaml(text: str | None, path: Path) -> dict[str, Any]:
+def _yaml(text: str | None, path: Path) -> dict[str, object]:
     try:
         value = yaml.safe_load(text or "")
     except yaml.YAMLError as error:
@@ -216,88 +186,66 @@ def _yaml(text: str | None, path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _data(path: Path) -> Data | None:
-    """A summary of ``data.json``; older runs have none."""
-    if not path.is_file():
+def _data(folder: Path) -> Data | None:
+    """The totals of ``data.json``; older runs have none."""
+    text = _text(folder, "data.json")
+    if text is None:
         return None
-    tasks = _json(path)
     try:
+        tasks = json.loads(text)
         counts = {p: sum(task[p]["images"] for task in tasks.values()) for p in ("train", "test")}
         parts = [
             (name, task["words"], task["train"]["checksum"], task["test"]["checksum"])
             for name, task in tasks.items()
         ]
-    except (KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        path = folder / "data.json"
         raise ValueError(f"{path} does not describe the data of a run: {error!r}") from None
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return Data(counts["train"], counts["test"], digest[:16])
+    checksum = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Data(counts["train"], counts["test"], checksum[:16])
 
 
 def _environment(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
+    """The environment of the newest start, flat."""
+    found = read_json(path) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold one JSON object.")
     flat: dict[str, object] = {}
-    for key, value in _json(path).items():
+    for key, value in found.items():
         flat.update(value if isinstance(value, dict) else {key: value})
-    return {printable(str(k)): printable(str(v)) for k, v in flat.items() if v is not None}
+    hidden = ("earlier", "started")
+    return {
+        printable(str(k)): printable(str(v))
+        for k, v in flat.items()
+        if v is not None and k not in hidden
+    }
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a .jsonl file; a line cut off by a killed process is left out."""
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            yield value
-
-
-def _train_steps(events: Sequence[dict[str, Any]]) -> tuple[TrainStep, ...]:
+def _train_steps(events: Sequence[Event]) -> tuple[TrainStep, ...]:
     """Logged steps; of a step that was repeated after a resume, the last one counts."""
     steps: dict[tuple[str, int], TrainStep] = {}
     for event in events:
-        losses, step = event.get("losses"), event.get("step")
-        if event.get("stage") != "train" or not isinstance(losses, dict) or step is None:
-            continue
-        task = printable(str(event.get("task")))
-        steps[task, int(step)] = TrainStep(
-            task=task,
-            step=int(step),
-            losses={
-                printable(str(name)): float(value)
-                for name, value in losses.items()
-                if isinstance(value, int | float) and math.isfinite(value)
-            },
-        )
+        if event.stage == "train" and event.step is not None and event.losses:
+            losses = {
+                printable(name): value
+                for name, value in event.losses.items()
+                if value is not None and math.isfinite(value)
+            }
+            task = printable(event.task)
+            steps[task, event.step] = TrainStep(task, event.step, losses)
     return tuple(steps.values())
 
 
-def _seconds(summary: object, events: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Seconds per stage from the summary; of an unfinished run, what its events tell."""
-    seconds: dict[str, float] = {}
-    if isinstance(summary, dict):
-        seconds = {str(k): float(v) for k, v in summary.items() if isinstance(v, int | float)}
-    else:
-        for event in events:
-            stage, value = str(event.get("stage")), event.get("seconds")
-            if isinstance(value, int | float):
-                seconds[stage] = seconds.get(stage, 0.0) + float(value)
+def _seconds(summary: Summary | None, events: Sequence[Event]) -> dict[str, float]:
+    """Seconds per stage from the summary; of an unfinished run, from its events."""
+    seconds = dict(summary.seconds) if summary else {}
+    for event in () if summary else events:
+        if event.seconds is not None:
+            seconds[event.stage] = seconds.get(event.stage, 0.0) + event.seconds
     seconds = {EARLIER_STAGES.get(stage, stage): value for stage, value in seconds.items()}
     known = [stage for stage in STAGES if stage in seconds]
     others = sorted(set(seconds) - set(known))
     return {printable(stage): seconds[stage] for stage in (*known, *others)}
-
-
-def _storage(summary: object) -> Storage | None:
-    """What the summary says about it; older ones say nothing."""
-    if not isinstance(summary, dict):
-        return None
-    counts = [summary.get(part.name) for part in fields(Storage)]
-    known = [count for count in counts if isinstance(count, int)]
-    return Storage(*known) if len(known) == len(counts) else None
 
 
 def _samples(
@@ -310,7 +258,7 @@ def _samples(
         images = [
             image
             for manifest in sorted((task_folder / "synthetic").rglob("manifest.jsonl"))
-            for image in _painted(manifest)
+            for image in _images(manifest)
         ]
         if images and 0 <= position < len(tasks):
             stride = max(1, len(images) / count)
@@ -319,9 +267,14 @@ def _samples(
     return found
 
 
-def _painted(manifest: Path) -> Iterator[SyntheticImage]:
+def _images(manifest: Path) -> Iterator[SyntheticImage]:
+    """The synthetic images that a manifest lists; black ones and files elsewhere are skipped."""
     neighbours = {path.name: path for path in manifest.parent.iterdir()}
-    for line in _json_lines(manifest):
-        path = neighbours.get(str(line.get("file")))  # a manifest names only these
+    for text in manifest.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            line = json.loads(text)
+        except ValueError:  # cut off by a killed process
+            continue
+        path = neighbours.get(str(line.get("file"))) if isinstance(line, dict) else None
         if path is not None and path.is_file() and not path.is_symlink() and not line.get("black"):
             yield SyntheticImage(path, printable(str(line.get("prompt", ""))))

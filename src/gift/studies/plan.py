@@ -21,7 +21,7 @@ from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark, short_name
 from gift.methods import method_class
 from gift.runs import RunFolder
-from gift.settings import fingerprint, flat, merge, validate
+from gift.settings import fingerprint, flat, merge
 from gift.studies.entries import Experiment, Row
 from gift.text import unknown
 
@@ -220,6 +220,6 @@ def _fingerprint_in(folder: Path) -> str | None:
 def _fingerprint_at(folder: Path, modified: int) -> str | None:
     """As above; the time of the last change makes it read again what was written since."""
     try:
-        return fingerprint(validate(RunConfig, RunFolder(folder).read_config()))
+        return fingerprint(RunFolder(folder).read_config(RunConfig))
     except ValueError:  # settings that this version does not know
         return None

@@ -13,7 +13,8 @@ from scipy import stats
 from gift.report.groups import Estimate, Group
 from gift.report.table import MISSING, Cell, Table
 from gift.report.tables import PER_TASK
-from gift.runs.read import Run, Storage, read_run
+from gift.runs import Storage
+from gift.runs.read import Run, read_run
 from gift.studies.entries import PER_DATASET, Experiment, Printed
 from gift.studies.plan import PlannedRow
 

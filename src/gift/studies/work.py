@@ -12,12 +12,12 @@ import joblib
 
 from gift.benchmark import run
 from gift.data import Paths
-from gift.files import unaltered, write_text
+from gift.files import replacing_file
 from gift.progress import report
+from gift.runs import RunFolder
 from gift.studies.plan import PlannedRow, PlannedRun
 from gift.text import unknown
 
-KEPT = ("config.yaml", "summary.json", "matrix.json", "env.json", "data.json")
 BACKENDS = ("loky", "dask")
 
 
@@ -98,8 +98,9 @@ def keep(rows: Sequence[PlannedRow], out: Path) -> list[Path]:
     kept = []
     for folder in sorted({one.folder for row in rows for one in row.finished}):
         target = out / folder.parent.name / folder.name
-        for name in (name for name in KEPT if (folder / name).exists()):
-            write_text(target / name, unaltered(folder / name).decode())
+        for name, content in RunFolder(folder).results().items():
+            with replacing_file(target / name) as file:
+                file.write(content)
         kept.append(target)
     return kept
 

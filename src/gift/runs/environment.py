@@ -1,0 +1,91 @@
+"""The environment of a run: versions, machine, state of the source, and peak memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TypedDict
+
+from gift.runs.manifest import package_version
+
+_PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
+
+
+class Environment(TypedDict):
+    """Versions, machine and source state of one start.
+
+    Attributes:
+        python: its version.
+        platform: operating system and its version.
+        processor: its name.
+        cores: of the machine.
+        device: where the model was.
+        packages: versions by name.
+        commit: of the checkout that the package runs from; None where it is installed.
+        clean: whether the package had no uncommitted changes there.
+    """
+
+    python: str
+    platform: str
+    processor: str
+    cores: int | None
+    device: str
+    packages: dict[str, str]
+    commit: str | None
+    clean: bool | None
+
+
+def environment(device: str) -> Environment:
+    """The environment of this process."""
+    commit, clean = _source_state()
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=platform.processor() or platform.machine(),
+        cores=os.cpu_count(),
+        device=device,
+        packages={name: found for name in _PACKAGES if (found := package_version(name))},
+        commit=commit,
+        clean=clean,
+    )
+
+
+def _source_state() -> tuple[str | None, bool | None]:
+    """Commit and cleanness of the checkout that the package runs from, if it is one."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            result = subprocess.run(
+                ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None, None
+    clean = git("status", "--porcelain", "--", "..") == ""  # of the package's folder
+    return git("rev-parse", "HEAD"), clean
+
+
+def reset_peak_memory() -> None:
+    """Start measuring the peak of this process's memory anew, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size since the start or since :func:`reset_peak_memory`, in MiB."""
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if found:
+            return round(int(found[1]) / 1024, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
