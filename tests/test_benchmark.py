@@ -58,12 +58,17 @@ def sequence(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
 
 
 @pytest.fixture
-def start(sequence, tmp_path):
+def paths(tmp_path):
+    return Paths.of(tmp_path / "home")
+
+
+@pytest.fixture
+def start(sequence, tmp_path, paths):
     path, settings = sequence
 
     def start(method="gift", folder="run", **more):
         config = resolve(path, method, settings, more)
-        return run(config, tmp_path / folder, paths=Paths.of(tmp_path / "home"))
+        return run(config, tmp_path / folder, paths=paths)
 
     return start
 
@@ -234,7 +239,7 @@ def test_all_classes_may_compete(start, sequence, tmp_path):
     assert own["zero_shot"][0] >= matrix["zero_shot"][0]
 
 
-def test_only_seen_classes_compete(start, sequence, tmp_path):
+def test_only_seen_classes_compete(start, sequence, tmp_path, paths):
     remake(sequence[0], label_space="seen", task_id="hidden")
     summary = start("zero_shot")
     matrix = read_matrix(tmp_path)
@@ -252,10 +257,10 @@ def test_only_seen_classes_compete(start, sequence, tmp_path):
     assert summary["setting"] == matrix["setting"] == rule
     kept = json.loads((tmp_path / "run" / "tasks" / "01-colours" / "eval.json").read_text())
     assert list(kept["accuracy"]) == ["colours"]
-    found = evaluate(tmp_path / "run", [], sequence[0], paths=Paths.of(tmp_path / "home"))
+    found = evaluate(tmp_path / "run", [], sequence[0], paths=paths)
     assert list(found.values()) == rows[-1]
     with pytest.raises(ValueError, match="has learned no task of micro-cil"):
-        evaluate(tmp_path / "run", [], "micro-cil", paths=Paths.of(tmp_path / "home"))
+        evaluate(tmp_path / "run", [], "micro-cil", paths=paths)
 
 
 def test_a_method_that_needs_the_task_is_refused_where_it_is_hidden(sequence, start, tmp_path):
@@ -266,17 +271,17 @@ def test_a_method_that_needs_the_task_is_refused_where_it_is_hidden(sequence, st
 
 
 def test_a_learner_is_measured_on_the_draw_that_it_was_trained_on(
-    sequence, start, tmp_path, monkeypatch
+    sequence, start, tmp_path, monkeypatch, paths
 ):
     start("finetune")
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("draw: 0", "draw: 2"))
     (tmp_path / "run" / "manifest.json").unlink()  # the files are taken as they are
     with pytest.raises(ValueError, match="draw = 2 needs data sets that can be made"):
-        evaluate(tmp_path / "run", [], sequence[0], paths=Paths.of(tmp_path / "home"))
+        evaluate(tmp_path / "run", [], sequence[0], paths=paths)
 
 
-def test_classes_of_one_data_set_arrive_step_by_step(sequence, tmp_path):
+def test_classes_of_one_data_set_arrive_step_by_step(sequence, tmp_path, paths):
     path, settings = sequence
     for part in ("train", "test"):
         write_folder(tmp_path / "letters" / part, "abcdef", count=3)
@@ -292,14 +297,14 @@ def test_classes_of_one_data_set_arrive_step_by_step(sequence, tmp_path):
     path = tmp_path / "steps.yaml"
     path.write_text(yaml.safe_dump(content))
     config = resolve(str(path), "gift", settings)
-    run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
+    run(config, tmp_path / "run", paths=paths)
     matrix = read_matrix(tmp_path)
     assert matrix["tasks"] == ["letters-01", "letters-02", "letters-03"]
     assert matrix["images"] == [6, 6, 6]
     memory = json.loads((tmp_path / "run" / "learner" / "memory.json").read_text())
     assert [task["classnames"] for task in memory] == [["f", "a"], ["d", "b"], ["e", "c"]]
     some = resolve(str(path), "finetune", settings, {"tasks": ["letters-01", "letters-02"]})
-    run(some, tmp_path / "some", paths=Paths.of(tmp_path / "home"))
+    run(some, tmp_path / "some", paths=paths)
     kept = json.loads((tmp_path / "some" / "matrix.json").read_text())
     assert kept["tasks"] == ["letters-01", "letters-02"]
     assert kept["zero_shot"] == matrix["zero_shot"][:2]
@@ -343,56 +348,58 @@ def test_broken_test_images_are_found_before_any_work(start, tmp_path):
     assert not (tmp_path / "run" / "matrix.json").exists()
 
 
-def test_learning_folder_by_folder(sequence, tmp_path):
+def test_learning_folder_by_folder(sequence, tmp_path, paths):
     _, settings = sequence
     folder = tmp_path / "learner"
     tasks = [Task.from_folder(tmp_path / name) for name in ("colours", "shapes")]
-    first = learn(folder, tasks[0], settings, paths=Paths.of(tmp_path / "home"))
+    first = learn(folder, tasks[0], settings, paths=paths)
     assert (first.task, first.tasks, first.on_test_images) == ("colours", ("colours",), True)
-    second = learn(folder, tasks[1], paths=Paths.of(tmp_path / "home"))
+    second = learn(folder, tasks[1], paths=paths)
     assert second.tasks == ("colours", "shapes")
-    measured = evaluate(folder, tasks, paths=Paths.of(tmp_path / "home"))
+    measured = evaluate(folder, tasks, paths=paths)
     assert measured["shapes"] == second.after
     with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
-        learn(folder, tasks[1], {"seed": 3}, paths=Paths.of(tmp_path / "home"))
+        learn(folder, tasks[1], {"seed": 3}, paths=paths)
     workers = {"training": {"workers": 1}}
     with pytest.raises(ValueError, match="already learned"):
-        learn(folder, tasks[1], workers, paths=Paths.of(tmp_path / "home"))
+        learn(folder, tasks[1], workers, paths=paths)
     assert Learner.load(folder).config.training.workers == 1
     (folder / "learner" / "memory.json").write_text("[]")
     with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
-        learn(folder, tasks[1], paths=Paths.of(tmp_path / "home"))
+        learn(folder, tasks[1], paths=paths)
     assert len(RunFolder(folder).events()) > 0
 
 
-def test_a_failed_first_task_leaves_a_folder_that_can_be_used(sequence, tmp_path):
+def test_a_failed_first_task_leaves_a_folder_that_can_be_used(sequence, tmp_path, paths):
     _, settings = sequence
     task = Task.from_folder(tmp_path / "colours")
     picture = tmp_path / "colours" / "train" / "one" / "0.png"
     good = picture.read_bytes()
     picture.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="unreadable"):
-        learn(tmp_path / "learner", task, settings, paths=Paths.of(tmp_path / "home"))
+        learn(tmp_path / "learner", task, settings, paths=paths)
     picture.write_bytes(good)
     again = Task.from_folder(tmp_path / "colours")
     other = {**settings, "seed": 5}
-    result = learn(tmp_path / "learner", again, other, paths=Paths.of(tmp_path / "home"))
+    result = learn(tmp_path / "learner", again, other, paths=paths)
     assert result.tasks == ("colours",)
 
 
-def test_the_learner_of_a_run_goes_on_in_a_folder_of_its_own(start, tmp_path):
+def test_the_learner_of_a_run_goes_on_in_a_folder_of_its_own(start, tmp_path, paths):
     start("finetune")
     write_folder(tmp_path / "extra", ("four", "five"), seed=7)
     task = Task.from_folder(tmp_path / "extra")
     with pytest.raises(ValueError, match="holds the run of a benchmark"):
-        learn(tmp_path / "run", task, paths=Paths.of(tmp_path / "home"))
+        learn(tmp_path / "run", task, paths=paths)
     shutil.copytree(tmp_path / "run" / "learner", tmp_path / "copy" / "learner")
     shutil.copy(tmp_path / "run" / "config.yaml", tmp_path / "copy")
-    result = learn(tmp_path / "copy", task, paths=Paths.of(tmp_path / "home"))
+    result = learn(tmp_path / "copy", task, paths=paths)
     assert result.tasks == ("colours", "shapes", "sounds", "extra")
 
 
-def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, sequence, tmp_path):
+def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(
+    start, sequence, tmp_path, paths
+):
     path, settings = sequence
 
     def kill(stage, done, total):
@@ -401,7 +408,7 @@ def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(start, seq
 
     config = resolve(path, "finetune", settings)
     with pytest.raises(Killed), listening(kill):
-        run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
+        run(config, tmp_path / "run", paths=paths)
     shutil.rmtree(tmp_path / "run" / "learner")
     with pytest.raises(ValueError, match="learned nothing, but 1 tasks are measured"):
         start("finetune")
@@ -443,12 +450,12 @@ def test_a_task_without_test_images_is_refused(start, tmp_path):
         start("finetune")
 
 
-def test_the_generator_is_not_needed_to_predict(start, tiny_pipeline_folder, tmp_path):
+def test_the_generator_is_not_needed_to_predict(start, tiny_pipeline_folder, tmp_path, paths):
     folder = shutil.copytree(tiny_pipeline_folder, tmp_path / "pipeline")
     start("gift", synthesis={"generator": str(folder)})
     shutil.rmtree(folder)
     picture = tmp_path / "colours" / "test" / "one" / "0.png"
-    learner = Learner.load(tmp_path / "run", paths=Paths.of(tmp_path / "home"))
+    learner = Learner.load(tmp_path / "run", paths=paths)
     assert learner.predict([picture])
 
 
@@ -466,12 +473,12 @@ def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):
     assert not (tmp_path / "run" / "matrix.json").exists()
 
 
-def test_nothing_to_measure_is_refused(sequence, tmp_path):
+def test_nothing_to_measure_is_refused(sequence, tmp_path, paths):
     _, settings = sequence
     task = Task.from_folder(tmp_path / "colours")
-    learn(tmp_path / "learner", task, settings, paths=Paths.of(tmp_path / "home"))
+    learn(tmp_path / "learner", task, settings, paths=paths)
     with pytest.raises(ValueError, match="give --task FOLDER or --benchmark NAME"):
-        evaluate(tmp_path / "learner", [], paths=Paths.of(tmp_path / "home"))
+        evaluate(tmp_path / "learner", [], paths=paths)
 
 
 def colours_entry(**values):
@@ -505,7 +512,7 @@ def test_a_few_images_are_drawn_and_kept_with_the_run(tmp_path):
         few_shot_tasks(tasks, 9, 7, folder)
 
 
-def test_a_run_learns_from_a_few_images(tmp_path, tiny_clip_folder):
+def test_a_run_learns_from_a_few_images(tmp_path, tiny_clip_folder, paths):
     for part in ("train", "test"):
         write_folder(tmp_path / "colours" / part, count=5)
     (tmp_path / "mine.yaml").write_text(
@@ -516,7 +523,7 @@ def test_a_run_learns_from_a_few_images(tmp_path, tiny_clip_folder):
         "training": {"iterations": 2, "batch_size": 2, "warmup": 1},
     }
     config = resolve(str(tmp_path / "mine.yaml"), "finetune", settings)
-    run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
+    run(config, tmp_path / "run", paths=paths)
     kept = tmp_path / "run" / "tasks" / "01-colours" / "train-indices.json"
     assert len(json.loads(kept.read_text())["indices"]) == 4
 
@@ -554,7 +561,7 @@ def test_other_data_are_refused_when_a_run_goes_on(tmp_path):
     assert keep() == first
 
 
-def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder):
+def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder, paths):
     for part in ("train", "test"):
         write_folder(tmp_path / "colours" / part, count=3)
     task = "{name: colours, source: {path: colours}, metric: mean_per_class}"
@@ -564,7 +571,7 @@ def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder):
         "training": {"iterations": 2, "batch_size": 2, "warmup": 1},
     }
     config = resolve(str(tmp_path / "mine.yaml"), "finetune", settings)
-    run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
+    run(config, tmp_path / "run", paths=paths)
     kept = json.loads((tmp_path / "run" / "data.json").read_text())
     assert kept["colours"]["train"]["images"] == 6
     matrix = json.loads((tmp_path / "run" / "matrix.json").read_text())
@@ -576,4 +583,4 @@ def test_a_run_keeps_what_it_is_measured_on(tmp_path, tiny_clip_folder):
     with pytest.raises(
         ValueError, match=r"metric is \{'colours': 'mean_per_class'\} there and None here"
     ):
-        run(config, tmp_path / "run", paths=Paths.of(tmp_path / "home"))
+        run(config, tmp_path / "run", paths=paths)
