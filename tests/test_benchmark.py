@@ -324,7 +324,7 @@ def test_a_reference_data_set_is_made_when_it_is_needed(start, monkeypatch, tmp_
         made.append((name, draw))
         write_folder(folder / "train", load_dataset(name).classnames, count=1)
 
-    monkeypatch.setattr("gift.data.preparation.maker", lambda catalogue: make)
+    monkeypatch.setattr("gift.data.opening.maker", lambda catalogue: make)
     monkeypatch.setattr("gift.data.opening.count_problem", lambda entry, reading: "")
     start("gift", synthesis={"source": source}, reference={"source": "micro-base", "images": 6})
     assert made == ([("micro-base", 0)] if source == "real" else [])

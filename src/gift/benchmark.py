@@ -6,7 +6,7 @@ import difflib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +19,6 @@ from gift.config import LearnerConfig, RunConfig, SynthesisSettings
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
-    ImageSet,
     Paths,
     Task,
     check_images,
@@ -472,7 +471,7 @@ def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFold
     """
     found = []
     for number, task in enumerate(tasks, start=1):
-        assert isinstance(task.train, ImageSet), "images of a data set can be selected"
+        assert task.train is not None, "its tasks are learned"
         indices = few_shot(task.train, shots, seed)
         record = {"shots": shots, "seed": seed, "of": len(task.train), "indices": indices}
         if distributed.is_main():
@@ -518,7 +517,7 @@ def keep_provenance(
             what differs.
     """
     found = {
-        entry.name: provenance(entry, task, paths)
+        entry.name: asdict(provenance(entry, task, paths))
         for entry, task in zip(entries, tasks, strict=True)
     }
     folder.write_data(found)

@@ -23,7 +23,6 @@ import torch
 
 from gift.config import LearnerConfig, SynthesisSettings
 from gift.data import (
-    ImageSet,
     Paths,
     Task,
     check_images,
@@ -200,7 +199,7 @@ class Streams:
     def _sampled(self, count: int, *seed: int) -> ImageTexts:
         """Images of the reference source, sampled without replacement."""
         images = self._reference.train
-        assert isinstance(images, ImageSet)
+        assert images is not None
         order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
         sample = images.select(order[:count].tolist())
         check_images(sample, paths=self._paths)

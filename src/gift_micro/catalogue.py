@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gift.data.names import without_overlap
+from gift.data import without_overlap
 from gift_micro.images import DATASETS, dataset_name
 from gift_micro.world import BASE_NAMES, TASK_FAMILIES
 

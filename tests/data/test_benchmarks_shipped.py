@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from official import miniature
 
-from gift.data import Paths, class_list, draw_names, label_list, load_benchmark, open_entries
+from gift.data import Paths, class_list, draw_names, label_list, load_benchmark, open_tasks
 from gift.settings import load_recipe
 
 INCREMENTAL = [
@@ -62,7 +62,7 @@ def test_cifar100_keeps_its_underscores_step_by_step(tmp_path):
         )
         for entry in load_benchmark("cifar100-20").datasets()
     ]
-    tasks = open_entries(entries, Paths.of(data=tmp_path))
+    tasks = open_tasks(entries, Paths.of(data=tmp_path))
     names = [name for task in tasks for name in task.labels.classnames]
     assert sorted(names) == list(label_list("cifar100"))
     assert "aquarium_fish" in names

@@ -1,4 +1,4 @@
-"""The classes of one data set, dealt out over steps."""
+"""The classes of one data set, split into steps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import write_folder
 
-from gift.data import DatasetEntry, Paths, Task, load_benchmark, open_entries, open_task
+from gift.data import DatasetEntry, Paths, Task, load_benchmark, open_task, open_tasks
 from gift.data.catalogue import ClassIncremental
 from gift.data.entries import Source
-from gift.data.readers import READERS, folder
-from gift.data.readers.reading import Reading
+from gift.data.readers import Splits, folder
 
 LETTERS = ("a", "b", "c", "d", "e", "f")
 
@@ -98,13 +97,14 @@ def test_steps_are_ordinary_tasks(benchmark: Path, monkeypatch: pytest.MonkeyPat
     entry = load_benchmark(str(benchmark))
     assert entry.tasks == ("letters-01", "letters-02", "letters-03")
     listed: list[Path] = []
+    read = folder.read
 
-    def counted(path: Path, wanted: tuple[str, ...]) -> Reading:
+    def counted(path: Path, wanted: Sequence[str]) -> Splits:
         listed.append(path)
-        return folder.read(path, wanted)
+        return read(path, wanted)
 
-    monkeypatch.setitem(READERS, "folder", counted)
-    tasks = open_entries(entry.datasets(), Paths.of(data=benchmark.parent))
+    monkeypatch.setattr(folder, "read", counted)
+    tasks = open_tasks(entry.datasets(), Paths.of(data=benchmark.parent))
     assert len(listed) == 1  # the steps share a folder
     assert [task.labels.classnames for task in tasks] == [("f", "a"), ("d", "b"), ("e", "c")]
     assert {task.labels.templates for task in tasks} == {("a bad photo of a {}.",)}

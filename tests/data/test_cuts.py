@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from gift.cli import main
-from gift.data import ImageFiles, Paths, check_dataset, load_dataset, open_task
-from gift.data.check import check_images
+from gift.data import ImageFiles, Paths, check_dataset, check_images, load_dataset, open_task
 from gift.data.entries import Counts
 
 CUTS = Path(__file__).parents[3] / "shared" / "data"

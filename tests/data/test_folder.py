@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gift.data.folder import class_name, scan
+from gift.data import Task
+from gift.data.readers.folder import class_name, scan
 
 
 def make(root, *paths):
@@ -17,26 +18,26 @@ def make(root, *paths):
 def test_flat_folder_in_byte_order(tmp_path):
     make(tmp_path, "b/2.png", "b/10.PNG", "B_c/x.JpEg", "a/é.webp", "a/z.bmp", "a/notes.txt")
     make(tmp_path, ".hidden/x.png", "a/.x.png", "README.md")
-    found = scan(tmp_path)
-    assert found.folders == ("B_c", "a", "b")
-    assert found.classnames == ("B c", "a", "b")
-    images = found.parts["train"]
-    names = [path.relative_to(tmp_path).as_posix() for path in images.files]
+    files, folders = scan(tmp_path)["train"]
+    names = [path.relative_to(tmp_path).as_posix() for path in files]
     assert names == ["B_c/x.JpEg", "a/z.bmp", "a/é.webp", "b/10.PNG", "b/2.png"]
-    assert images.labels == (0, 1, 1, 2, 2)
+    assert folders == ["B_c", "a", "a", "b", "b"]
+    task = Task.from_folder(tmp_path)
+    assert task.labels.classnames == ("B c", "a", "b")
+    assert task.train.labels == (0, 1, 1, 2, 2)
 
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
 def test_split_folder(tmp_path, validation):
     make(tmp_path, *(f"{part}/{c}/x.png" for part in ("train", "test", validation) for c in "ab"))
     found = scan(tmp_path)
-    assert set(found.parts) == {"train", "test", "validation"}
-    assert found.folders == ("a", "b")
+    assert set(found) == {"train", "test", "validation"}
+    assert all(folders == ["a", "b"] for _, folders in found.values())
 
 
 def test_train_may_be_a_class(tmp_path):
     found = scan(make(tmp_path, "bus/x.png", "train/x.png"))
-    assert found.folders == ("bus", "train")
+    assert found["train"][1] == ["bus", "train"]
 
 
 @pytest.mark.parametrize(
@@ -88,4 +89,4 @@ def test_order_is_that_of_the_bytes(tmp_path_factory, names):
     root = tmp_path_factory.mktemp("root")
     if folders and "train" not in folders:
         make(root, *(f"{name}/x.png" for name in folders))
-        assert list(scan(root).folders) == sorted(folders, key=os.fsencode)
+        assert scan(root)["train"][1] == sorted(folders, key=os.fsencode)

@@ -14,7 +14,15 @@ from filelock import FileLock
 from support import write_folder
 
 from gift.cli import main
-from gift.data import ImageFiles, Paths, check_images, clear_home, list_home, load_dataset, pixels
+from gift.data import (
+    ImageFiles,
+    Paths,
+    cache_usage,
+    check_images,
+    clear_cache,
+    load_dataset,
+    pixels,
+)
 
 
 def shrunk(image, side):
@@ -51,7 +59,7 @@ def home(tmp_path):
 def test_everything_is_counted(home):
     painted, _ = fill(home)
     os.utime(painted / "000001.png", (2e9, 1e9))
-    kept = {one.kind: one for one in list_home(Paths.of(home))}
+    kept = {one.kind: one for one in cache_usage(Paths.of(home))}
     assert {kind: one.number for kind, one in kept.items()} == {
         "pixels": 2,
         "checked": 1,
@@ -62,25 +70,26 @@ def test_everything_is_counted(home):
     assert kept["images"].bytes == 7
     assert kept["images"].last_use == datetime.fromtimestamp(2e9, UTC)
     assert kept["data"].bytes > 8 * 50
-    json.dumps([one.to_json() for one in kept.values()])
 
 
 def test_an_empty_home_holds_nothing(home):
-    assert [(one.number, one.bytes, one.last_use) for one in list_home(Paths.of(home))] == [
+    assert [(one.number, one.bytes, one.last_use) for one in cache_usage(Paths.of(home))] == [
         (0, 0, None)
     ] * 4
-    assert [one.number for one in clear_home(Paths.of(home), ["pixels", "data"])] == [0, 0]
+    assert [one.number for one in clear_cache(Paths.of(home), ["pixels", "data"])] == [0, 0]
 
 
 def test_only_what_is_named_is_deleted(home):
     fill(home)
     (home / "pixels" / ".x.npy.1-2.tmp").write_bytes(b"left by a killed process")
-    (cleared,) = clear_home(Paths.of(home), ["pixels"])
+    (cleared,) = clear_cache(Paths.of(home), ["pixels"])
     assert (cleared.kind, cleared.number) == ("pixels", 2)
     assert list((home / "pixels").iterdir()) == []
-    assert [one.number for one in list_home(Paths.of(home))] == [0, 1, 1, 2]
-    assert sum(one.number for one in clear_home(Paths.of(home), ["checked", "images", "data"])) == 4
-    assert [one.number for one in list_home(Paths.of(home))] == [0] * 4
+    assert [one.number for one in cache_usage(Paths.of(home))] == [0, 1, 1, 2]
+    assert (
+        sum(one.number for one in clear_cache(Paths.of(home), ["checked", "images", "data"])) == 4
+    )
+    assert [one.number for one in cache_usage(Paths.of(home))] == [0] * 4
     left = [path for path in home.rglob("*") if path.is_file()]
     assert left == [home / "data" / "MNIST" / "mine"]
 
@@ -93,14 +102,14 @@ def test_nothing_is_deleted_while_something_is_made(home, kind):
         "data": made.with_name(f".{made.name}.lock"),
         "pixels": home / "pixels" / "abc.lock",
     }[kind]
-    before = list_home(Paths.of(home))
+    before = cache_usage(Paths.of(home))
     with (
         FileLock(lock),
         pytest.raises(ValueError, match=r"a process is making something in .*Nothing was deleted"),
     ):
-        clear_home(Paths.of(home), ["checked", kind])
-    assert list_home(Paths.of(home)) == before
-    clear_home(Paths.of(home), [kind])
+        clear_cache(Paths.of(home), ["checked", kind])
+    assert cache_usage(Paths.of(home)) == before
+    clear_cache(Paths.of(home), [kind])
 
 
 def call(*arguments):

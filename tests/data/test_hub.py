@@ -8,8 +8,7 @@ from PIL import Image
 from support import write_folder
 
 from gift.config import RunConfig
-from gift.data import DatasetEntry, Paths, load_dataset, open_task, with_revisions
-from gift.data.check import check_images
+from gift.data import DatasetEntry, Paths, check_images, load_dataset, open_task, with_revisions
 from gift.settings import validate
 
 COLOURS = {"red": (200, 0, 0), "sea_green": (0, 150, 90), "blue": (0, 0, 220)}

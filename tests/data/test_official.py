@@ -12,13 +12,13 @@ from official import BUILDERS, miniature, write_images
 from gift.data import (
     ImageFiles,
     Paths,
+    check_images,
     class_list,
     label_list,
     load_benchmark,
     load_dataset,
     open_task,
 )
-from gift.data.check import check_images
 from gift.data.entries import Counts
 from gift.data.splits import permutation
 

@@ -124,7 +124,9 @@ def test_training_and_test_images_may_not_share_files(tmp_path):
     write_folder(tmp_path / "data/skin/train", ("benign nevus", "melanoma"))
     (tmp_path / "data/skin/test").symlink_to(tmp_path / "data/skin/train")
     (entry,) = load(tmp_path, tasks={"skin": SKIN}).datasets()
-    with pytest.raises(ValueError, match="are the same file; an image may belong to one part only"):
+    with pytest.raises(
+        ValueError, match="are the same file; an image may belong to one split only"
+    ):
         open_task(entry, Paths.of(data=tmp_path))
 
 

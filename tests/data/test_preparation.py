@@ -22,7 +22,7 @@ from gift.data import (
     prepare,
 )
 from gift.data.entries import Counts
-from gift.data.readers.reading import Reading
+from gift.data.readers.folder import scan
 from gift.progress import listening
 from gift.vlm import Preprocess
 from gift_micro.images import COUNTS
@@ -159,8 +159,8 @@ def test_the_command_downloads_a_chosen_commit_and_says_what_it_cannot_do(
 ):
     asked = []
 
-    def read(source, entry):
-        asked.append((entry.name, source.id, source.revision))
+    def read(source, name):
+        asked.append((name, source.id, source.revision))
         raise OSError("no network")
 
     monkeypatch.setattr(hub, "read", read)
@@ -173,10 +173,10 @@ def test_the_command_downloads_a_chosen_commit_and_says_what_it_cannot_do(
     for text in ("no network", "Unpack SUN397.tar.gz", "0 of 2 data sets are ready"):
         assert text in shown.out
 
-    images = Task.from_folder(write_folder(tmp_path / "copy")).train
-    parts = {"train": images, "test": images.select([0])}
     names = ("green", "red")
-    monkeypatch.setattr(hub, "read", lambda *_: Reading("copy@abc123", names, parts, ordered=False))
+    files, labels = scan(write_folder(tmp_path / "copy"))["train"]
+    splits = {"train": (files, labels), "test": (files[:1], labels[:1])}
+    monkeypatch.setattr(hub, "read", lambda *_: splits)
     content = {"name": "dtd2", "hub": {"id": "a/b"}, "classnames": list(names)}
     (tmp_path / "mine.yaml").write_text(json.dumps({"name": "mine", "tasks": [content]}))
     chosen = ("--set", "hub_revisions.dtd2=abc123")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import asdict
 
 import pytest
 from official import miniature
 from support import write_folder
 
 from gift.data import DatasetEntry, Paths, open_task, provenance
-from gift.data.hub import ImageRows
+from gift.data.images import NumberedImages
 
 ENTRY = DatasetEntry.model_validate({"name": "skin", "version": 3, "source": {"path": "skin"}})
 
@@ -22,7 +23,8 @@ def write(root):
 
 
 def found(root, entry=ENTRY):
-    return provenance(entry, open_task(entry, Paths.of(data=root)), Paths.of(data=root))
+    paths = Paths.of(data=root)
+    return asdict(provenance(entry, open_task(entry, paths), paths))
 
 
 def test_it_names_place_numbers_and_version(tmp_path):
@@ -82,10 +84,8 @@ def test_other_labels_words_and_splits_change_it(tmp_path):
 def test_images_of_one_file_are_told_apart_by_their_positions(tmp_path):
     entry, made = miniature("mnist", tmp_path)
     task = open_task(entry, Paths.of(data=tmp_path))
-    assert provenance(entry, task, Paths.of(data=made.root / "elsewhere"))["place"] == str(
-        made.root
-    )
+    assert provenance(entry, task, Paths.of(data=made.root / "elsewhere")).place == str(made.root)
     some = task.train.select([0, 1, 3])
     assert some.checksum != task.train.select([0, 1, 2]).checksum
     assert some.checksum != some.relabelled([9, 9, 9]).checksum
-    assert ImageRows((0, 1, 3), some.labels, None).checksum == some.checksum
+    assert NumberedImages((0, 1, 3), some.labels, None).checksum == some.checksum

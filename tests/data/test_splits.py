@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import write_folder
 
-from gift.data import Paths, few_shot, load_dataset, open_task, random_split
+from gift.data import Paths, Task, few_shot, load_dataset, open_task, random_split
 from gift.data.entries import DatasetEntry
-from gift.data.folder import scan
 from gift.data.splits import permutation
 
 PUBLISHED = {
@@ -72,7 +71,7 @@ def test_a_flat_folder_is_split_by_its_entry(tmp_path):
         {"name": "shapes", "source": {"path": "shapes"}, "random_split": {"train": 0.7, "seed": 3}}
     )
     task = open_task(entry, Paths.of(data=tmp_path))
-    files = scan(tmp_path / "shapes").parts["train"].files
+    files = Task.from_folder(tmp_path / "shapes").train.files
     train, test = random_split(20, 0.7, 3)
     assert task.train.files == tuple(files[i] for i in train)
     assert task.test.files == tuple(files[i] for i in test)
@@ -84,13 +83,13 @@ def test_parts_of_its_own_are_not_split_again(tmp_path):
     entry = DatasetEntry.model_validate(
         {"name": "shapes", "source": {"path": "shapes"}, "random_split": {}}
     )
-    with pytest.raises(ValueError, match="has a test part already; leave 'random_split' out"):
+    with pytest.raises(ValueError, match="has a test split already; leave 'random_split' out"):
         open_task(entry, Paths.of(data=tmp_path))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    return scan(write_folder(tmp_path_factory.mktemp("x"), "abc", count=9)).parts["train"]
+    return Task.from_folder(write_folder(tmp_path_factory.mktemp("x"), "abc", count=9)).train
 
 
 @given(st.integers(1, 9), st.integers(0, 50))

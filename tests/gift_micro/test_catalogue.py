@@ -2,8 +2,7 @@
 
 import pytest
 
-from gift.data import class_list, load_benchmark, load_dataset
-from gift.data.names import without_overlap
+from gift.data import class_list, load_benchmark, load_dataset, without_overlap
 from gift_micro import CATALOGUE
 from gift_micro.catalogue import catalogue
 from gift_micro.images import DATASETS, dataset_name

@@ -1,11 +1,11 @@
-"""Data sets: what there is, whether it lies where a run will look, what is kept between runs."""
+"""Data sets: what there is, whether it lies where a run will look, what the cache holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,10 +15,10 @@ from rich.text import Text
 
 from gift.cli.options import DataRoot, Home, Json
 from gift.cli.show import print_error, print_json, print_text, reporter
-from gift.progress import report
+from gift.progress import track
 
 if TYPE_CHECKING:
-    from gift.data import DatasetEntry, Finding, Kept, Prepared
+    from gift.data import CacheUsage, CheckResult, DatasetEntry, Prepared
     from gift.vlm import Preprocess
 
 Names = Annotated[list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")]
@@ -76,24 +76,20 @@ def check_command(
     from gift.data import Paths, check_dataset, will_be_made
 
     paths = Paths.of(home, data_root)
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     made: list[str] = []
     with reporter("checking", overall="data sets"):
-        entries = _unique(map(_whole, _entries(names, revisions)))
-        for position, entry in enumerate(entries):
-            report("data sets", position, len(entries))
+        for entry in track(_unique(map(_whole, _entries(names, revisions))), "data sets"):
             if will_be_made(entry, paths):
                 made.append(entry.name)
-                continue
-            findings.append(check_dataset(entry, paths, decode=decode))
-        report("data sets", len(entries), len(entries))
-    good = all(finding.ok for finding in findings)
+            else:
+                results.append(check_dataset(entry, paths, decode=decode))
+    good = all(result.ok for result in results)
     if as_json:
-        print_json(
-            {"ok": good, "data_sets": [f.to_json() for f in findings], "made_by_a_run": made}
-        )
+        found = [asdict(result) | {"ok": result.ok} for result in results]
+        print_json({"ok": good, "data_sets": found, "made_by_a_run": made})
     else:
-        _print_findings(findings, made, paths.data)
+        _print_results(results, made, paths.data)
     if not good:
         raise typer.Exit(1)
 
@@ -101,7 +97,7 @@ def check_command(
 def prepare_command(
     names: Names,
     model: Annotated[
-        str | None, typer.Option(help="Two-tower model whose test images are decoded ahead.")
+        str | None, typer.Option(help="CLIP-like model whose test images are decoded ahead.")
     ] = None,
     revisions: Revisions = None,
     data_root: DataRoot = None,
@@ -127,17 +123,13 @@ def prepare_command(
                 download(entry)
             except (OSError, ValueError):
                 continue  # prepare() tells
-    prepared: list[Prepared] = []
     with reporter("preparing", overall="data sets"):
-        for position, entries in enumerate(tasks.values()):
-            report("data sets", position, len(tasks))
-            prepared.append(prepare(entries, paths, preprocess))
-        report("data sets", len(tasks), len(tasks))
+        groups = track(tasks.values(), "data sets")
+        prepared = [prepare(entries, paths, preprocess) for entries in groups]
     good = not any(one.problem for one in prepared)
     if as_json:
-        print_json(
-            {"ok": good, "data_sets": [asdict(one) | {"ok": not one.problem} for one in prepared]}
-        )
+        done = [asdict(one) | {"ok": not one.problem} for one in prepared]
+        print_json({"ok": good, "data_sets": done})
     else:
         _print_prepared(prepared, paths.data)
     if not good:
@@ -145,16 +137,21 @@ def prepare_command(
 
 
 def cache_list_command(home: Home = None, as_json: Json = False) -> None:
-    """Show what the cache folder holds: numbers, sizes and last use."""
-    from gift.data import Paths, list_home
+    """Show what the cache directory holds: numbers, sizes and last use."""
+    from gift.data import Paths, cache_usage
+    from gift.data.cache import KINDS
 
     paths = Paths.of(home)
-    folder, kept = paths.cache, list_home(paths)
+    usage = cache_usage(paths)
     if as_json:
-        print_json({"home": str(folder), "kept": [one.to_json() for one in kept]})
+        print_json({"home": str(paths.cache), "kept": list(map(_plain, usage))})
         return
-    _print_kept(kept)
-    print_text(f"\nCache folder: {folder}. To free space: gift data cache clear KIND...")
+    table = Table("kind", "number", "size", "last use", "what it is", box=None)
+    for one in usage:
+        when = "-" if one.last_use is None else f"{one.last_use.astimezone():%Y-%m-%d %H:%M}"
+        table.add_row(one.kind, str(one.number), decimal(one.bytes), when, KINDS[one.kind])
+    Console().print(table)
+    print_text(f"\nCache folder: {paths.cache}. To free space: gift data cache clear KIND...")
 
 
 def cache_clear_command(
@@ -165,27 +162,32 @@ def cache_clear_command(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Delete kinds of things from the cache folder; what is needed again is made again.
+    """Delete kinds of things from the cache directory; what is needed again is made again.
 
     Nothing is deleted while a process is making something of these kinds.
     """
-    from gift.data import Paths, clear_home, list_home
-    from gift.data.home import check_kinds
+    from gift.data import Paths, cache_usage, clear_cache
+    from gift.data.cache import check_kinds
 
-    paths = Paths.of(home)
-    folder = paths.cache
-    chosen = [one for one in list_home(paths) if one.kind in check_kinds(kinds)]
+    paths, chosen = Paths.of(home), check_kinds(kinds)
     if not yes:
-        described = " and ".join(f"{one.kind} ({decimal(one.bytes)})" for one in chosen)
-        typer.confirm(f"Delete {described} from {folder}?", abort=True, err=True)
-    cleared = clear_home(paths, [one.kind for one in chosen])
+        usage = (one for one in cache_usage(paths) if one.kind in chosen)
+        described = " and ".join(f"{one.kind} ({decimal(one.bytes)})" for one in usage)
+        typer.confirm(f"Delete {described} from {paths.cache}?", abort=True, err=True)
+    cleared = clear_cache(paths, chosen)
     freed = sum(one.bytes for one in cleared)
     if as_json:
-        print_json({"home": str(folder), "cleared": [c.to_json() for c in cleared], "freed": freed})
+        deleted = list(map(_plain, cleared))
+        print_json({"home": str(paths.cache), "cleared": deleted, "freed": freed})
         return
     for one in cleared:
         print_text(f"{one.kind}: {one.number} deleted, {decimal(one.bytes)}")
-    print_text(f"Freed in {folder}: {decimal(freed)}")
+    print_text(f"Freed in {paths.cache}: {decimal(freed)}")
+
+
+def _plain(usage: CacheUsage) -> dict[str, Any]:
+    last_use = usage.last_use and usage.last_use.isoformat(timespec="seconds")
+    return asdict(usage) | {"last_use": last_use}
 
 
 def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry]:
@@ -235,34 +237,34 @@ def _preprocess(model: str) -> Preprocess:
     return VisionLanguageModel.from_pretrained(locate(absolute(model))).preprocess
 
 
-def _print_findings(findings: list[Finding], made: list[str], root: Path) -> None:
+def _print_results(results: list[CheckResult], made: list[str], root: Path) -> None:
     table = Table("data set", "found", "images", "expected", "classes", box=None)
-    for finding in findings:
+    for result in results:
         table.add_row(
-            finding.name,
-            "yes" if finding.ok else "no" if finding.found_in is None else "wrong",
-            _counts(finding.images),
-            _counts(finding.expected),
-            "-" if finding.classes is None else str(finding.classes),
+            result.name,
+            "yes" if result.ok else "no" if result.found_in is None else "wrong",
+            _counts(result.images),
+            _counts(result.expected),
+            "-" if result.classes is None else str(result.classes),
         )
     for name in made:
         table.add_row(name, "made by the first run", "-", "-", "-")
     Console().print(table)
-    for finding in findings:
-        for problem in finding.problems:
+    for result in results:
+        for problem in result.problems:
             print_text(f"\n{problem}")
-    bad = sum(not finding.ok for finding in findings)
+    bad = sum(not result.ok for result in results)
     print_text(
         f"\nA run can start: all data sets below {root} are as expected."
         if not bad
-        else f"\nA run cannot start: {bad} of {len(findings) + len(made)} data sets are missing or "
+        else f"\nA run cannot start: {bad} of {len(results) + len(made)} data sets are missing or "
         f"wrong. Data root: {root}"
     )
 
 
 def _counts(images: Mapping[str, int]) -> str:
-    ordered = (part for part in ("train", "validation", "test") if part in images)
-    return ", ".join(f"{part} {images[part]}" for part in ordered) or "-"
+    ordered = (split for split in ("train", "validation", "test") if split in images)
+    return ", ".join(f"{split} {images[split]}" for split in ordered) or "-"
 
 
 def _print_prepared(prepared: Sequence[Prepared], root: Path) -> None:
@@ -281,13 +283,3 @@ def _print_prepared(prepared: Sequence[Prepared], root: Path) -> None:
             print_text(f"\n{one.problem}")
     ready = sum(not one.problem for one in prepared)
     print_text(f"\n{ready} of {len(prepared)} data sets are ready. Data root: {root}")
-
-
-def _print_kept(kept: Sequence[Kept]) -> None:
-    from gift.data.home import WHAT
-
-    table = Table("kind", "number", "size", "last use", "what it is", box=None)
-    for one in kept:
-        when = "-" if one.last_use is None else f"{one.last_use.astimezone():%Y-%m-%d %H:%M}"
-        table.add_row(one.kind, str(one.number), decimal(one.bytes), when, WHAT[one.kind])
-    Console().print(table)

@@ -1,6 +1,6 @@
-"""Tasks, data sets and benchmarks: words and images, and the caches that make them fast."""
+"""Tasks, data sets and benchmarks: class names and images, and the caches that make them fast."""
 
-from gift.data.cache import pixels
+from gift.data.cache import CacheUsage, cache_usage, check_images, clear_cache, pixels
 from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
@@ -12,48 +12,49 @@ from gift.data.catalogue import (
     split_order,
     with_revisions,
 )
-from gift.data.check import check_images
 from gift.data.entries import DatasetEntry, Metric
-from gift.data.finding import Finding, check_dataset
-from gift.data.home import Kept, clear_home, list_home
-from gift.data.images import ImageArrays, ImageFiles, ImageSet, to_rgb
-from gift.data.lists import class_list, label_list
-from gift.data.names import draw_names, without_overlap
-from gift.data.opening import download, is_on_hub, open_entries, open_task
+from gift.data.images import ImageFiles, ImageSet, to_rgb
+from gift.data.lists import class_list, draw_names, label_list, without_overlap
+from gift.data.opening import download, is_on_hub, open_task, open_tasks, will_be_made
 from gift.data.paths import Paths
-from gift.data.preparation import Prepared, measured_split, open_tasks, prepare, will_be_made
-from gift.data.provenance import provenance
-from gift.data.splits import few_shot, random_split
+from gift.data.preparation import (
+    CheckResult,
+    Prepared,
+    Provenance,
+    check_dataset,
+    prepare,
+    provenance,
+)
+from gift.data.splits import few_shot, measured_split, random_split
 from gift.data.task import Task
 
 __all__ = [
     "BenchmarkEntry",
+    "CacheUsage",
+    "CheckResult",
     "DatasetEntry",
-    "Finding",
-    "ImageArrays",
     "ImageFiles",
     "ImageSet",
-    "Kept",
     "Metric",
     "Paths",
     "Prepared",
+    "Provenance",
     "Task",
     "benchmark_names",
+    "cache_usage",
     "check_dataset",
     "check_images",
     "class_list",
-    "clear_home",
+    "clear_cache",
     "dataset_names",
     "download",
     "draw_names",
     "few_shot",
     "is_on_hub",
     "label_list",
-    "list_home",
     "load_benchmark",
     "load_dataset",
     "measured_split",
-    "open_entries",
     "open_task",
     "open_tasks",
     "pixels",

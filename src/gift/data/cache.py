@@ -1,4 +1,4 @@
-"""Where things are kept between runs, and decoded pixels among them."""
+"""The cache directory: decoded pixels, marks of checked images, what it holds and clearing it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,51 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache as remembered
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import PIL
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from gift.data.catalogue import dataset_names, load_dataset
 from gift.data.images import Images
 from gift.data.paths import Paths
 from gift.files import remove_unfinished, replacing_file, writing_to
 from gift.progress import report
+from gift.text import unknown
 
 log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
+Kind = Literal["pixels", "checked", "images", "data"]
+
+KINDS: dict[Kind, str] = {
+    "pixels": "test and synthetic images, decoded and resized",
+    "checked": "marks of images that could be decoded",
+    "images": "sets of synthetic images",
+    "data": "data sets that were made (those you put there are not touched)",
+}
+"""What the cache directory holds."""
 
 T = TypeVar("T")
 _BLOCK = 256
+_SHOWN = 20
+_DIGEST_SIZE = hashlib.sha256().digest_size
 _VERSION = 1
 """Raised when the same image and transform give other pixels than before."""
 
 
-def pixels(
-    images: Images,
-    transform: Callable[[Image], Pixels],
-    key: str,
-    paths: Paths,
-) -> Pixels:
+def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths: Paths) -> Pixels:
     """Transform all images once and keep the result on disk.
 
     The file's name holds all that decides its content: the images' fingerprint, the transform's
@@ -51,7 +62,7 @@ def pixels(
         images: N images, not empty.
         transform: RGB image -> uint8 [H, W, 3], the same size for every image; must be thread-safe.
         key: Identifies the transform.
-        paths: has the directory of the cached files; made when it is missing.
+        paths: Has the directory of the cached files; made when it is missing.
 
     Returns:
         Read-only memory map, uint8 [N, H, W, 3]. Indexing it with an index array copies.
@@ -75,24 +86,63 @@ def pixels(
     return array
 
 
-def in_threads(function: Callable[[int], T], count: int) -> Iterator[list[T]]:
+def check_images(*splits: Images, paths: Paths) -> None:
+    """Decode every image once; splits that passed are remembered in the cache and skipped.
+
+    Args:
+        splits: Images of a task, for instance its training and its test images.
+        paths: Has the directory of the marks; made when it is missing.
+
+    Raises:
+        ValueError: images that cannot be read, all in one message (the first 20 by name).
+        OSError: the cache cannot be written.
+    """
+    marks = {paths.checked / f"{images.fingerprint[:32]}.checked": images for images in splits}
+    todo = {mark: images for mark, images in marks.items() if not mark.exists()}
+    total, done = sum(map(len, todo.values())), 0
+    problems: list[str] = []
+    for images in todo.values():
+        for block in _in_threads(partial(_problem, images), len(images)):
+            problems += filter(None, block)
+            done += len(block)
+            report("check", done, total)
+    if problems:
+        more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ValueError(
+            f"{len(problems)} unreadable images:\n" + "\n".join(problems[:_SHOWN]) + more
+        )
+    with _writing(paths.checked):
+        for mark in todo:
+            mark.touch()
+
+
+def _problem(images: Images, index: int) -> str:
+    """What is wrong with an image; empty if nothing is."""
+    try:
+        images[index]
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _in_threads(function: Callable[[int], T], count: int) -> Iterator[list[T]]:
     """``function(0)`` ... ``function(count - 1)`` in order, in blocks that bound the memory."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, count, _BLOCK):
             yield list(pool.map(function, range(start, min(start + _BLOCK, count))))
 
 
-def writing_cache(cache: Path) -> AbstractContextManager[None]:
-    """Make the folder, and turn a failed write into a message that says what to do."""
-    cure = "free some space there, or set GIFT_HOME to another folder"
-    return writing_to(cache, "the cache folder", cure)
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    """Make a folder, and turn a failed write into a message that says what to do."""
+    hint = "free some space there, or set GIFT_HOME to another folder"
+    return writing_to(folder, "the cache folder", hint)
 
 
 @contextmanager
 def _making(path: Path) -> Iterator[None]:
     """Keep other processes from making the same file while the block runs."""
     lock = path.with_suffix(".lock")
-    with writing_cache(path.parent):
+    with _writing(path.parent):
         held = FileLock(lock).acquire()
     with held:
         try:
@@ -104,27 +154,23 @@ def _making(path: Path) -> Iterator[None]:
 
 def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
     # Plain writes, not a writable map: a full disk is then an error and not a dead process.
-    with writing_cache(path.parent), replacing_file(path) as file:
+    with _writing(path.parent), replacing_file(path) as file:
         done, digest = 0, hashlib.sha256()
-        for block in in_threads(array, count):
+        for block in _in_threads(array, count):
             stack = np.stack(block)
             assert stack.dtype == np.uint8
-            content = (
-                stack.tobytes() if done else _header((count, *stack.shape[1:])) + stack.tobytes()
-            )
+            content = stack.tobytes()
+            if not done:
+                header = io.BytesIO()
+                shape = (count, *stack.shape[1:])
+                values = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(header, values)
+                content = header.getvalue() + content
             file.write(content)
             digest.update(content)
             done += len(block)
             report("decode", done, count)
         file.write(digest.digest())
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """The beginning of a .npy file of bytes."""
-    header = io.BytesIO()
-    values = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, values)
-    return header.getvalue()
 
 
 def _load(path: Path, count: int) -> Pixels | None:
@@ -141,7 +187,7 @@ def _load(path: Path, count: int) -> Pixels | None:
     return array
 
 
-@remembered
+@cache
 def _is_whole(path: Path, size: int, changed: int, inode: int) -> bool:
     """Whether a file ends with its checksum; looked at once, unless the file changes."""
     if size <= _DIGEST_SIZE:
@@ -151,4 +197,115 @@ def _is_whole(path: Path, size: int, changed: int, inode: int) -> bool:
     return found == content[-_DIGEST_SIZE:].tobytes()
 
 
-_DIGEST_SIZE = hashlib.sha256().digest_size
+@dataclass(frozen=True)
+class CacheUsage:
+    """What the cache directory holds of one kind.
+
+    Attributes:
+        kind: what it is.
+        number: files of decoded pixels, marks, sets of images, or data sets.
+        bytes: their size.
+        last_use: when one of them was last read or written, as far as the file system keeps it;
+            None where there is nothing.
+    """
+
+    kind: Kind
+    number: int
+    bytes: int
+    last_use: datetime | None
+
+
+def cache_usage(paths: Paths) -> list[CacheUsage]:
+    """What the cache directory holds, by kind."""
+    return [_usage(kind, _things(paths, kind)) for kind in KINDS]
+
+
+def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
+    """Delete what the cache directory holds of some kinds.
+
+    A run that is not finished may still need synthetic images or data; only those being made at the
+    moment are known to be in use.
+
+    Returns:
+        What was deleted, by kind.
+
+    Raises:
+        ValueError: an unknown kind, or a process is making something of these kinds; nothing is
+            deleted then.
+    """
+    things = {kind: _things(paths, kind) for kind in check_kinds(names)}
+    locks = [lock for kind in things for lock in _locks(paths, kind)]
+    with ExitStack() as held:
+        for lock in locks:
+            try:
+                held.enter_context(FileLock(lock, timeout=0))
+            except Timeout:
+                raise ValueError(
+                    f"a process is making something in {lock.parent} (it holds {lock.name}); wait "
+                    "until it is done, then clear again. Nothing was deleted."
+                ) from None
+        cleared = [_usage(kind, found) for kind, found in things.items()]
+        for thing in (*(t for found in things.values() for t in found), *locks):
+            if thing.is_dir() and not thing.is_symlink():
+                shutil.rmtree(thing)
+            else:
+                thing.unlink(missing_ok=True)
+    return cleared
+
+
+def check_kinds(names: Iterable[str]) -> list[Kind]:
+    """The kinds of these names, each once.
+
+    Raises:
+        ValueError: a name that is none.
+    """
+    names = list(names)
+    for name in names:
+        if name not in KINDS:
+            raise ValueError(unknown("kind", name, KINDS))
+    return [kind for kind in KINDS if kind in names]
+
+
+def _things(paths: Paths, kind: Kind) -> list[Path]:
+    """The files or folders of a kind, unfinished ones included."""
+    if kind == "data":
+        made = _made(paths)
+        unfinished = [path.with_name(f"{path.name}.part") for path in made]
+        return [path for path in (*made, *unfinished) if path.exists()]
+    return [
+        path
+        for path in sorted((paths.cache / kind).glob("*"))
+        if path.is_dir() == (kind == "images") and path.suffix != ".lock"
+    ]
+
+
+def _locks(paths: Paths, kind: Kind) -> list[Path]:
+    if kind == "data":
+        beside = (path.with_name(f".{path.name}.lock") for path in _made(paths))
+        return [path for path in beside if path.exists()]
+    return sorted((paths.cache / kind).glob("*/.lock" if kind == "images" else "*.lock"))
+
+
+def _made(paths: Paths) -> list[Path]:
+    """Where data sets that can be generated are, or would be, for every data seed."""
+    entries = [entry for name in dataset_names() if (entry := load_dataset(name)).made_by]
+    folders = sorted({entry.source.path for entry in entries if entry.source is not None})
+    data = paths.cache / "data"
+    roots = [data, *sorted(data.glob("draw-*"))]
+    return [root / folder for root in roots for folder in folders]
+
+
+def _usage(kind: Kind, things: Sequence[Path]) -> CacheUsage:
+    stats = [stat for thing in things for stat in _stats(thing)]
+    times = [max(stat.st_atime, stat.st_mtime) for stat in stats]
+    last_use = datetime.fromtimestamp(max(times), UTC) if times else None
+    finished = [thing for thing in things if thing.suffix not in {".tmp", ".part"}]
+    return CacheUsage(kind, len(finished), sum(stat.st_size for stat in stats), last_use)
+
+
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    """Size and times of a file, or of the files in a folder; of those that are still there."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):
+            if file.is_file():
+                yield file.stat()

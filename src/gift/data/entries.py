@@ -1,19 +1,22 @@
-"""What is known of a data set: its words, its whereabouts, its sizes."""
+"""The entry of a data set: its class names, sources, splits and sizes."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gift.data.lists import class_list, label_list
+from gift.data.readers import reader_names
 from gift.settings import Settings
+from gift.text import unknown
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Part = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test"]
 Metric = Literal["top1", "mean_per_class"]
-"""Share of right images; or the mean over the classes of that share, for unbalanced classes."""
+"""Fraction of images classified correctly; or its mean over the classes, for unbalanced classes."""
 
 
 def _with_a_place(templates: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,25 +31,16 @@ def _with_a_place(templates: tuple[str, ...]) -> tuple[str, ...]:
 Templates = Annotated[tuple[str, ...], AfterValidator(_with_a_place)]
 
 
+def _with_a_reader(kind: str) -> str:
+    if kind not in reader_names():
+        raise ValueError(unknown("kind", kind, reader_names()).removesuffix("."))
+    return kind
+
+
 class Source(Settings):
     """Files of a data set on this machine."""
 
-    kind: Literal[
-        "folder",
-        "aircraft",
-        "caltech101",
-        "cifar100",
-        "dtd",
-        "eurosat",
-        "flowers",
-        "food",
-        "imagenet",
-        "mnist",
-        "oxfordpet",
-        "stanfordcars",
-        "sun397",
-        "tinyimagenet",
-    ] = Field(
+    kind: Annotated[str, AfterValidator(_with_a_reader)] = Field(
         "folder",
         description="'folder' is a folder with one folder per class; the others are the layouts in "
         "which the data sets of that name are published",
@@ -63,9 +57,9 @@ class HubSource(Settings):
     revision: str | None = Field(
         None, description="commit of the hub repository; without one the copy is not used"
     )
-    parts: dict[Part, tuple[str, ...]] = Field(
+    splits: dict[Split, tuple[str, ...]] = Field(
         {"train": ("train",), "test": ("test",)},
-        description="the copy's splits that form each part, joined in this order",
+        description="the copy's own splits that form each split, joined in this order",
     )
     image: str = Field("image", description="column of the images")
     label: str = Field("label", description="column of the labels")
@@ -76,19 +70,43 @@ class HubSource(Settings):
         {}, description="label names that the copy spells otherwise -> the data set's own"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accepts_parts(cls, values: object) -> object:
+        """``parts``, the former name of ``splits``."""
+        if isinstance(values, dict) and "parts" in values:
+            former, values = values["parts"], {k: v for k, v in values.items() if k != "parts"}
+            values["splits"] = former
+        return values
+
     @model_validator(mode="after")
     def _shares_nothing(self) -> Self:
-        times = Counter(split for splits in self.parts.values() for split in splits)
-        if repeated := sorted(split for split, count in times.items() if count > 1):
+        times = Counter(theirs for names in self.splits.values() for theirs in names)
+        if repeated := sorted(name for name, count in times.items() if count > 1):
             raise ValueError(
-                f"hub.parts uses the split {repeated[0]!r} twice; an image may belong to one part "
-                "only"
+                f"hub.splits uses the split {repeated[0]!r} twice; an image may belong to one "
+                "split only"
             )
         return self
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the copy is a folder of parquet files on this machine."""
+        return Path(self.id).is_dir()
+
+    @property
+    def usable(self) -> bool:
+        """Whether the copy is a local folder, or a commit of it was chosen."""
+        return self.revision is not None or self.is_local
+
+    @property
+    def place(self) -> str:
+        """The copy and its commit, for messages."""
+        return self.id if self.revision is None else f"{self.id}@{self.revision}"
+
 
 class Counts(Settings):
-    """How many images each part must hold; a part without a number is not checked."""
+    """How many images each split must hold; a split without a number is not checked."""
 
     train: int | None = Field(None, ge=0, description="training images")
     validation: int | None = Field(None, ge=0, description="validation images")
@@ -96,16 +114,16 @@ class Counts(Settings):
 
 
 class RandomSplit(Settings):
-    """How a data set without parts of its own is split."""
+    """How a data set without splits of its own is split."""
 
-    train: float = Field(0.8, gt=0, lt=1, description="share of the images that is for training")
+    train: float = Field(0.8, gt=0, lt=1, description="fraction of the images that is for training")
     seed: int = Field(42, ge=0, description="seed of the split")
 
 
 class Subset(Settings):
     """Which classes of a larger data set form this one."""
 
-    of: str = Field(description="name of the larger data set, whose folder and words are used")
+    of: str = Field(description="the larger data set, whose folder and class names are used")
     labels: tuple[int, ...] = Field(
         min_length=1, description="labels that its classes have there, in the order wanted here"
     )
@@ -118,7 +136,7 @@ class Subset(Settings):
 
 
 class DatasetEntry(Settings):
-    """A data set: words, whereabouts and sizes."""
+    """A data set: class names, sources, splits and sizes."""
 
     name: str = Field(pattern=NAME, description="unique name; becomes the task's name")
     version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
@@ -143,16 +161,16 @@ class DatasetEntry(Settings):
     )
     metric: Metric = Field(
         "top1",
-        description="what accuracy is: 'top1' is the share of right images, 'mean_per_class' the "
-        "mean of that share over the classes",
+        description="what accuracy is: 'top1' is the fraction of images classified correctly, "
+        "'mean_per_class' its mean over the classes",
     )
     source: Source | None = Field(None, description="files of the data set")
     hub: HubSource | None = Field(None, description="a copy to use where the files are missing")
     made_by: str | None = Field(None, description="what can make the folder, e.g. 'micro'")
     random_split: RandomSplit | None = Field(
-        None, description="how to split a data set without parts; by default it has its own"
+        None, description="how to split a data set without splits; by default it has its own"
     )
-    counts: Counts = Field(Counts(), description="expected number of images per part of the folder")
+    counts: Counts = Field(Counts(), description="expected number of images per split")
     subset: Subset | None = Field(None, description="take only some classes; all by default")
     dataset: str | None = Field(
         None,
@@ -193,9 +211,16 @@ class DatasetEntry(Settings):
         return self.subset.of if self.subset else self.dataset or self.name
 
     @property
-    def cure(self) -> str:
+    def hint(self) -> str:
         """What to do when the files are missing or wrong."""
         return self.obtain or "Complete the data set, or correct its entry."
+
+    @property
+    def label_hint(self) -> str:
+        """What to do when the labels are wrong."""
+        if self.source is not None and self.source.kind == "folder":
+            return "Rename the folders, or give 'classnames' as a mapping folder: class name."
+        return self.hint
 
     @property
     def listed_names(self) -> tuple[str, ...] | None:
@@ -223,6 +248,11 @@ class DatasetEntry(Settings):
                 f"{len(names)} class names; give every class one label of its own."
             )
         return own
+
+    @property
+    def expected_labels(self) -> tuple[str, ...] | None:
+        """The label strings that the data set's files should hold, in label order; None: any."""
+        return self.own_labels or self.listed_names
 
 
 def _values(names: tuple[str, ...] | dict[str, str]) -> tuple[str, ...]:

@@ -1,22 +1,56 @@
-"""Fixed, fingerprinted lists of RGB images: files, and arrays of pixels."""
+"""Fixed lists of RGB images with a fingerprint: files, and rows of a source that numbers them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from gift.data.decoding import opened
 from gift.text import one_line
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""Image formats that are opened, by Pillow's names; PPM stands for its whole family.
+
+Pillow tells a format by a file's content, whatever its name, and hands some on to other programs.
+"""
+
+
+@contextmanager
+def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
+    """An image whose pixels are still to be decoded.
+
+    Raises:
+        OSError: it is in no format of :data:`FORMATS`.
+        ValueError: it has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. (Pillow alone only warns
+            of one to two times that many.)
+        Exception: Pillow's decoders raise nearly every type on damaged files.
+    """
+    limit = Image.MAX_IMAGE_PIXELS or 0
+    hint = (
+        f"at most {limit:,} pixels are decoded; make it smaller, or raise "
+        "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+    )
+    try:
+        image = Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise OSError(f"it is none of {', '.join(FORMATS)}, or damaged") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(hint) from error
+    with image:
+        if limit and image.width * image.height > limit:
+            raise ValueError(f"{image.width} x {image.height} pixels are too many: {hint}")
+        yield image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -58,7 +92,7 @@ class LabeledImages(Images, Protocol):
 
 
 class ImageSet(ABC):
-    """Labelled images some of which can be taken.
+    """Labelled images that can be selected and relabelled.
 
     Attributes:
         labels: one position in the task's class names per image.
@@ -71,7 +105,11 @@ class ImageSet(ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> Image.Image:
-        """One image as RGB."""
+        """One image as RGB.
+
+        Raises:
+            OSError: it is missing, too large or cannot be decoded; the message names it.
+        """
 
     @property
     @abstractmethod
@@ -82,17 +120,6 @@ class ImageSet(ABC):
     @abstractmethod
     def keys(self) -> tuple[str, ...]:
         """What tells each image from the others, wherever and whenever the files were put."""
-
-    @property
-    def checksum(self) -> str:
-        """16 hex digits: the same images (by :attr:`keys`) with the same labels, in one order.
-
-        Neither the folder of the files nor their times and content change it.
-        """
-        digest = hashlib.sha256()
-        for key, label in zip(self.keys, self.labels, strict=True):
-            digest.update(f"{key}\0{label}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()[:16]
 
     @abstractmethod
     def select(self, indices: Sequence[int]) -> Self:
@@ -106,14 +133,25 @@ class ImageSet(ABC):
     def origin(self, index: int) -> str:
         """Where an image comes from, for messages."""
 
+    @property
+    def checksum(self) -> str:
+        """16 hex digits: the same images (by :attr:`keys`) with the same labels, in one order.
+
+        Neither the folder of the files nor their times and content change it.
+        """
+        digest = hashlib.sha256()
+        for key, label in zip(self.keys, self.labels, strict=True):
+            digest.update(f"{key}\0{label}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class ImageFiles(ImageSet):
     """Labelled image files, decoded when asked for.
 
     Attributes:
-        files: One path per image.
-        labels: One position in the task's class names per image.
+        files: one path per image.
+        labels: one position in the task's class names per image.
     """
 
     files: tuple[Path, ...]
@@ -123,11 +161,6 @@ class ImageFiles(ImageSet):
         assert len(self.files) == len(self.labels), "one label per file"
 
     def __getitem__(self, index: int) -> Image.Image:
-        """Decode one image to RGB.
-
-        Raises:
-            OSError: the file is missing, too large or cannot be decoded; the message names it.
-        """
         path = self.files[index]
         try:
             with opened(path) as image:
@@ -172,9 +205,32 @@ class ImageFiles(ImageSet):
         return str(self.files[index].parent)
 
 
+class ImageSource(Protocol):
+    """Numbered images of one place: a file, or a table."""
+
+    @property
+    def place(self) -> str:
+        """Where they are, for messages."""
+        ...
+
+    @property
+    def order(self) -> Sequence[int]:
+        """Their numbers, in the order in which they are used."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever an image may have changed."""
+        ...
+
+    def image(self, number: int) -> Image.Image:
+        """One image as RGB."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class PixelFile:
-    """The decoded content of a file of images.
+    """The decoded content of a file of images: an :class:`ImageSource`.
 
     Attributes:
         path: the file.
@@ -184,6 +240,14 @@ class PixelFile:
     path: Path
     pixels: NDArray[np.uint8]
 
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @property
+    def order(self) -> Sequence[int]:
+        return range(len(self.pixels))
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the shape and all values."""
@@ -191,31 +255,34 @@ class PixelFile:
         digest.update(np.ascontiguousarray(self.pixels).data)
         return digest.hexdigest()
 
+    def image(self, number: int) -> Image.Image:
+        return Image.fromarray(self.pixels[number]).convert("RGB")
+
 
 @dataclass(frozen=True)
 class NumberedImages(ImageSet):
-    """Labelled images of one place that numbers them.
+    """Labelled images of a source that numbers them.
 
     Attributes:
         positions: one number per image.
         labels: one position in the task's class names per image.
+        source: where they are.
     """
 
     positions: tuple[int, ...]
     labels: tuple[int, ...]
+    source: ImageSource
 
     def __post_init__(self) -> None:
         assert len(self.positions) == len(self.labels), "one label per image"
 
-    @property
-    @abstractmethod
-    def source_fingerprint(self) -> str:
-        """Changes whenever an image of the place may have changed."""
+    def __getitem__(self, index: int) -> Image.Image:
+        return self.source.image(self.positions[index])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the place's fingerprint and the numbers."""
-        text = f"{self.source_fingerprint}\0{','.join(self.keys)}"
+        """SHA-256 over the source's fingerprint and the numbers."""
+        text = f"{self.source.fingerprint}\0{','.join(self.keys)}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -230,26 +297,6 @@ class NumberedImages(ImageSet):
     def relabelled(self, labels: Sequence[int]) -> Self:
         return replace(self, labels=tuple(labels))
 
-
-@dataclass(frozen=True)
-class ImageArrays(NumberedImages):
-    """Labelled images of a file that holds many.
-
-    Attributes:
-        source: the file.
-    """
-
-    source: PixelFile
-
-    def __getitem__(self, index: int) -> Image.Image:
-        """One image as RGB."""
-        return Image.fromarray(self.source.pixels[self.positions[index]]).convert("RGB")
-
-    @property
-    def source_fingerprint(self) -> str:
-        """SHA-256 over all pixels of the file."""
-        return self.source.fingerprint
-
     def origin(self, index: int) -> str:
-        """The file that holds the image."""
-        return str(self.source.path)
+        """The source."""
+        return self.source.place

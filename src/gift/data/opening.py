@@ -1,25 +1,45 @@
-"""Data sets on disk: what an entry's source holds becomes a task."""
+"""Opening data sets: what the first source that is there holds becomes a task."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gift.data import hub
 from gift.data.entries import DatasetEntry
-from gift.data.images import ImageFiles, ImageSet
+from gift.data.images import ImageFiles, ImageSet, NumberedImages
 from gift.data.labels import LabelSpace
 from gift.data.lists import shipped_names
 from gift.data.paths import Paths
-from gift.data.readers import READERS
-from gift.data.readers.reading import Reading
+from gift.data.readers import Splits, reader
+from gift.data.readers.folder import class_name
 from gift.data.splits import random_split
 from gift.data.task import Task
-from gift.data.words import expected_labels, fit
+from gift.files import writing_to
+from gift.plugins import maker
+from gift.text import one_line
 
-Reader = Callable[[str, Path, tuple[str, ...]], Reading]
+
+@dataclass(frozen=True)
+class Found:
+    """What the files of a data set hold, before it is matched with the entry.
+
+    Attributes:
+        place: where they are, for messages.
+        names: the data set's own label strings, whose positions are the images' labels; None where
+            a label is nothing but a number.
+        splits: the images of every split; ``train`` is one of them.
+    """
+
+    place: str
+    names: tuple[str, ...] | None
+    splits: dict[str, ImageSet]
+
+    def counts(self) -> dict[str, int]:
+        """The number of images in every split."""
+        return {split: len(images) for split, images in self.splits.items()}
 
 
 def open_task(entry: DatasetEntry, paths: Paths) -> Task:
@@ -32,49 +52,60 @@ def open_task(entry: DatasetEntry, paths: Paths) -> Task:
     return as_task(entry, read(entry, paths))
 
 
-def open_entries(entries: Sequence[DatasetEntry], paths: Paths) -> list[Task]:
-    """Open several data sets; files that they share are read once. Raises as open_task."""
-    reader = cache(_read_files)
-    return [as_task(entry, read(entry, paths, reader)) for entry in entries]
+def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> list[Task]:
+    """Open several data sets, generating those that can be generated and are not there.
 
-
-def read(entry: DatasetEntry, paths: Paths, reader: Reader | None = None) -> Reading:
-    """What the first of the entry's sources that is there holds, split into parts.
+    Files that several of them share are read once.
 
     Args:
-        entry: the data set.
-        paths: where the paths of sources begin.
-        reader: reads files of a kind; one that remembers saves time for entries that share files.
+        entries: the data sets.
+        paths: where they are; another data seed than 0 has its own folder ``draw-<k>`` in it.
+        draw: data seed of generated data sets.
 
     Raises:
-        FileNotFoundError: no source is there, or files of it are missing.
-        ValueError: damaged files.
+        ValueError: another data seed than 0 of a data set that cannot be generated, or a folder
+            that does not hold what its entry says.
+        FileNotFoundError: a data set is not where it should be.
     """
-    source = entry.source
-    if source is not None and _has_files(entry, paths):
-        wanted = expected_labels(entry) or ()
-        try:
-            found = (reader or _read_files)(source.kind, paths.data / source.path, wanted)
-        except (FileNotFoundError, ValueError) as error:
-            if source.kind == "folder":  # says what to do by itself
-                raise
-            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-            raise kind(f"{entry.name}: {error}. {entry.cure}") from error
-        _refuse_shared(entry, found)
-        return _split(entry, found)
-    if entry.hub is not None and hub.is_there(entry.hub):
-        return _split(entry, hub.read(entry.hub, entry))
-    raise FileNotFoundError(_nowhere(entry, paths))
+    if draw:
+        if fixed := [entry.name for entry in entries if entry.made_by is None]:
+            raise ValueError(
+                f"draw = {draw} needs data sets that can be made, but {fixed[0]} is not one; "
+                "leave draw at 0."
+            )
+        paths = replace(paths, data=paths.data / f"draw-{draw}")
+    known: dict[str, Found] = {}
+    tasks: list[Task] = []
+    for entry in entries:
+        if will_be_made(entry, paths):
+            _make(entry, paths, draw)
+        whole = {"name": entry.whole_name, "subset": None, "templates": ("{}",)}
+        key = repr(entry.model_copy(update=whole))
+        if key not in known:
+            known[key] = read(entry, paths)
+        tasks.append(as_task(entry, known[key]))
+    return tasks
+
+
+def will_be_made(entry: DatasetEntry, paths: Paths) -> bool:
+    """Whether a run would generate the data set's folder."""
+    missing = entry.source is not None and not (paths.data / entry.source.path).exists()
+    return entry.made_by is not None and missing
+
+
+def _make(entry: DatasetEntry, paths: Paths, draw: int) -> None:
+    assert entry.made_by is not None
+    assert entry.source is not None
+    target = paths.data / entry.source.path
+    hint = "free some space there, or name another folder with --data-root"
+    with writing_to(target.parent, "the data folder", hint):
+        maker(entry.made_by)(entry.whole_name, target, draw)
 
 
 def is_on_hub(entry: DatasetEntry, paths: Paths) -> bool:
     """Whether a run would read the chosen commit of a hub copy, for want of files."""
-    return (
-        not _has_files(entry, paths)
-        and entry.hub is not None
-        and hub.is_there(entry.hub)
-        and not hub.is_local(entry.hub)
-    )
+    copy = entry.hub
+    return not _has_files(entry, paths) and copy is not None and copy.usable and not copy.is_local
 
 
 def download(entry: DatasetEntry) -> None:
@@ -85,86 +116,124 @@ def download(entry: DatasetEntry) -> None:
         OSError: it cannot be downloaded.
     """
     assert entry.hub is not None
-    hub.read(entry.hub, entry)
+    hub.read(entry.hub, entry.name)
 
 
-def as_task(entry: DatasetEntry, reading: Reading) -> Task:
-    """A task of the classes that an entry names, made of what was read.
+def read(entry: DatasetEntry, paths: Paths) -> Found:
+    """What the first of the entry's sources that is there holds, split as the entry says.
 
     Raises:
-        ValueError: labels or numbers of images other than the entry says.
+        FileNotFoundError: no source is there, or files of it are missing.
+        ValueError: damaged files, or an image in two splits.
+        OSError: a hub copy cannot be downloaded.
     """
-    words = fit(entry, reading)
-    if problem := count_problem(entry, reading):
-        raise ValueError(problem)
-    parts = {part: _relabelled(images, words.label_of) for part, images in reading.parts.items()}
-    return Task(
-        LabelSpace(entry.name, words.classnames, entry.templates),
-        parts["train"],
-        parts.get("test"),
-        parts.get("validation"),
-        metric=entry.metric,
-        place=reading.place,
-    )
-
-
-def count_problem(entry: DatasetEntry, reading: Reading) -> str:
-    """The message about parts with another number of images than expected; empty if all fit."""
-    found = {part: len(images) for part, images in reading.parts.items()}
-    expected = entry.counts.model_dump(exclude_none=True)
-    wrong = [
-        f"{count} {part} images expected in {reading.place}, but {found.get(part, 0)} found"
-        for part, count in expected.items()
-        if found.get(part, 0) != count
-    ]
-    if not wrong:
-        return ""
-    there = ", ".join(f"{part}: {found.get(part, 0)}" for part in expected)
-    return f"{entry.name}: {'; '.join(wrong)}. {_count_cure(entry, f'counts: {{{there}}}')}"
-
-
-def _count_cure(entry: DatasetEntry, counts: str) -> str:
-    """What to do about numbers of images, given the line that states those that are there."""
-    if entry.whole_name not in shipped_names("datasets", ".yaml"):
-        return f"{entry.cure} To go on with what is there, write in its entry: {counts}"
-    return (
-        f"{entry.cure} Or go on with what is there (figures on it cannot be compared with "
-        "published ones): write a benchmark file of your own with this under 'tasks':\n"
-        f"  - dataset: {entry.whole_name}\n    {counts}"
-    )
+    source = entry.source
+    if source is not None and _has_files(entry, paths):
+        root = paths.data / source.path
+        try:
+            found = _collected(str(root), reader(source.kind)(root, entry.expected_labels or ()))
+            _refuse_shared(found)
+        except (FileNotFoundError, ValueError) as error:
+            if source.kind == "folder":  # says what to do by itself
+                raise
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f"{entry.name}: {error}. {entry.hint}") from error
+    elif entry.hub is not None and entry.hub.usable:
+        splits = hub.read(entry.hub, entry.name)
+        found = _collected(entry.hub.place, splits, _hub_spelling(entry))
+    else:
+        raise FileNotFoundError(_nowhere(entry, paths))
+    if (rule := entry.random_split) is None:
+        return found
+    if extra := sorted(set(found.splits) - {"train"}):
+        raise ValueError(
+            f"{entry.name}: {found.place} has a {extra[0]} split already; leave 'random_split' "
+            "out of its entry."
+        )
+    images = found.splits["train"]
+    train, test = random_split(len(images), rule.train, rule.seed)
+    return replace(found, splits={"train": images.select(train), "test": images.select(test)})
 
 
 def _has_files(entry: DatasetEntry, paths: Paths) -> bool:
     return entry.source is not None and (paths.data / entry.source.path).is_dir()
 
 
-def _read_files(kind: str, path: Path, wanted: tuple[str, ...]) -> Reading:
-    return READERS[kind](path, wanted)
+def _hub_spelling(entry: DatasetEntry) -> Callable[[str], str]:
+    """Label names as copies spell them (case and underscores aside) -> the data set's own."""
+    assert entry.hub is not None
+    names = entry.listed_names or ()
+    own = entry.own_labels or names
+    pairs = [*zip(names, own, strict=True), *zip(own, own, strict=True), *entry.hub.names.items()]
+    known = {class_name(spelled).casefold(): label for spelled, label in pairs}
+    return lambda name: known.get(class_name(name).casefold(), name)
 
 
-def _refuse_shared(entry: DatasetEntry, reading: Reading) -> None:
-    """Refuse an image that is in two parts."""
-    part_of: dict[Path, str] = {}
-    for part, images in reading.parts.items():
+def _collected(place: str, splits: Splits, spelled: Callable[[str], str] = str) -> Found:
+    """The images and labels that a reader found, with one number for every label string."""
+    strings = {label for _, labels in splits.values() for label in labels if isinstance(label, str)}
+    own = {label: spelled(label) for label in strings}
+    names = tuple(sorted(set(own.values()), key=os.fsencode)) or None
+    number = {name: position for position, name in enumerate(names or ())}
+    images: dict[str, ImageSet] = {}
+    for split, (source, labels) in splits.items():
+        numbers = tuple(number[own[v]] if isinstance(v, str) else v for v in labels)
+        if isinstance(source, Sequence):
+            images[split] = ImageFiles(tuple(source), numbers)
+        else:
+            images[split] = NumberedImages(tuple(source.order), numbers, source)
+    return Found(place, names, images)
+
+
+def _refuse_shared(found: Found) -> None:
+    split_of: dict[Path, str] = {}
+    for split, images in found.splits.items():
         for path in images.files if isinstance(images, ImageFiles) else ():
-            if (other := part_of.setdefault(path, part)) != part:
-                raise ValueError(
-                    f"{entry.name}: {path} is listed as {other} and as {part} image. {entry.cure}"
-                )
+            if (other := split_of.setdefault(path, split)) != split:
+                raise ValueError(f"{path} is listed as {other} and as {split} image")
 
 
-def _split(entry: DatasetEntry, reading: Reading) -> Reading:
-    """What was read, split at random where the entry says so."""
-    if (rule := entry.random_split) is None:
-        return reading
-    if extra := sorted(set(reading.parts) - {"train"}):
-        raise ValueError(
-            f"{entry.name}: {reading.place} has a {extra[0]} part already; leave 'random_split' "
-            "out of its entry."
+def _nowhere(entry: DatasetEntry, paths: Paths) -> str:
+    """Where the images were looked for, and how to get them there."""
+    hints = []
+    if entry.source is None:
+        message = f"{entry.name}: its images are on the hub only."
+    elif entry.obtain:
+        message = f"{entry.name}: no folder {paths.data / entry.source.path}."
+        hints.append(f"{entry.obtain} The data root is {paths.data}.")
+    else:
+        message = f"{entry.name}: no folder {paths.data / entry.source.path};"
+        hints.append(
+            "a run of a benchmark makes it."
+            if entry.made_by
+            else "put the data set there, or name the folder that holds it as data root."
         )
-    images = reading.parts["train"]
-    train, test = random_split(len(images), rule.train, rule.seed)
-    return replace(reading, parts={"train": images.select(train), "test": images.select(test)})
+    if entry.hub is not None:
+        hints.append(
+            f"To use the copy {entry.hub.id} of the Hugging Face hub, choose a commit of it: "
+            f"--set hub_revisions.{entry.whole_name}=<commit>."
+        )
+    return " ".join([message, *hints])
+
+
+def as_task(entry: DatasetEntry, found: Found) -> Task:
+    """A task of the classes that an entry names, made of what was found.
+
+    Raises:
+        ValueError: labels or numbers of images other than the entry says.
+    """
+    classnames, label_of = match_labels(entry, found)
+    if problem := count_problem(entry, found):
+        raise ValueError(problem)
+    splits = {split: _relabelled(images, label_of) for split, images in found.splits.items()}
+    return Task(
+        LabelSpace(entry.name, classnames, entry.templates),
+        splits["train"],
+        splits.get("test"),
+        splits.get("validation"),
+        metric=entry.metric,
+        place=found.place,
+    )
 
 
 def _relabelled(images: ImageSet, label_of: dict[int, int]) -> ImageSet:
@@ -173,24 +242,81 @@ def _relabelled(images: ImageSet, label_of: dict[int, int]) -> ImageSet:
     return kept.relabelled([label_of[label] for label in kept.labels])
 
 
-def _nowhere(entry: DatasetEntry, paths: Paths) -> str:
-    """Where the images were looked for, and how to get them there."""
-    cures = []
-    if entry.source is None:
-        message = f"{entry.name}: its images are on the hub only."
-    elif entry.obtain:
-        message = f"{entry.name}: no folder {paths.data / entry.source.path}."
-        cures.append(f"{entry.obtain} The data root is {paths.data}.")
+def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], dict[int, int]]:
+    """The class names of an entry's task, and label as found -> label of the task.
+
+    Labels that are no key belong to classes that the task does not have.
+
+    Raises:
+        ValueError: unknown or missing labels, a class without training images, or a subset of
+            labels that do not exist.
+    """
+    if entry.listed_names is not None and not entry.shared_names:
+        LabelSpace(entry.name, entry.listed_names, entry.templates)  # refuses repeated names
+    names, numbers = _matched(entry, found)
+    trained = set(found.splits["train"].labels)
+    if empty := [n for n, number in zip(names, numbers, strict=True) if number not in trained]:
+        raise ValueError(
+            f"{entry.name}: no training images for {len(empty)} of {len(names)} classes in "
+            f"{found.place}, the first is {empty[0]!r}. {entry.hint}"
+        )
+    chosen = tuple(range(len(names))) if entry.subset is None else entry.subset.labels
+    if wrong := [label for label in chosen if label not in range(len(names))]:
+        raise ValueError(
+            f"{entry.name}: subset has the label {wrong[0]}, but the data set has the labels 0 to "
+            f"{len(names) - 1}; correct 'subset' in its entry."
+        )
+    classnames = tuple(dict.fromkeys(names[label] for label in chosen))
+    new = {name: label for label, name in enumerate(classnames)}
+    return classnames, {numbers[label]: new[names[label]] for label in chosen}
+
+
+def _matched(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], Sequence[int]]:
+    """Class names by label, and the number that each label has in what was found."""
+    names = entry.listed_names
+    if found.names is None:
+        names = names or ()
+        labels = {label for images in found.splits.values() for label in images.labels}
+        if wrong := labels.difference(range(len(names))):
+            raise ValueError(
+                f"{entry.name}: {found.place} has labels up to {max(wrong)}, but {len(names)} "
+                f"class names go up to label {len(names) - 1}. {entry.label_hint}"
+            )
+        return names, range(len(names))
+    if names is None:
+        return tuple(map(class_name, found.names)), range(len(found.names))
+    own = entry.own_labels
+    if own is None:
+        spelled = {class_name(name): name for name in found.names}
+        own = tuple(spelled.get(class_name(name), name) for name in names)
+    if set(own) != set(found.names):
+        missing = one_line(", ".join(sorted(set(own) - set(found.names)))) or "none"
+        extra = one_line(", ".join(sorted(set(found.names) - set(own)))) or "none"
+        raise ValueError(
+            f"{entry.name}: the classes in {found.place} do not fit the class names: missing "
+            f"{missing}; unexpected {extra}. {entry.label_hint}"
+        )
+    position = {name: number for number, name in enumerate(found.names)}
+    return names, [position[name] for name in own]
+
+
+def count_problem(entry: DatasetEntry, found: Found) -> str:
+    """The message about splits with another number of images than expected; empty if all fit."""
+    counts, expected = found.counts(), entry.counts.model_dump(exclude_none=True)
+    wrong = [
+        f"{count} {split} images expected in {found.place}, but {counts.get(split, 0)} found"
+        for split, count in expected.items()
+        if counts.get(split, 0) != count
+    ]
+    if not wrong:
+        return ""
+    there = f"counts: {{{', '.join(f'{split}: {counts.get(split, 0)}' for split in expected)}}}"
+    if entry.whole_name not in shipped_names("datasets", ".yaml"):
+        hint = f"To continue with what is there, write in its entry: {there}"
     else:
-        message = f"{entry.name}: no folder {paths.data / entry.source.path};"
-        cures.append(
-            "a run of a benchmark makes it."
-            if entry.made_by
-            else "put the data set there, or name the folder that holds it as data root."
+        hint = (
+            "Or continue with what is there (figures on it cannot be compared with published "
+            "ones): write a benchmark file of your own with this under 'tasks':\n"
+            f"  - dataset: {entry.whole_name}\n    {there}"
         )
-    if entry.hub is not None:
-        cures.append(
-            f"To use the copy {entry.hub.id} of the Hugging Face hub, choose a commit of it: "
-            f"--set hub_revisions.{entry.whole_name}=<commit>."
-        )
-    return " ".join([message, *cures])
+    return f"{entry.name}: {'; '.join(wrong)}. {entry.hint} {hint}"

@@ -1,87 +1,93 @@
-"""Making, opening and preparing the data sets of a run."""
+"""Checking and preparing data sets ahead of a run, and what identifies their content."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gift.data.cache import pixels
-from gift.data.check import check_images
-from gift.data.entries import DatasetEntry
-from gift.data.opening import is_on_hub, open_entries
+from gift.data.cache import check_images, pixels
+from gift.data.entries import DatasetEntry, Metric
+from gift.data.images import ImageSet
+from gift.data.opening import count_problem, is_on_hub, match_labels, open_tasks, read, will_be_made
 from gift.data.paths import Paths
 from gift.data.task import Task
-from gift.files import writing_to
-from gift.plugins import maker
-
-_VALIDATION_SEED = 42
 
 
-def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> list[Task]:
-    """Open data sets, generating those that can be generated and are not there.
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check of a data set found.
+
+    Attributes:
+        name: of the data set.
+        looked_in: the places where it may be, the first one first.
+        found_in: where it was read; None where it is nowhere or cannot be read.
+        images: number of images that were found, by split.
+        expected: number of images that belong there, by split.
+        classes: number of classes that fit; None where labels are wrong.
+        problems: what is wrong and what to do, a message each; empty when all is well.
+    """
+
+    name: str
+    looked_in: tuple[str, ...]
+    found_in: str | None = None
+    images: Mapping[str, int] = field(default_factory=dict)
+    expected: Mapping[str, int] = field(default_factory=dict)
+    classes: int | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the data set is there and as its entry says."""
+        return not self.problems
+
+
+def check_dataset(entry: DatasetEntry, paths: Paths, *, decode: bool = False) -> CheckResult:
+    """Look for a data set and compare it with its entry.
 
     Args:
-        entries: the data sets.
-        paths: where they are; another data seed than 0 has its own folder ``draw-<k>`` in it.
-        draw: data seed of generated data sets.
+        entry: the data set.
+        paths: the cache directory and where the paths of sources begin.
+        decode: whether every image is decoded.
 
-    Raises:
-        ValueError: another data seed than 0 of a data set that cannot be generated, or a folder
-            that does not hold what its entry says.
-        FileNotFoundError: a data set is not where it should be.
+    Returns:
+        What was found. Nothing is raised for a data set that is missing, wrong or damaged.
     """
-    if draw:
-        if found := [entry.name for entry in entries if entry.made_by is None]:
-            raise ValueError(
-                f"draw = {draw} needs data sets that can be made, but {found[0]} is not one; "
-                "leave draw at 0."
-            )
-        paths = replace(paths, data=paths.data / f"draw-{draw}")
-    for entry in entries:
-        if will_be_made(entry, paths):
-            assert entry.made_by is not None
-            assert entry.source is not None
-            target = paths.data / entry.source.path
-            hint = "free some space there, or name another folder with --data-root"
-            with writing_to(target.parent, "the data folder", hint):
-                maker(entry.made_by)(entry.whole_name, target, draw)
-    return open_entries(entries, paths)
-
-
-def will_be_made(entry: DatasetEntry, paths: Paths) -> bool:
-    """Whether a run would generate the data set's folder."""
-    missing = entry.source is not None and not (paths.data / entry.source.path).exists()
-    return entry.made_by is not None and missing
-
-
-def measured_split(
-    task: Task, split: Literal["test", "validation"], validation_fraction: float
-) -> Task:
-    """The task with the images of a split as its test images.
-
-    For validation without a validation split, a fraction of the training images is set aside: the
-    same images for every method and seed, never test images.
-
-    Raises:
-        ValueError: there are no such images.
-    """
-    if split == "validation" and task.validation is None:
-        train, validation = task.split_train(
-            validation_fraction, _VALIDATION_SEED, "evaluation.validation_fraction"
-        )
-        return replace(task, train=train, validation=validation, test=validation)
-    images = task.test if split == "test" else task.validation
-    if images is None:
-        raise ValueError(
-            f"task {task.name!r} has no test images; add a test folder beside train, or set "
-            "evaluation.split = validation."
-        )
-    return replace(task, test=images)
+    looked_in = [] if entry.source is None else [str(paths.data / entry.source.path)]
+    if entry.hub is not None:
+        commit = entry.hub.revision or "no commit chosen"
+        looked_in.append(f"{entry.hub.id} on the Hugging Face hub ({commit})")
+    expected = entry.counts.model_dump(exclude_none=True)
+    try:
+        found = read(entry, paths)
+    except (OSError, ValueError) as error:
+        return CheckResult(entry.name, (*looked_in,), expected=expected, problems=(str(error),))
+    problems, classes = [count_problem(entry, found)], None
+    try:
+        classes = len(match_labels(entry, found)[0])
+    except ValueError as error:
+        problems.insert(0, str(error))
+    if decode:
+        try:
+            check_images(*found.splits.values(), paths=paths)
+        except ValueError as error:
+            problems.append(str(error))
+    return CheckResult(
+        entry.name,
+        tuple(looked_in),
+        found.place,
+        found.counts(),
+        expected,
+        classes,
+        tuple(filter(None, problems)),
+    )
 
 
 @dataclass(frozen=True)
@@ -129,8 +135,7 @@ def prepare(
     Returns:
         What was done. Nothing is raised for a data set that is missing, wrong or damaged.
     """
-    name, first = entries[0].whole_name, entries[0]
-    done: list[str] = []
+    first, done, cached = entries[0], list[str](), None
     makes, downloads = will_be_made(first, paths), is_on_hub(first, paths)
     try:
         tasks = open_tasks(entries, paths)
@@ -142,13 +147,73 @@ def prepare(
         }
         check_images(*(images for found in splits.values() for images in found), paths=paths)
         done.append("checked")
-        cached = None
         if preprocess is not None:
             for images in splits["test"]:
                 pixels(images, preprocess.test_array, preprocess.key, paths)
             cached = sum(map(len, splits["test"]))
             done.append("decoded")
     except (OSError, ValueError) as error:
-        return Prepared(name, tuple(done), problem=str(error))
+        return Prepared(first.whole_name, tuple(done), problem=str(error))
     numbers = {split: sum(map(len, found)) for split, found in splits.items() if found}
-    return Prepared(name, tuple(done), numbers, cached)
+    return Prepared(first.whole_name, tuple(done), numbers, cached)
+
+
+@dataclass(frozen=True)
+class SplitIdentity:
+    """What identifies the images of a split: their number, and a checksum of keys and labels."""
+
+    images: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a task's numbers are measured on, in a form that two runs can compare.
+
+    The checksums do not depend on where the files lie, on their times or on their content.
+
+    Attributes:
+        data_set: name of the data set.
+        version: version of its entry.
+        place: where it was read.
+        metric: what accuracy is.
+        classes: number of classes.
+        words: checksum of class names and templates.
+        train: the training images.
+        test: the images to measure.
+    """
+
+    data_set: str
+    version: int
+    place: str
+    metric: Metric
+    classes: int
+    words: str
+    train: SplitIdentity | None
+    test: SplitIdentity | None
+
+
+def provenance(entry: DatasetEntry, task: Task, paths: Paths) -> Provenance:
+    """What identifies a task's images and class names.
+
+    Args:
+        entry: the data set.
+        task: the task as it is learned and measured.
+        paths: places below its data directory are given from there.
+    """
+    place = Path(task.place)
+    words = json.dumps([task.labels.classnames, task.labels.templates])
+    return Provenance(
+        entry.whole_name,
+        entry.version,
+        str(place.relative_to(paths.data)) if paths.data in place.parents else task.place,
+        task.metric,
+        len(task.labels.classnames),
+        hashlib.sha256(words.encode()).hexdigest()[:16],
+        _identity(task.train),
+        _identity(task.evaluation),
+    )
+
+
+def _identity(images: ImageSet | None) -> SplitIdentity | None:
+    return None if images is None else SplitIdentity(len(images), images.checksum)

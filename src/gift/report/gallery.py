@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from gift.data.decoding import opened
+from gift.data.images import opened
 from gift.report.groups import Comparison
 from gift.runs.read import Run, SyntheticImage
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, image_files, labels_of, lines
-
-_PARTS = {"train": "train", "val": "validation", "test": "test"}
+from gift.data.readers import Splits, lines, listed
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
-    """Read ``variants.txt``, ``images_variant_<part>.txt`` and ``images/<number>.jpg``."""
-    names = lines(root / "variants.txt")
-    label = labels_of(names, root / "variants.txt")
-
-    def images(listing: Path) -> Iterator[tuple[str, int]]:
-        for line in lines(listing):
-            number, _, variant = line.partition(" ")
-            yield f"images/{number}.jpg", label(variant.strip(), listing)
-
-    parts = {}
-    for word, part in _PARTS.items():
+def read(root: Path, wanted: Sequence[str]) -> Splits:
+    """Read ``images_variant_<split>.txt`` and ``images/<number>.jpg``."""
+    splits: Splits = {}
+    for word, split in {"train": "train", "val": "validation", "test": "test"}.items():
         listing = root / f"images_variant_{word}.txt"
-        parts[part] = image_files(root, images(listing), listing)
-    return Reading(str(root), names, parts)
+        rows = (line.partition(" ") for line in lines(listing))
+        images = ((f"images/{number}.jpg", variant.strip()) for number, _, variant in rows)
+        splits[split] = listed(root, images, listing)
+    return splits

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, image_files, labels_of, lines, subfolders
-
-_PARTS = {"train1": "train", "val1": "validation", "test1": "test"}
+from gift.data.readers import Splits, lines, listed
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``labels/train1.txt``, ``val1.txt``, ``test1.txt`` and ``images/<class>/*.jpg``."""
-    names = tuple(subfolders(root / "images"))
-    label = labels_of(names, root / "images")
-    parts = {}
-    for word, part in _PARTS.items():
+    splits: Splits = {}
+    for word, split in {"train1": "train", "val1": "validation", "test1": "test"}.items():
         listing = root / "labels" / f"{word}.txt"
-        found = ((name, label(name.partition("/")[0], listing)) for name in lines(listing))
-        parts[part] = image_files(root / "images", found, listing)
-    return Reading(str(root), names, parts)
+        images = ((name, name.partition("/")[0]) for name in lines(listing))
+        splits[split] = listed(root / "images", images, listing)
+    return splits

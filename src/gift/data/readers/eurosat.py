@@ -1,18 +1,14 @@
-"""EuroSAT (RGB): a folder of JPEGs per class, without parts."""
+"""EuroSAT (RGB): a folder of JPEGs per class, without splits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, files_in, image_files, subfolders
+from gift.data.readers import Splits, in_class_folders, subfolders
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``<Class>/<Class>_<number>.jpg``."""
-    names = tuple(subfolders(root))
-    found = (
-        (f"{name}/{file}", label)
-        for label, name in enumerate(names)
-        for file in files_in(root / name, ".jpg", prefix=f"{name}_")
-    )
-    return Reading(str(root), names, {"train": image_files(root, found, root)})
+    folders = ((name, name) for name in subfolders(root))
+    return {"train": in_class_folders(root, folders, ".jpg", prefix="{}_")}

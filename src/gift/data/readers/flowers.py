@@ -1,29 +1,29 @@
-"""Oxford Flowers 102: numbered images, labels 1 to 102 and parts in MATLAB files."""
+"""Oxford Flowers 102: numbered images, labels 1 to 102 and splits in MATLAB files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gift.data.readers import matlab
-from gift.data.readers.reading import Reading, image_files
+from gift.data.readers import Splits, listed, load_mat
 
-_PARTS = {"trnid": "train", "valid": "validation", "tstid": "test"}
+_SPLITS = {"trnid": "train", "valid": "validation", "tstid": "test"}
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``imagelabels.mat``, ``setid.mat`` and ``jpg/image_<number>.jpg``."""
-    labels_file, parts_file = root / "imagelabels.mat", root / "setid.mat"
-    (labels,) = matlab.load(labels_file, "labels")
-    labels = np.atleast_1d(labels).astype(int)
+    labels_file, splits_file = root / "imagelabels.mat", root / "setid.mat"
+    (labels,) = (np.atleast_1d(found).astype(int) for found in load_mat(labels_file, "labels"))
     if len(labels) == 0 or labels.min() != 1:
         raise ValueError(f"{labels_file} must number the classes from 1")
-    parts = {}
-    for part, numbers in zip(_PARTS.values(), matlab.load(parts_file, *_PARTS), strict=True):
-        numbers = np.atleast_1d(numbers).astype(int)
-        if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= len(labels)):
-            raise ValueError(f"{parts_file} has images that {labels_file} does not label")
-        found = ((f"jpg/image_{number:05d}.jpg", labels[number - 1] - 1) for number in numbers)
-        parts[part] = image_files(root, ((name, int(label)) for name, label in found), parts_file)
-    return Reading(str(root), None, parts)
+    splits: Splits = {}
+    for split, found in zip(_SPLITS.values(), load_mat(splits_file, *_SPLITS), strict=True):
+        numbers = np.sort(np.atleast_1d(found).astype(int))
+        if len(numbers) and not (numbers[0] >= 1 and numbers[-1] <= len(labels)):
+            raise ValueError(f"{splits_file} has images that {labels_file} does not label")
+        images = ((f"jpg/image_{number:05d}.jpg", "") for number in numbers)
+        paths, _ = listed(root, images, splits_file)
+        splits[split] = paths, (labels[numbers - 1] - 1).tolist()
+    return splits

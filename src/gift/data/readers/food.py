@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, existing, image_files, labels_of
+from gift.data.readers import Splits, existing, listed
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``meta/train.json``, ``meta/test.json`` and ``images/<class>/<number>.jpg``."""
-    listed = {part: _listed(root / "meta" / f"{part}.json") for part in ("train", "test")}
-    names = tuple(sorted(listed["train"]))
-    label = labels_of(names, root / "meta" / "train.json")
-    parts = {}
-    for part, images in listed.items():
-        listing = root / "meta" / f"{part}.json"
-        found = (
-            (f"{name}.jpg", label(dish, listing))
-            for dish, group in images.items()
-            for name in group
-        )
-        parts[part] = image_files(root / "images", found, listing)
-    return Reading(str(root), names, parts)
-
-
-def _listed(path: Path) -> dict[str, list[str]]:
-    try:
-        content = json.loads(existing(path).read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error})") from error
-    if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
-        raise ValueError(f"{path} must hold a list of images for every dish")
-    return content
+    splits: Splits = {}
+    for split in ("train", "test"):
+        listing = root / "meta" / f"{split}.json"
+        try:
+            content = json.loads(existing(listing).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{listing} cannot be read ({error})") from error
+        if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
+            raise ValueError(f"{listing} must hold a list of images for every dish")
+        images = ((f"{name}.jpg", dish) for dish, names in content.items() for name in names)
+        splits[split] = listed(root / "images", images, listing)
+    return splits

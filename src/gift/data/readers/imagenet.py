@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, files_in, image_files, subfolders
-
-_PARTS = {"train": "train", "val": "test"}
-"""The public validation images serve as test images."""
+from gift.data.readers import Splits, in_class_folders, subfolders
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
-    """Read ``train/<class>/*.JPEG`` and ``val/<class>/*.JPEG`` of the wanted classes only."""
-    parts = {}
-    for word, part in _PARTS.items():
-        there = set(subfolders(root / word))
+def read(root: Path, wanted: Sequence[str]) -> Splits:
+    """Read ``train/<class>/*.JPEG`` and ``val/<class>/*.JPEG`` of the wanted classes only.
+
+    The public validation images serve as test images.
+    """
+    splits: Splits = {}
+    for folder, split in {"train": "train", "val": "test"}.items():
+        there = set(subfolders(root / folder))
         if missing := [name for name in wanted if name not in there]:
             raise FileNotFoundError(
-                f"{len(missing)} of {len(wanted)} class folders are missing in {root / word}, the "
-                f"first is {missing[0]}"
+                f"{len(missing)} of {len(wanted)} class folders are missing in {root / folder}, "
+                f"the first is {missing[0]}"
             )
-        found = (
-            (f"{word}/{name}/{file}", label)
-            for label, name in enumerate(wanted)
-            for file in files_in(root / word / name, ".JPEG")
-        )
-        parts[part] = image_files(root, found, root)
-    return Reading(str(root), wanted, parts)
+        folders = ((f"{folder}/{name}", name) for name in wanted)
+        splits[split] = in_class_folders(root, folders, ".JPEG")
+    return splits

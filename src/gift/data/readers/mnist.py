@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gift.data.images import ImageArrays, PixelFile
-from gift.data.readers.reading import Reading, existing
+from gift.data.images import PixelFile
+from gift.data.readers import Splits, existing
 
-_PARTS = {"train": "train", "t10k": "test"}
 _BYTES = 8
 """The idx code of unsigned bytes."""
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``train-images-idx3-ubyte`` and the three others, unpacked."""
-    parts = {}
-    for word, part in _PARTS.items():
+    splits: Splits = {}
+    for word, split in {"train": "train", "t10k": "test"}.items():
         path, labels_path = root / f"{word}-images-idx3-ubyte", root / f"{word}-labels-idx1-ubyte"
         pixels, labels = _idx(path, 3), _idx(labels_path, 1)
         if len(pixels) != len(labels):
             raise ValueError(f"{path} has {len(pixels)} images, {labels_path} {len(labels)} labels")
-        positions = tuple(range(len(labels)))
-        parts[part] = ImageArrays(positions, tuple(labels.tolist()), PixelFile(path, pixels))
-    return Reading(str(root), None, parts)
+        splits[split] = PixelFile(path, pixels), labels.tolist()
+    return splits
 
 
 def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -1,19 +1,14 @@
-"""SUN397: a folder of JPEGs per scene, some of them nested, without parts."""
+"""SUN397: a folder of JPEGs per scene, some of them nested, without splits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, files_in, image_files, lines
+from gift.data.readers import Splits, in_class_folders, lines
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``ClassName.txt`` and the images ``<letter>/<scene>/sun_*.jpg`` below the scenes."""
-    listing = root / "ClassName.txt"
-    names = lines(listing)
-    found = (
-        (f"{name.strip('/')}/{file}", label)
-        for label, name in enumerate(names)
-        for file in files_in(root / name.strip("/"), ".jpg", prefix="sun_")
-    )
-    return Reading(str(root), names, {"train": image_files(root, found, listing)})
+    folders = ((name.strip("/"), name) for name in lines(root / "ClassName.txt"))
+    return {"train": in_class_folders(root, folders, ".jpg", prefix="sun_")}

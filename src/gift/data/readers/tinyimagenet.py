@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers.reading import Reading, files_in, image_files, labels_of, lines
+from gift.data.readers import Splits, in_class_folders, lines, listed
 
 
-def read(root: Path, wanted: tuple[str, ...]) -> Reading:
+def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``wnids.txt``, ``train/<class>/images/*.JPEG`` and ``val/val_annotations.txt``.
 
     The public validation images serve as test images.
     """
-    names = lines(root / "wnids.txt")
-    label = labels_of(names, root / "wnids.txt")
+    folders = ((f"train/{name}/images", name) for name in lines(root / "wnids.txt"))
     listing = root / "val" / "val_annotations.txt"
-
-    def validation() -> Iterator[tuple[str, int]]:
-        for line in lines(listing):
-            file, name, *_ = [*line.split("\t"), ""]
-            yield f"val/images/{file}", label(name, listing)
-
-    train = (
-        (f"train/{name}/images/{file}", number)
-        for number, name in enumerate(names)
-        for file in files_in(root / "train" / name / "images", ".JPEG")
-    )
-    parts = {
-        "train": image_files(root, train, root / "wnids.txt"),
-        "test": image_files(root, validation(), listing),
+    rows = (line.split("\t") for line in lines(listing))
+    images = ((f"val/images/{file}", "".join(rest[:1])) for file, *rest in rows)
+    return {
+        "train": in_class_folders(root, folders, ".JPEG"),
+        "test": listed(root, images, listing),
     }
-    return Reading(str(root), names, parts)
