@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 import torch
 
 from gift.config import RunConfig
@@ -27,7 +28,7 @@ from gift.evaluate import Protocol
 from gift.files import read_json, write_json
 from gift.learner import Learner
 from gift.methods import create_method
-from gift.report.table import Cell, Table
+from gift.report.tables import Table
 from gift.runs import RunFolder, environment
 from gift.vlm import encode_all_images
 
@@ -111,8 +112,8 @@ def markdown(report: dict[str, Any]) -> str:
         ("Last, K task models alone", [last(k, False) for k in VOTERS]),
         ("images whose own task is among the K nearest (%)", [among(k) for k in VOTERS]),
     )
-    rows = [(Cell(name), *(Cell(f"{value:.1f}") for value in values)) for name, values in lines]
-    return Table("votes", "", columns, tuple(rows)).markdown()
+    rows = [(name, *(f"{value:.1f}" for value in values)) for name, values in lines]
+    return Table("votes", "", columns, pd.DataFrame(rows)).markdown()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from gift.report import metrics_markdown
-from gift.report.table import Cell, Table
+from gift.report.tables import Table
 from gift.studies import experiment_table, load_experiment, plan
 from gift.studies.table import build_table, read_rows
 from gift_micro import CATALOGUE
@@ -121,8 +123,8 @@ def method(name: str) -> str:
         chosen = [row for row in planned if row.entry.method == name]
         whole = build_table(entry, benchmark, read_rows(entry, benchmark, chosen))
         (row,) = whole.rows
-        lines.append((Cell(ORDERS[benchmark]), *row[1:4]))
-    return Table(name, name, ("", *whole.header[1:4]), tuple(lines)).markdown()
+        lines.append((ORDERS[benchmark], *row[1:4]))
+    return Table(name, name, ("", *whole.header[1:4]), pd.DataFrame(lines)).markdown()
 
 
 def kills() -> str:

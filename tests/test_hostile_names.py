@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
@@ -31,7 +32,7 @@ from gift.data import Paths, Task, check_images, pixels
 from gift.data.labels import LabelSpace
 from gift.files import read_json, write_json
 from gift.report import write_report
-from gift.report.table import Cell, Table
+from gift.report.tables import Table
 from gift.runs import RunFolder
 from gift.runs.read import read_run
 from gift.synthesis import build_pool
@@ -310,7 +311,7 @@ def test_labels_and_the_title_of_a_caller_are_one_line_too(tmp_path):
 @given(st.lists(names, min_size=2, max_size=2, unique=True))
 @example(["=1+1", "-rf"])
 def test_tables_keep_names_apart_from_their_own_syntax(words):
-    table = Table("t", "t", ("Method", words[0]), ((Cell(words[1]), Cell("1.0")),))
+    table = Table("t", "t", ("Method", words[0]), pd.DataFrame([[words[1], "1.0"]]))
     head, row = csv.reader(io.StringIO(table.csv()))
     for found, word in zip((head[1], row[0]), (words[0].rstrip(" ↑↓"), words[1]), strict=True):
         assert found in (word, f"'{word}")

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from gift.report import metrics_markdown, per_task_markdown, read_run, write_report
+from gift.report.comparison import compare
 from gift.report.figures import accuracy_matrix, accuracy_of_classes_seen, heat_scale
-from gift.report.groups import compare
-from gift.report.outcome import outcome
 from gift.report.style import drawing
-from gift.report.tables import matrix_table
+from gift.report.tables import gains_table, matrix_table
 
 
 def test_metrics_without_transfer(make_run: Any, seen_only: dict[str, Any]) -> None:
@@ -49,43 +48,18 @@ def test_columns_are_steps_or_tasks(make_run: Any, seen_only: dict[str, Any]) ->
     matrix = matrix_table(
         compare([read_run(folders[0])]), compare([read_run(folders[0])]).groups[0], "m"
     )
-    assert [cell.text for cell in matrix.rows[1]][1:] == ["70.0", "80.0", "–"]
+    assert matrix.rows[1][1:] == ("70.0", "80.0", "–")
 
 
-def test_outcome_of_one_run(make_run: Any, seen_only: dict[str, Any]) -> None:
-    found = outcome(compare([read_run(make_run("a", **seen_only))]))
-    assert found.headline == (
-        "gift learned 3 tasks: it names 78.8 % of the images of all classes seen, the zero-shot "
-        "model 50.0 %."
-    )
-    assert found.sentences == (
-        "Over all steps it scored 81.2 % on the classes seen by then (Avg.), 21.2 points above the "
-        "zero-shot model (60.0 %).",
-        "A learned task lost 17.5 points on average compared with its best moment (Forgetting).",
-    )
-
-
-def test_outcome_of_an_unfinished_run_and_of_a_comparison(
+def test_gains_of_an_unfinished_run_are_over_its_steps(
     make_run: Any, seen_only: dict[str, Any]
 ) -> None:
     rows = seen_only.pop("accuracy")
-    part = make_run("a", accuracy=rows[:2], finished=False, **seen_only)
-    found = outcome(compare([read_run(part)]))
-    assert found.headline == (
-        "gift learned 2 of 3 tasks: it names 75.0 % of the images of all classes seen, the "
-        "zero-shot model 60.0 %."
-    )
-    both = [make_run("b", accuracy=rows, **seen_only)]
-    both.append(make_run("c", method="l2", accuracy=rows, shift=-3.0, **seen_only))
-    found = outcome(compare([read_run(path) for path in both]))
-    assert found.headline.startswith(
-        "gift kept most: 78.8 % over all 3 tasks at the end, 3.0 points"
-    )
-    assert found.sentences[1] == (
-        "Over all steps, gift did best on the classes seen by then: 81.2 % (Avg.), 21.2 points "
-        "above zero-shot (60.0 %)."
-    )
-    assert "forgot least: 17.5" in found.sentences[2]
+    folders = [make_run("a", accuracy=rows, **seen_only)]
+    folders.append(make_run("b", method="l2", accuracy=rows[:2], finished=False, **seen_only))
+    table = gains_table(compare([read_run(folder) for folder in folders]))
+    assert table.header == ("Method", "Avg.", "Last")
+    assert table.rows == [("gift", "+21.2", "+28.8"), ("l2 †", "+17.5", "+15.0")]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
@@ -94,7 +68,7 @@ def test_page(make_run: Any, seen_only: dict[str, Any], tmp_path: Path, rows: in
     page = write_report(
         [make_run("a", accuracy=accuracy, **seen_only)], tmp_path / "out"
     ).page.read_text(encoding="utf-8")
-    assert "test images, among the classes seen so far, the task is not told" in page
+    assert "test images, among the classes seen so far, the task is hidden" in page
     assert "Transfer" not in page
     assert ("Accuracy over the classes seen</h2>" in page) == bool(rows)
     assert "nan" not in re.findall(r"[a-z]+", page)

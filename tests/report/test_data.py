@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gift.report import write_report
-from gift.report.groups import compare
+from gift.report.comparison import compare
 from gift.runs.read import Data, read_run
 
 

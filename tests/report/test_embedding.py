@@ -20,8 +20,8 @@ from gift.data import Paths, Task
 from gift.evaluate import Protocol
 from gift.learner import Learner
 from gift.report import write_report
+from gift.report.comparison import compare
 from gift.report.embedding import embeddings, figure
-from gift.report.groups import compare
 from gift.report.style import drawing
 from gift.runs import RunFolder
 from gift.runs.read import read_run

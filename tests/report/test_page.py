@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from gift.report import ReportFiles, write_report
+from gift.report.comparison import compare
 from gift.report.figures import CELLS_WITH_NUMBERS, accuracy_matrix
 from gift.report.gallery import gallery
-from gift.report.groups import compare
 from gift.report.style import SERIES, drawing, series
 from gift.runs.read import read_run
 
@@ -86,7 +86,7 @@ def test_names_are_data(report: ReportFiles) -> None:
 
 def test_page_says_what_happened(report: ReportFiles) -> None:
     text = report.page.read_text(encoding="utf-8")
-    assert "gift kept most: 85.3\u00a0%" in text
+    assert '<td class="best">85.3 <span class="spread">± 1.4</span></td>' in text
     assert "lwf, seed 1: 1 of 3 tasks learned" in text
     sections = re.findall(r'<section id="(\w+)">', text)
     assert sections == [
@@ -119,7 +119,15 @@ def test_files(report: ReportFiles) -> None:
     assert sorted(p.name for p in (folder / "figures").iterdir()) == sorted(
         f"{name}.{suffix}" for name in figures for suffix in ("pdf", "png")
     )
-    tables = ["metrics", "transfer-per-task", "avg-per-task", "last-per-task", *names, "costs"]
+    tables = [
+        "metrics",
+        "gains",
+        "transfer-per-task",
+        "avg-per-task",
+        "last-per-task",
+        *names,
+        "costs",
+    ]
     assert sorted(p.name for p in (folder / "tables").iterdir()) == sorted(
         f"{name}.{suffix}" for name in tables for suffix in ("md", "csv", "tex")
     )

@@ -3,12 +3,25 @@ import io
 import json
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from gift.report import figures, metrics_markdown, per_task_markdown
-from gift.report.groups import compare
-from gift.report.table import Cell, Table
-from gift.report.tables import costs_table, matrix_table, metrics_table, per_task_table
+from gift.report.comparison import compare
+from gift.report.tables import (
+    WHOLE,
+    Table,
+    costs_table,
+    estimates,
+    gains_table,
+    interval,
+    matrix_table,
+    measurements,
+    metrics_table,
+    per_task_table,
+)
 from gift.runs.read import read_run
 
 
@@ -19,6 +32,52 @@ def comparison_of(make_run: Any) -> Any:
         make_run("f", method="finetune", shift=-10.0),
     ]
     return compare([read_run(folder) for folder in folders])
+
+
+def test_seeds_become_mean_and_sample_deviation(make_run: Any) -> None:
+    runs = [read_run(make_run(f"s{s}", seed=s, shift=s)) for s in (1, 2, 4)]
+    numbers = estimates(measurements([runs, runs[:1], ()]), 3, [("last", WHOLE), ("avg", 2)])
+    np.testing.assert_allclose(
+        numbers["mean"],
+        [[(72 + 86 + 95 + 7) / 3, 59], [(72 + 86 + 95 + 3) / 3, 170 / 3 + 1], [np.nan] * 2],
+    )
+    spread = np.std([1, 2, 4], ddof=1)
+    np.testing.assert_allclose(numbers["std"], [[spread] * 2, [np.nan] * 2, [np.nan] * 2])
+
+
+def test_measurements_have_one_line_per_run_metric_and_task(make_run: Any) -> None:
+    runs = [read_run(make_run(f"s{s}", seed=s)) for s in (1, 2)]
+    lines = measurements([runs]).set_index(["row", "seed", "metric", "task"])["value"]
+    assert lines.index.is_unique
+    assert lines[0, 2, "last", 1] == 86.0
+    assert lines[0, 1, "transfer", 1] == 48.0
+    assert np.isnan(lines[0, 1, "transfer", 0])
+    assert lines[0, 1, "train_seconds", WHOLE] == 60.0
+    assert lines[0, 1, "last_gain", WHOLE] == pytest.approx(253 / 3 - 50)
+
+
+def test_intervals_are_those_of_a_t_test() -> None:
+    values = [1.0, 2.5, 3.0, 7.0]
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert interval(values) == pytest.approx((wanted.low, wanted.high))
+    assert interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_gains_are_paired_with_the_zero_shot_accuracies_of_each_run(make_run: Any) -> None:
+    folders = [
+        make_run("a1", method="a"),
+        make_run("a2", method="a", seed=2, shift=1.0, zero_shot=[61.0, 51.0, 41.0]),
+        make_run("b1", method="b"),
+        make_run("b2", method="b", seed=2, shift=2.0),
+        make_run("c", method="c", accuracy=[[60.0, 50.0, 40.0]] * 3),
+    ]
+    table = gains_table(compare([read_run(folder) for folder in folders]))
+    assert table.header == ("Method", "Transfer", "Avg.", "Last")
+    assert [row[3] for row in table.rows] == [
+        "+34.3, +34.3 to +34.3",
+        "+35.3, +22.6 to +48.0",
+        "+0.0",
+    ]
 
 
 def test_metrics_in_markdown(make_run: Any) -> None:
@@ -69,27 +128,27 @@ def test_latex(make_run: Any) -> None:
 
 
 def test_names_cannot_break_a_markdown_table() -> None:
-    table = Table("x", "x", ("a|b", "<b>"), ((Cell("*c*"), Cell("1")),))
+    table = Table("x", "x", ("a|b", "<b>"), pd.DataFrame([["*c*", "1"]]))
     assert table.markdown().splitlines()[0] == r"| a\|b | \<b\> |"
     assert table.markdown().splitlines()[2] == r"| \*c\* | 1 |"
 
 
 def test_first_task_has_no_transfer(make_run: Any) -> None:
     table = per_task_table(comparison_of(make_run), "transfer")
-    assert [row[1].text for row in table.rows] == ["–", "–", "–"]
-    assert [cell.text for cell in table.rows[2]] == ["finetune", "–", "38.0", "27.5", "32.8"]
+    assert [row[1] for row in table.rows] == ["–", "–", "–"]
+    assert table.rows[2] == ("finetune", "–", "38.0", "27.5", "32.8")
 
 
 def test_matrix_and_costs(make_run: Any) -> None:
     comparison = comparison_of(make_run)
     matrix = matrix_table(comparison, comparison.groups[1], "m")
-    assert [[cell.text for cell in row] for row in matrix.rows[:2]] == [
-        ["Zero-shot", "60.0", "50.0", "40.0"],
-        ["birds", "70.0", "38.0", "29.0"],
+    assert matrix.rows[:2] == [
+        ("Zero-shot", "60.0", "50.0", "40.0"),
+        ("birds", "70.0", "38.0", "29.0"),
     ]
     costs = costs_table(comparison)
     assert costs.header == ("Method", "Train", "Evaluate", "Total", "Peak memory")
-    assert [c.text for c in costs.rows[0]] == ["gift", "60.0 s", "40.0 s", "100.0 s", "512 MB"]
+    assert costs.rows[0] == ("gift", "60.0 s", "40.0 s", "100.0 s", "512 MB")
 
 
 def test_costs_have_what_is_stored_where_a_run_tells(make_run: Any) -> None:
@@ -109,9 +168,9 @@ def test_costs_have_what_is_stored_where_a_run_tells(make_run: Any) -> None:
         *("Method", "Train", "Merge", "Evaluate", "Total", "Peak memory"),
         *("Stored beside the model", "Extra parameters"),
     )
-    assert [cell.text for cell in costs.rows[0]][2::2] == ["0.50 s", "100.0 s", "598 MB"]
-    assert costs.rows[0][-1].text == "149,620,737"
-    assert [cell.text for cell in costs.rows[1]][-2:] == ["–", "–"]
+    assert costs.rows[0][2::2] == ("0.50 s", "100.0 s", "598 MB")
+    assert costs.rows[0][-1] == "149,620,737"
+    assert costs.rows[1][-2:] == ("–", "–")
     assert "storage is bytes" in costs.notes[0]
     titles = [axes.get_title() for axes in figures.costs(comparison).axes]
     assert titles[-3:] == ["Peak memory", "Stored beside the model", "Extra parameters"]

@@ -183,8 +183,7 @@ def _print_result(result: Result) -> None:
 
     table = result.table
     heads = [re.sub(r"^paper \(.*\):", "paper:", head) for head in table.header]  # see the heading
-    cells = [[cell.text for cell in row] for row in table.rows]
-    frame = pd.DataFrame(cells, columns=heads).set_index(heads[0])
+    frame = pd.DataFrame(table.rows, columns=heads).set_index(heads[0])
     frame.columns.name, frame.index.name = frame.index.name, None
     print_text(f"{result.heading}\n")
     print_text(frame.to_string(line_width=Console().width - 2))

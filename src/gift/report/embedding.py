@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from gift.metrics import Array
+from gift.report.comparison import Comparison, Group
 from gift.report.figures import WIDTH, shorten
-from gift.report.groups import Comparison, Group
 from gift.report.style import GRID, MARKERS, SERIES
 from gift.runs.read import Run
 
@@ -78,7 +78,7 @@ def figure(comparison: Comparison, embedding: Embedding) -> Figure:
     count = len(embedding.stages)
     columns = min(count, _COLUMNS)
     rows = math.ceil(count / columns)
-    names = [f"{i}  {shorten(name)}" for i, name in enumerate(comparison.tasks, start=1)]
+    names = [f"{i}  {shorten(name)}" for i, name in enumerate(comparison.start.tasks, start=1)]
     entries = min(6, len(names))
     height = rows * (WIDTH / _COLUMNS + 0.25) + 0.2 * math.ceil(len(names) / entries) + 0.5
     drawn = Figure(figsize=(WIDTH * columns / _COLUMNS, height), layout="constrained")
@@ -86,7 +86,7 @@ def figure(comparison: Comparison, embedding: Embedding) -> Figure:
     for axes in panels[count:]:
         axes.remove()
     for axes, stage in zip(panels, embedding.stages, strict=False):
-        _panel(axes, stage, comparison.tasks)
+        _panel(axes, stage, comparison.start.tasks)
     shapes = [
         Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5)
         for color, marker in map(_look, range(len(names)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from gift.metrics import Array, seen_accuracy
-from gift.report.groups import Comparison, Estimate, Group
+from gift.report import tables
+from gift.report.comparison import Comparison, Group
 from gift.report.style import (
     ABOVE,
     BELOW,
@@ -24,8 +25,7 @@ from gift.report.style import (
     only_horizontal_grid,
     series,
 )
-from gift.report.table import MISSING
-from gift.report.tables import STORED, ZERO_SHOT, duration, megabytes, stages_of
+from gift.report.tables import MISSING, ZERO_SHOT
 from gift.runs.read import TrainStep
 
 WIDTH = 10.0  # inches of a full-width figure
@@ -40,13 +40,15 @@ def shorten(text: str, length: int = 18) -> str:
 
 def accuracy_over_sequence(comparison: Comparison) -> Figure:
     """One panel per task: its accuracy after each learned task, one line per method."""
-    tasks = comparison.tasks
+    tasks = comparison.start.tasks
     figure, panels = _panels(len(tasks), height=1.75)
     lowest = min(float(g.matrices.min()) for g in comparison.groups if g.matrices.size)
-    bottom = 10 * math.floor(min(lowest, *comparison.zero_shot) / 10)
+    bottom = 10 * math.floor(min(lowest, *comparison.start.zero_shot) / 10)
     for j, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
         axes.axvline(j + 1, color=GRID, linewidth=5, zorder=0)
-        axes.axhline(comparison.zero_shot[j], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+        axes.axhline(
+            comparison.start.zero_shot[j], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3))
+        )
         for index, group in enumerate(comparison.groups):
             _accuracy_line(axes, index, group, j)
         axes.set_title(f"{j + 1}  {shorten(task)}")
@@ -69,15 +71,15 @@ def accuracy_of_classes_seen(comparison: Comparison) -> Figure:
     """Accuracy over all classes seen after each learned task, one line per method."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    steps = np.arange(1, len(comparison.tasks) + 1)
+    steps = np.arange(1, len(comparison.start.tasks) + 1)
     dashed = Line2D([], [], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
-    axes.plot(steps, comparison.zero_shot, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
-    lowest = min(comparison.zero_shot)
+    axes.plot(steps, comparison.start.zero_shot, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+    lowest = min(comparison.start.zero_shot)
     for index, group in enumerate(comparison.groups):
         if not group.matrices.size:
             continue
         values = np.array(
-            [seen_accuracy(m, images=comparison.images, partial=True) for m in group.matrices]
+            [seen_accuracy(m, images=comparison.start.images, partial=True) for m in group.matrices]
         )
         lowest = min(lowest, float(values.min()))
         color, marker, dash = series(index)
@@ -103,11 +105,11 @@ def accuracy_matrix(comparison: Comparison, group: Group, scale: float) -> Figur
         group: the method; it has learned at least one task.
         scale: distance in points that gets the full colour, see :func:`heat_scale`.
     """
-    names = [shorten(name, 15) for name in comparison.tasks]
+    names = [shorten(name, 15) for name in comparison.start.tasks]
     reference = _reference(comparison, group)
     rows = group.matrices.mean(axis=0)
     after = [f"{i + 1}  {names[i]}" for i in range(len(rows))]
-    if not comparison.seen_only:
+    if not comparison.start.seen_only:
         rows, after = np.vstack([reference, rows]), [ZERO_SHOT, *after]
     n, before = len(names), len(rows) - len(group.matrices[0])
     cell = min(0.62, 3.55 / n) if n <= CELLS_WITH_NUMBERS else 8.0 / n
@@ -149,10 +151,10 @@ def heat_scale(comparison: Comparison) -> float:
 
 def _reference(comparison: Comparison, group: Group) -> Array:
     """What the colours of a matrix are relative to, [n]; NaN where it is not known yet."""
-    if not comparison.seen_only:
-        return np.array(comparison.zero_shot)
+    if not comparison.start.seen_only:
+        return np.array(comparison.start.zero_shot)
     just_learned = group.matrices.mean(axis=0).diagonal()
-    return np.append(just_learned, np.full(len(comparison.tasks) - len(just_learned), np.nan))
+    return np.append(just_learned, np.full(len(comparison.start.tasks) - len(just_learned), np.nan))
 
 
 def loss_names(comparison: Comparison) -> tuple[str, ...]:
@@ -169,20 +171,20 @@ def losses(comparison: Comparison) -> Figure:
     figure, panels = _panels(len(names), columns=1, height=1.6, share=False)
     for axes, name in zip(panels, names, strict=True):
         for index, group in enumerate(comparison.groups):
-            x, y = _loss_curve(comparison.tasks, group.used[0].steps, name)
+            x, y = _loss_curve(comparison.start.tasks, group.used[0].steps, name)
             color, _, dash = series(index)
             if len(x):
                 axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4)
         axes.set_title(f"{shorten(name, 40)} loss")
-        axes.set_xlim(0, len(comparison.tasks))
+        axes.set_xlim(0, len(comparison.start.tasks))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         only_horizontal_grid(axes)
-        for boundary in range(1, len(comparison.tasks)):
+        for boundary in range(1, len(comparison.start.tasks)):
             axes.axvline(boundary, color=GRID, linewidth=0.9, zorder=0)
         axes.set_xticks([])
     last = panels[-1]
-    labels = [shorten(name, 14) for name in comparison.tasks]
+    labels = [shorten(name, 14) for name in comparison.start.tasks]
     crowded = len(labels) > 8
     last.set_xticks(
         np.arange(len(labels)) + 0.5,
@@ -197,36 +199,19 @@ def losses(comparison: Comparison) -> Figure:
 
 def costs(comparison: Comparison) -> Figure:
     """Time per stage, peak memory and storage: one panel each, one bar per method."""
-    stages = stages_of(comparison)
-    quantities: list[tuple[str, list[Estimate | None], Callable[[float], str]]] = [
-        (f"{stage.capitalize()} time", [g.seconds(stage) for g in comparison.groups], duration)
-        for stage in stages
-    ]
-    memory = [group.peak_memory_mb for group in comparison.groups]
-    if any(memory):
-        quantities.append(("Peak memory", memory, megabytes))
-    for what, (title, show) in STORED.items():
-        if any(stored := [group.stored(what) for group in comparison.groups]):
-            quantities.append((title, stored, show))
-    height = 0.24 * len(comparison.groups) + 0.35
-    figure, panels = _panels(len(quantities), columns=3, height=height, share=False)
-    for axes, (title, estimates, show) in zip(panels, quantities, strict=True):
-        values = [estimate.mean if estimate else 0.0 for estimate in estimates]
+    numbers, columns = tables.costs(comparison)
+    names = [shorten(group.label) for group in comparison.groups]
+    figure, panels = _panels(len(columns), columns=3, height=0.24 * len(names) + 0.35, share=False)
+    for position, (axes, (title, show)) in enumerate(zip(panels, columns, strict=True), start=1):
+        values = numbers["mean", position]
         colors = [series(index)[0] for index in range(len(values))]
-        axes.barh(range(len(values)), values, height=0.62, color=colors)
-        for position, estimate in enumerate(estimates):
-            axes.annotate(
-                show(estimate.mean) if estimate else MISSING,
-                (values[position], position),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                color=INK,
-            )
-        axes.set_title(shorten(title, 28))
-        axes.set_yticks(range(len(values)), [shorten(g.label) for g in comparison.groups])
+        bars = axes.barh(values.index, values.fillna(0.0), height=0.62, color=colors)
+        labels = values.map(show, na_action="ignore").fillna(MISSING)
+        axes.bar_label(bars, labels, padding=4, color=INK)
+        axes.set_title(shorten(f"{title} time" if show is tables.duration else title, 28))
+        axes.set_yticks(values.index, names)
         axes.set_ylim(len(values) - 0.5, -0.5)
-        axes.set_xlim(0, max(max(values) * 1.3, 1e-9))
+        axes.set_xlim(0, max(values.max() * 1.3, 1e-9))
         axes.set_xticks([])
         axes.grid(False)
         axes.spines["bottom"].set_visible(False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from gift.data.images import opened
-from gift.report.groups import Comparison
+from gift.report.comparison import Comparison
 from gift.runs.read import Run, SyntheticImage
 
 LARGEST = 160  # pixels; bigger images are made smaller

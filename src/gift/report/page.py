@@ -16,20 +16,20 @@ from matplotlib.figure import Figure
 from gift.files import write_text
 from gift.progress import report
 from gift.report import figures, style
+from gift.report.comparison import Comparison, compare
 from gift.report.embedding import PERPLEXITY, Embedding, embeddings
 from gift.report.embedding import figure as embedding_figure
 from gift.report.gallery import gallery
-from gift.report.groups import Comparison, compare
-from gift.report.outcome import outcome
-from gift.report.table import Table
 from gift.report.tables import (
     ZERO_SHOT,
+    Table,
+    costs,
     costs_table,
+    gains_table,
     matrix_table,
     metrics_table,
     per_task_metrics,
     per_task_table,
-    stages_of,
 )
 from gift.runs.read import printable, read_run
 
@@ -111,6 +111,7 @@ def _tables(comparison: Comparison) -> dict[str, Table]:
     ]
     tables = [
         metrics_table(comparison),
+        gains_table(comparison),
         *(per_task_table(comparison, metric) for metric in per_task_metrics(comparison)),
         *matrices,
     ]
@@ -166,7 +167,7 @@ def _draw(
 def _sequence(comparison: Comparison) -> tuple[str, str, Figure]:
     """Name, description and drawing of how accuracy went on."""
     name = "accuracy-over-sequence"
-    if comparison.seen_only:
+    if comparison.start.seen_only:
         label = "Line chart: accuracy over the classes seen after each learned task"
         return name, label, figures.accuracy_of_classes_seen(comparison)
     label = "Line charts: accuracy on each task after each learned task"
@@ -190,9 +191,8 @@ def _render(
     colors = [f"var(--series-{i % len(style.SERIES) + 1})" for i in range(len(comparison.groups))]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("report.html.j2").render(
-        title=printable(title or comparison.benchmark),
+        title=printable(title or comparison.start.benchmark),
         comparison=comparison,
-        outcome=outcome(comparison),
         tables=tables,
         per_task=[tables[f"{metric}-per-task"] for metric in per_task_metrics(comparison)],
         swatches=dict(zip((g.label for g in comparison.groups), colors, strict=True)),
@@ -220,8 +220,8 @@ def _environments(comparison: Comparison) -> dict[str, list[str]]:
 
 
 def _has_costs(comparison: Comparison) -> bool:
-    memory = any(group.peak_memory_mb for group in comparison.groups)
-    return bool(stages_of(comparison)) or memory
+    _, columns = costs(comparison)
+    return bool(columns)
 
 
 def _slugs(comparison: Comparison) -> dict[str, str]:

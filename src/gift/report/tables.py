@@ -1,18 +1,29 @@
-"""The tables of a report, and of the documentation: metrics, metrics per task, costs."""
+"""Tables: what runs measured as a long DataFrame, aggregated, and as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+import io
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
 from gift import metrics
-from gift.report.groups import Comparison, Estimate, Group, compare
-from gift.report.table import MISSING, Cell, Table
-from gift.runs.read import STAGES, read_run
+from gift.report.comparison import Comparison, Group, compare
+from gift.runs.read import STAGES, Run, read_run
 
+MISSING = "–"
 ZERO_SHOT = "Zero-shot"
+WHOLE = -1
+"""The task of a number that belongs to the whole run."""
+Key = tuple[str, int]
+"""A metric and the position of its task, or :data:`WHOLE`."""
+
 TITLES = {
     "transfer": "Transfer",
     "avg": "Avg.",
@@ -20,21 +31,262 @@ TITLES = {
     "forgetting": "Forgetting",
     "seen": "Accuracy over the classes seen",
 }
-LOWER_IS_BETTER = ("forgetting",)
+LOWER_IS_BETTER = "forgetting"
 
-PerTask = Callable[[metrics.Array, tuple[int, ...]], metrics.Array]
-PER_TASK: dict[str, PerTask] = {
-    "transfer": lambda accuracy, _: metrics.transfer_per_task(accuracy, partial=True),
-    "avg": lambda accuracy, _: metrics.average_per_task(accuracy, partial=True),
-    "last": lambda accuracy, _: metrics.last_per_task(accuracy, partial=True),
-    "seen": lambda accuracy, images: metrics.seen_accuracy(accuracy, images=images, partial=True),
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table whose first column labels the rows.
+
+    Attributes:
+        name: stem of its files.
+        title: for people.
+        header: of all columns.
+        text: what is read; the columns are positions in the header.
+        numbers: what CSV gets instead, where it is known: columns ``("mean", position)`` and
+            ``("std", position)``.
+        best: row and position of the cells in bold.
+        notes: sentences below.
+    """
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    text: pd.DataFrame
+    numbers: pd.DataFrame | None = None
+    best: Collection[tuple[int, int]] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The text, row by row."""
+        return list(self.text.itertuples(index=False, name=None))
+
+    def markdown(self) -> str:
+        """As a GitHub-flavoured Markdown table, numbers aligned right, the best in bold."""
+        rule = ["---", *["---:"] * (len(self.header) - 1)]
+        lines = [_escaped(self.header, _MARKDOWN), rule, *self._cells(_MARKDOWN, "**{}**")]
+        notes = "".join(f"\n{note.translate(_MARKDOWN)}\n" for note in self.notes)
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines) + notes
+
+    def csv(self) -> str:
+        """With all digits; the spread over seeds has a column of its own where there is one.
+
+        A name that a spreadsheet would take for a formula gets an apostrophe in front.
+        """
+        columns = [[_no_formula(text) for text in (self.header[0], *self.text[0])]]
+        for position in range(1, len(self.header)):
+            head = _no_formula(self.header[position].rstrip(" ↑↓"))
+            means, spreads = self._digits("mean", position), self._digits("std", position)
+            plain = (_no_formula(text.replace(MISSING, "")) for text in self.text[position])
+            columns.append([head, *(m or text for m, text in zip(means, plain, strict=True))])
+            if any(spreads):
+                columns.append([f"{head} std", *spreads])
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
+        return out.getvalue()
+
+    def latex(self) -> str:
+        """As a booktabs table."""
+        rows = [_escaped(self.header, _LATEX), *self._cells(_LATEX, r"\textbf{{{}}}")]
+        head, *body = (" & ".join(row) + r" \\" for row in rows)
+        lines = [
+            f"% {self.title}. Needs \\usepackage{{booktabs}}.",
+            f"\\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
+            *("\\toprule", head, "\\midrule", *body, "\\bottomrule"),
+            "\\end{tabular}",
+            *(f"% {note}" for note in self.notes),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _cells(self, escapes: Escapes, bold: str) -> Iterator[list[str]]:
+        for i, row in enumerate(self.rows):
+            cells = enumerate(_escaped(row, escapes))
+            yield [bold.format(text) if (i, j) in self.best else text for j, text in cells]
+
+    def _digits(self, what: str, position: int) -> list[str]:
+        if self.numbers is None or (what, position) not in self.numbers:
+            return [""] * len(self.text)
+        return [_digits(value) for value in self.numbers[what, position]]
+
+
+Escapes = dict[int, str]
+_MARKDOWN: Escapes = {ord(char): f"\\{char}" for char in r"\`*_[]<>|&$~"}
+_LATEX: Escapes = {ord(char): f"\\{char}" for char in "&%$#_{}"} | {
+    ord(char): text
+    for char, text in {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "[": "{[}",  # after the end of a row it would begin an argument, and a star would too
+        "]": "{]}",
+        "*": "{*}",
+        "±": r"$\pm$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "†": r"$^\dagger$",
+        MISSING: "--",
+    }.items()
 }
-"""Numbers per task of an accuracy matrix and the tasks' numbers of test images; at most [n]."""
+
+
+def _escaped(texts: Iterable[str], escapes: Escapes) -> list[str]:
+    return [text.translate(escapes) for text in texts]
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _digits(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1e6 else f"{value:.6g}"
+
+
+# From runs to numbers
+
+
+Line = tuple[int, int | None, str, int, float | None]
+"""Row of a table, seed, metric, task and value."""
+
+
+def measurements(rows: Iterable[Iterable[Run]], more: Iterable[Line] = ()) -> pd.DataFrame:
+    """Every number of some runs in long format: columns row, seed, metric, task and value.
+
+    Args:
+        rows: the runs of each row of a table.
+        more: further lines.
+    """
+    lines = (
+        (row, run.seed, *number)
+        for row, runs in enumerate(rows)
+        for run in runs
+        for number in _numbers(run)
+    )
+    frame = pd.DataFrame([*lines, *more], columns=["row", "seed", "metric", "task", "value"])
+    return frame.astype({"value": float})
+
+
+def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
+    """Metric, task and value of all that a run measured; accuracies in percent."""
+    matrix = run.matrix
+    if run.learned:
+        whole = vars(metrics.summarize(matrix.accuracy, images=matrix.images, partial=True))
+        seen = run.learned if matrix.seen_only else None  # later steps cannot be compared yet
+        start = vars(metrics.zero_shot_metrics(matrix.zero_shot[:seen], seen_only=matrix.seen_only))
+        for metric, value in whole.items():
+            if value is not None:
+                yield metric, WHOLE, value
+                if start[metric] is not None:
+                    yield f"{metric}_gain", WHOLE, value - start[metric]
+        yield from _per_task(np.array(matrix.accuracy, dtype=np.float64), matrix.images)
+        yield "first_task_last", WHOLE, np.array(matrix.accuracy, dtype=np.float64)[-1, 0]
+    yield from ((f"{stage}_seconds", WHOLE, seconds) for stage, seconds in run.seconds.items())
+    if run.peak_memory_mb is not None:
+        yield "peak_memory_mb", WHOLE, run.peak_memory_mb
+    if run.storage is not None:
+        yield "method_bytes", WHOLE, run.storage.method_bytes
+        yield "method_mb", WHOLE, run.storage.method_bytes / 1e6
+        yield "extra_parameters", WHOLE, run.storage.extra_parameters
+
+
+def _per_task(accuracy: metrics.Array, images: Sequence[int]) -> Iterator[tuple[str, int, float]]:
+    """The metrics of single tasks; ``seen`` is the accuracy over the classes seen after a step."""
+    found = {
+        "transfer": metrics.transfer_per_task(accuracy, partial=True),
+        "avg": metrics.average_per_task(accuracy, partial=True),
+        "last": metrics.last_per_task(accuracy, partial=True),
+        "seen": metrics.seen_accuracy(accuracy, images=images, partial=True),
+    }
+    for metric, values in found.items():
+        yield from ((metric, task, value) for task, value in enumerate(values.tolist()))
+
+
+def estimates(numbers: pd.DataFrame, rows: int, keys: Sequence[Key]) -> pd.DataFrame:
+    """Mean and sample standard deviation over runs; NaN where there is none.
+
+    Args:
+        numbers: in long format, see :func:`measurements`.
+        rows: number of rows of the table.
+        keys: metric and task of its columns.
+
+    Returns:
+        A frame [rows] with columns ``("mean", position)`` and ``("std", position)``, the positions
+        counted from 1 on.
+    """
+    found = numbers.groupby(["row", "metric", "task"])["value"].agg(["mean", "std"])
+    cells = [(row, *key) for row in range(rows) for key in keys]
+    values = found.reindex(pd.MultiIndex.from_tuples(cells, names=found.index.names))
+    positions = range(1, len(keys) + 1)
+    return pd.concat(
+        {
+            what: pd.DataFrame(values[what].to_numpy().reshape(rows, len(keys)), columns=positions)
+            for what in ("mean", "std")
+        },
+        axis=1,
+    )
+
+
+def values_of(numbers: pd.DataFrame, row: int, metric: str) -> pd.Series[float]:
+    """A metric of the runs of a row, by seed."""
+    chosen = numbers[(numbers.row == row) & (numbers.metric == metric) & (numbers.task == WHOLE)]
+    return chosen.set_index("seed")["value"]
+
+
+def interval(
+    values: Sequence[float] | pd.Series[float], level: float = 0.95
+) -> tuple[float, float]:
+    """Student's confidence interval of the mean of two or more values."""
+    mean, half = np.mean(values), stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return float(mean - half), float(mean + half)
+
+
+def shown(numbers: pd.DataFrame, forms: Sequence[str]) -> pd.DataFrame:
+    """Means as text, each with its spread where there is one; one format per column."""
+
+    def text(mean: float, std: float, form: str) -> str:
+        spread = "" if math.isnan(std) else f" ± {std:{form}}"
+        return MISSING if math.isnan(mean) else f"{mean:{form}}{spread}"
+
+    columns = {
+        position: [
+            text(*pair, form)
+            for pair in zip(numbers["mean", position], numbers["std", position], strict=True)
+        ]
+        for position, form in enumerate(forms, start=1)
+    }
+    return pd.DataFrame(columns, dtype=object)
+
+
+def difference(values: Sequence[float] | pd.Series[float], *, intervals: bool) -> str:
+    """The mean of differences in points, with its 95 % interval if there are several."""
+    if not len(values):
+        return MISSING
+    low_to_high = ""
+    if intervals and len(values) > 1:
+        low_to_high = ", {} to {}".format(*map(signed, interval(values)))
+    return signed(float(np.mean(values))) + low_to_high
+
+
+def signed(value: float) -> str:
+    """A difference in points.
+
+    >>> signed(-1.26), signed(-0.04)
+    ('−1.3', '+0.0')
+    """
+    return f"{value:+z.1f}".replace("-", "−")
+
+
+# The tables of a report
 
 
 def per_task_metrics(comparison: Comparison) -> tuple[str, ...]:
-    """The keys of :data:`PER_TASK` that say something here."""
-    return ("seen", "last") if comparison.seen_only else ("transfer", "avg", "last")
+    """The metrics with a number per task that say something here."""
+    return ("seen", "last") if comparison.start.seen_only else ("transfer", "avg", "last")
 
 
 def metrics_markdown(folders: Sequence[Path], labels: Sequence[str] | None = None) -> str:
@@ -60,25 +312,35 @@ def per_task_markdown(
 
 def metrics_table(comparison: Comparison) -> Table:
     """One row per method and a zero-shot row above them. Percent; Forgetting in points."""
-    names = comparison.metric_names
-    columns = [_column(comparison, name) for name in names]
-    zero = comparison.zero_shot_metrics
-    zero_row = [
-        Cell(MISSING)
-        if name in LOWER_IS_BETTER
-        else _number(Estimate.of([v for v in [getattr(zero, name)] if v is not None]))
-        for name in names
-    ]
-    rows = [(Cell(ZERO_SHOT), *zero_row, Cell(MISSING))]
-    for i, group in enumerate(comparison.groups):
-        rows.append((_name(group), *(column[i] for column in columns), Cell(str(len(group.used)))))
-    titles = [f"{TITLES[name]} {'↓' if name in LOWER_IS_BETTER else '↑'}" for name in names]
+    names = _metrics(comparison)
     *first, final = (TITLES[name] for name in names)
-    return Table(
+    heads = [f"{TITLES[name]} {'↓' if name == LOWER_IS_BETTER else '↑'}" for name in names]
+    return _accuracy_table(
+        comparison,
         name="metrics",
         title=f"{', '.join(first)} and {final}",
-        header=("Method", *titles, "Runs"),
-        rows=tuple(rows),
+        columns=[(head, (name, WHOLE)) for head, name in zip(heads, names, strict=True)],
+        runs=[MISSING, *(str(len(group.used)) for group in comparison.groups)],
+    )
+
+
+def gains_table(comparison: Comparison) -> Table:
+    """By how much every method ended above zero-shot, in points, paired run by run.
+
+    In brackets the 95 % interval of the mean over the runs of a method.
+    """
+    names = [name for name in _metrics(comparison) if name != LOWER_IS_BETTER]
+    numbers = measurements(group.used for group in comparison.groups)
+    rows = []
+    for row, group in enumerate(comparison.groups):
+        values = [values_of(numbers, row, f"{name}_gain") for name in names]
+        rows.append([_name(group), *(difference(one, intervals=True) for one in values)])
+    return Table(
+        name="gains",
+        title="Difference from zero-shot",
+        header=("Method", *(TITLES[name] for name in names)),
+        text=pd.DataFrame(rows, dtype=object),
+        numbers=estimates(numbers, len(rows), [(f"{name}_gain", WHOLE) for name in names]),
         notes=_dagger_note(comparison),
     )
 
@@ -91,87 +353,123 @@ def per_task_table(comparison: Comparison, metric: str) -> Table:
         metric: one of :func:`per_task_metrics`. ``seen`` has a column per step: the accuracy over
             all classes seen after the task of that name.
     """
-    whole = "avg" if metric == "seen" else metric
-    tasks = range(len(comparison.tasks))
-    estimates = []
-    for group in comparison.groups:
-        runs = [PER_TASK[metric](m, comparison.images) for m in group.matrices if len(m)]
-        columns = [
-            Estimate.of([float(run[j]) for run in runs if j < len(run) and not np.isnan(run[j])])
-            for j in tasks
-        ]
-        estimates.append([*columns, group.metric(whole)])
-    zero_mean = getattr(comparison.zero_shot_metrics, whole)
-    zero_row = [
-        Cell(MISSING) if v is None or np.isnan(v) else _number(Estimate(float(v)))
-        for v in (*_zero_shot_per_task(comparison, metric), zero_mean)
-    ]
-    columns_of_cells = [
-        _best([row[j] for row in estimates], comparison.groups, lower=False)
-        for j in range(len(comparison.tasks) + 1)
-    ]
-    rows = [(Cell(ZERO_SHOT), *zero_row)]
-    for i, group in enumerate(comparison.groups):
-        rows.append((_name(group), *(column[i] for column in columns_of_cells)))
-    return Table(
+    start = comparison.start
+    tasks = [(name, (metric, task)) for task, name in enumerate(start.tasks)]
+    # Over tasks the last column is a mean; over the classes seen at the end, all their images.
+    whole = "All" if start.seen_only and metric == "last" else "Mean"
+    return _accuracy_table(
+        comparison,
         name=f"{metric}-per-task",
         title=f"{TITLES[metric]} {'after' if metric == 'seen' else 'of'} each task",
-        header=("Method", *comparison.tasks, _whole_title(comparison, metric)),
-        rows=tuple(rows),
+        columns=[*tasks, (whole, ("avg" if metric == "seen" else metric, WHOLE))],
+    )
+
+
+def _accuracy_table(
+    comparison: Comparison,
+    name: str,
+    title: str,
+    columns: Sequence[tuple[str, Key]],
+    runs: Sequence[str] = (),
+) -> Table:
+    """A zero-shot row and one per method; the best of the finished methods in bold."""
+    groups, keys = comparison.groups, [key for _, key in columns]
+    measured = measurements([(), *(group.used for group in groups)], _zero_shot(comparison))
+    numbers = estimates(measured, len(groups) + 1, keys)
+    text = shown(numbers, ["z.1f"] * len(keys))
+    text.insert(0, 0, [ZERO_SHOT, *map(_name, groups)])
+    if runs:
+        text[len(columns) + 1] = runs
+    complete = [row for row, group in enumerate(groups, start=1) if group.complete]
+    return Table(
+        name=name,
+        title=title,
+        header=("Method", *(head for head, _ in columns), *(["Runs"] if runs else [])),
+        text=text,
+        numbers=numbers,
+        best=_best(numbers["mean"].loc[complete], keys),
         notes=_dagger_note(comparison),
     )
 
 
-def _zero_shot_per_task(comparison: Comparison, metric: str) -> metrics.Array:
-    """What the model scores that never changes, [n]; NaN where it was not measured."""
-    zero_shot = np.array(comparison.zero_shot)
-    if comparison.seen_only:
-        return zero_shot if metric == "seen" else np.full(len(zero_shot), np.nan)
-    return PER_TASK[metric](metrics.zero_shot_matrix(zero_shot), comparison.images)
+def _metrics(comparison: Comparison) -> tuple[str, ...]:
+    """A class has no accuracy before it is among the candidates, so no Transfer among the seen."""
+    names = ("transfer", "avg", "last", LOWER_IS_BETTER)
+    return names[1:] if comparison.start.seen_only else names
 
 
-def _whole_title(comparison: Comparison, metric: str) -> str:
-    """The last column: over tasks a mean; over the classes seen at the end, all their images."""
-    return "All" if comparison.seen_only and metric == "last" else "Mean"
+def _zero_shot(comparison: Comparison) -> Iterator[Line]:
+    """What the model scores that never changes, as lines of :func:`measurements`."""
+    start = comparison.start
+    whole = metrics.zero_shot_metrics(start.zero_shot, seen_only=start.seen_only)
+    for metric in ("transfer", "avg", "last"):
+        yield 0, None, metric, WHOLE, getattr(whole, metric)
+    if start.seen_only:
+        yield from ((0, None, "seen", task, value) for task, value in enumerate(start.zero_shot))
+    else:
+        rows = metrics.zero_shot_matrix(start.zero_shot)
+        yield from ((0, None, *number) for number in _per_task(rows, start.images))
+
+
+def _best(means: pd.DataFrame, keys: Sequence[Key]) -> set[tuple[int, int]]:
+    """The best cells of every column with several, ties at the printed digit included."""
+    found = set()
+    for position, (metric, _) in enumerate(keys, start=1):
+        known = means[position].dropna().map(lambda value: round(value, 1))
+        if len(known) > 1:
+            best = known.min() if metric == LOWER_IS_BETTER else known.max()
+            found |= {(row, position) for row in known.index[known == best]}
+    return found
 
 
 def matrix_table(comparison: Comparison, group: Group, name: str) -> Table:
     """A method's accuracy matrix, mean over its runs, in percent; one row per learned task."""
-    zero_row = [_number(Estimate(value)) for value in comparison.zero_shot]
-    rows = [] if comparison.seen_only else [(Cell(ZERO_SHOT), *zero_row)]
-    for i in range(group.used[0].learned):
-        columns = (group.matrices[:, i, j] for j in range(len(comparison.tasks)))
-        cells = (_number(Estimate.of(column[~np.isnan(column)].tolist())) for column in columns)
-        rows.append((Cell(comparison.tasks[i]), *cells))
+    start, tasks = comparison.start, comparison.start.tasks
+    labels = list(tasks[: group.used[0].learned])
+    lines: list[Line] = [
+        (row, run.seed, "accuracy", task, value)
+        for run in group.used
+        for row, values in enumerate(run.matrix.accuracy, start=not start.seen_only)
+        for task, value in enumerate(values)
+    ]
+    if not start.seen_only:
+        labels.insert(0, ZERO_SHOT)
+        lines += [(0, None, "accuracy", task, value) for task, value in enumerate(start.zero_shot)]
+    keys = [("accuracy", task) for task in range(len(tasks))]
+    numbers = estimates(measurements((), lines), len(labels), keys)
+    text = shown(numbers, ["z.1f"] * len(tasks))
+    text.insert(0, 0, labels)
     title = f"Accuracy matrix of {group.label}"
-    return Table(name, title, ("After learning", *comparison.tasks), tuple(rows))
+    return Table(name, title, ("After learning", *tasks), text, numbers)
 
 
 def costs_table(comparison: Comparison) -> Table:
     """Time per stage and the largest memory of every method; what it stores, where runs tell."""
-    stages = stages_of(comparison)
-    stored = any(group.stored("method_bytes") for group in comparison.groups)
-    rows = tuple(
-        (
-            _name(group),
-            *(_quantity(group.seconds(stage), duration) for stage in stages),
-            _quantity(group.peak_memory_mb, megabytes),
-            *(_quantity(group.stored(what), show) for what, (_, show) in STORED.items() if stored),
-        )
-        for group in comparison.groups
+    numbers, columns = costs(comparison)
+    text = pd.DataFrame({0: [*map(_name, comparison.groups)]}, dtype=object)
+    for position, (_, show) in enumerate(columns, start=1):
+        text[position] = [MISSING if math.isnan(v) else show(v) for v in numbers["mean", position]]
+    stored = ", storage is bytes" if "Stored beside the model" in dict(columns) else ""
+    return Table(
+        name="costs",
+        title="Time and memory",
+        header=("Method", *(title for title, _ in columns)),
+        text=text,
+        numbers=numbers,
+        notes=(f"In CSV, times are seconds, memory is megabytes{stored}.",),
     )
-    header = ["Method", *(stage.capitalize() for stage in stages), "Peak memory"]
-    header += [title for title, _ in STORED.values() if stored]
-    units = f"times are seconds, memory is megabytes{', storage is bytes' if stored else ''}"
-    return Table("costs", "Time and memory", tuple(header), rows, (f"In CSV, {units}.",))
 
 
-def stages_of(comparison: Comparison) -> tuple[str, ...]:
-    """Every stage that some run has a time for."""
-    runs = [run for group in comparison.groups for run in group.used]
-    found = dict.fromkeys(stage for run in runs for stage in run.seconds)
-    others = tuple(stage for stage in found if stage not in STAGES)
-    return (*others, *(stage for stage in STAGES if stage in found))
+def costs(comparison: Comparison) -> tuple[pd.DataFrame, list[tuple[str, Callable[[float], str]]]]:
+    """What is known of time, memory and storage: see :func:`estimates`; titles and how to show."""
+    used = [group.used for group in comparison.groups]
+    stages = dict.fromkeys(stage for runs in used for run in runs for stage in run.seconds)
+    in_order = sorted(stages, key=lambda stage: STAGES.index(stage) if stage in STAGES else -1)
+    columns = {f"{stage}_seconds": (stage.capitalize(), duration) for stage in in_order} | _COSTS
+    measured = measurements(used)
+    known = [metric for metric in columns if metric in set(measured.metric)]
+    keys = [(metric, WHOLE) for metric in known]
+    return estimates(measured, len(used), keys), [columns[metric] for metric in known]
 
 
 def duration(seconds: float) -> str:
@@ -207,54 +505,18 @@ def size(value: float) -> str:
     return f"{value / 1e6:.0f} MB" if value < 1e9 else f"{value / 1e9:.1f} GB"
 
 
-STORED: dict[str, tuple[str, Callable[[float], str]]] = {
+_COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "peak_memory_mb": ("Peak memory", megabytes),
     "method_bytes": ("Stored beside the model", size),
     "extra_parameters": ("Extra parameters", "{:,.0f}".format),
 }
-"""Numbers of :class:`gift.runs.read.Storage` that are shown: a title, and how."""
 
 
-def _column(comparison: Comparison, name: str) -> list[Cell]:
-    estimates = [group.metric(name) for group in comparison.groups]
-    return _best(estimates, comparison.groups, lower=name in LOWER_IS_BETTER)
-
-
-def _best(
-    estimates: Sequence[Estimate | None], groups: Sequence[Group], *, lower: bool
-) -> list[Cell]:
-    """The cells of a column; best among finished methods, ties at the printed digit included."""
-    known = [
-        round(e.mean, 1) for e, group in zip(estimates, groups, strict=True) if e and group.complete
-    ]
-    best = (min(known) if lower else max(known)) if len(known) > 1 else None
-    return [
-        Cell(
-            _number(e).text,
-            e,
-            best=group.complete and e is not None and round(e.mean, 1) == best,
-        )
-        for e, group in zip(estimates, groups, strict=True)
-    ]
-
-
-def _number(estimate: Estimate | None) -> Cell:
-    if estimate is None:
-        return Cell(MISSING)
-    text = f"{estimate.mean:.1f}"
-    if estimate.spread is not None:
-        text += f" ± {estimate.spread:.1f}"
-    return Cell(text.replace("-0.0", "0.0"), estimate)
-
-
-def _quantity(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
-    return Cell(show(estimate.mean) if estimate else MISSING, estimate)
-
-
-def _name(group: Group) -> Cell:
-    return Cell(group.label if group.complete else f"{group.label} †")
+def _name(group: Group) -> str:
+    return group.label if group.complete else f"{group.label} †"
 
 
 def _dagger_note(comparison: Comparison) -> tuple[str, ...]:
-    if len(comparison.complete) == len(comparison.groups):
+    if all(group.complete for group in comparison.groups):
         return ()
     return ("† unfinished: the numbers are those of the tasks learned so far.",)

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from gift.metrics import Array
 from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, series, settle
+from gift.report.tables import WHOLE, estimates, measurements
 from gift.settings import flat, identity
 from gift.studies.entries import Experiment, Picture
 from gift.studies.table import COLUMNS, RowResult
@@ -39,15 +40,15 @@ def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Fig
     x = [float(values[picture.setting]) for values in settings]
     figure = Figure(figsize=(3.2 * len(entry.columns) + 0.4, 2.7), layout="constrained")
     panels = figure.subplots(1, len(entry.columns), squeeze=False)[0]
+    measured = measurements(row.runs for row in rows)
+    numbers = estimates(measured, len(rows), [(column, WHOLE) for column in entry.columns])
     for index, (axes, column) in enumerate(zip(panels, entry.columns, strict=True)):
-        known = [
-            (value, e) for value, row in zip(x, rows, strict=True) if (e := row.estimate(column))
-        ]
+        known = numbers["mean", index + 1].dropna()
         color, marker, _ = series(index)
         axes.errorbar(
-            [value for value, _ in known],
-            [estimate.mean for _, estimate in known],
-            yerr=[estimate.spread or 0.0 for _, estimate in known],
+            [x[row] for row in known.index],
+            known,
+            yerr=numbers["std", index + 1][known.index].fillna(0.0),
             color=color,
             marker=marker,
             markersize=5,

@@ -9,13 +9,19 @@ from typing import Any
 
 from gift.data import Paths, load_benchmark, short_name
 from gift.files import write_json, write_text
-from gift.report.table import Table
+from gift.report.tables import Table
 from gift.settings import flat
 from gift.studies.entries import Experiment, load_experiment
 from gift.studies.figures import draw
-from gift.studies.per_dataset import build_per_dataset
 from gift.studies.plan import PlannedRow, plan
-from gift.studies.table import RowResult, build_table, figures_title, read_rows, row_json
+from gift.studies.table import (
+    RowResult,
+    build_per_dataset,
+    build_table,
+    figures_title,
+    read_rows,
+    row_json,
+)
 from gift.studies.work import Workers, make_runs, missing_runs
 
 

@@ -1,72 +1,62 @@
-"""The table of an experiment: what the runs measured, beside what the paper prints."""
+"""The tables of an experiment: what the runs measured, beside what papers print."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
-from gift.report.groups import Estimate, Group
-from gift.report.table import MISSING, Cell, Table
-from gift.report.tables import PER_TASK
-from gift.runs import Storage
+from gift.report.tables import (
+    MISSING,
+    WHOLE,
+    Table,
+    difference,
+    estimates,
+    measurements,
+    shown,
+    signed,
+    values_of,
+)
 from gift.runs.read import Run, read_run
 from gift.studies.entries import PER_DATASET, Experiment, Printed
 from gift.studies.plan import PlannedRow
 
 
-@dataclass(frozen=True)
-class ColumnKind:
-    """How a column is called, read from a run, and shown: ``form`` is a format specification."""
+class Column(NamedTuple):
+    """How a metric of :func:`gift.report.tables.measurements` is called and shown."""
 
     title: str
-    value: Callable[[Run], float | None]
     arrow: str = "↑"
-    form: str = ".1f"
+    form: str = "z.1f"
 
 
-def _metric(name: str) -> Callable[[Run], float | None]:
-    def value(run: Run) -> float | None:
-        estimate = Group("", (run,)).metric(name)
-        return estimate.mean if estimate else None
-
-    return value
-
-
-def _seconds(stage: str) -> Callable[[Run], float | None]:
-    return lambda run: run.seconds.get(stage)
-
-
-def _stored(value: Callable[[Storage], float]) -> Callable[[Run], float | None]:
-    return lambda run: None if run.storage is None else value(run.storage)
-
-
-COLUMNS: Mapping[str, ColumnKind] = {
-    "transfer": ColumnKind("Transfer", _metric("transfer")),
-    "avg": ColumnKind("Avg.", _metric("avg")),
-    "last": ColumnKind("Last", _metric("last")),
-    "forgetting": ColumnKind("Forgetting", _metric("forgetting"), "↓"),
-    "first_task_last": ColumnKind("Last of first task", lambda run: run.matrix.accuracy[-1][0]),
-    "train_seconds": ColumnKind("Training (s)", _seconds("train"), "↓"),
-    "merge_seconds": ColumnKind("Merging (s)", _seconds("merge"), "↓", ".2f"),
-    "evaluate_seconds": ColumnKind("Evaluation (s)", _seconds("evaluate"), "↓"),
-    "peak_memory_mb": ColumnKind("Memory (MB)", lambda run: run.peak_memory_mb, "↓", ".0f"),
-    "method_mb": ColumnKind("Stored (MB)", _stored(lambda s: s.method_bytes / 1e6), "↓", ".2f"),
-    "extra_parameters": ColumnKind(
-        "Extra parameters", _stored(lambda s: s.extra_parameters), "↓", ",.0f"
-    ),
+COLUMNS: Mapping[str, Column] = {
+    "transfer": Column("Transfer"),
+    "avg": Column("Avg."),
+    "last": Column("Last"),
+    "forgetting": Column("Forgetting", "↓"),
+    "first_task_last": Column("Last of first task"),
+    "train_seconds": Column("Training (s)", "↓"),
+    "merge_seconds": Column("Merging (s)", "↓", ".2f"),
+    "evaluate_seconds": Column("Evaluation (s)", "↓"),
+    "peak_memory_mb": Column("Memory (MB)", "↓", ".0f"),
+    "method_mb": Column("Stored (MB)", "↓", ".2f"),
+    "extra_parameters": Column("Extra parameters", "↓", ",.0f"),
 }
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What the finished runs of a row measured, and what papers print for it.
+    """A row with its finished runs.
 
-    ``paper`` is by ``metric`` or ``dataset/metric``.
+    Attributes:
+        planned: the row.
+        runs: those that are finished.
+        paper: what papers print for it, by ``metric`` or ``dataset/metric``.
     """
 
     planned: PlannedRow
@@ -76,33 +66,6 @@ class RowResult:
     @property
     def label(self) -> str:
         return self.planned.label
-
-    def estimate(self, column: str) -> Estimate | None:
-        """Mean and sample standard deviation over the runs."""
-        return Estimate.of(list(self._by_seed(column).values()))
-
-    def of_task(self, metric: str, task: str) -> Estimate | None:
-        """A metric of one task, as :meth:`estimate`; None where it does not exist."""
-        found = []
-        for run in self.runs:
-            matrix = np.array(run.matrix.accuracy, dtype=np.float64)
-            found.append(PER_TASK[metric](matrix, run.matrix.images)[run.matrix.tasks.index(task)])
-        return Estimate.of([float(value) for value in found if not np.isnan(value)])
-
-    def differences(self, other: RowResult, column: str) -> list[float]:
-        """The differences to another row, one per seed that both have."""
-        own, base = self._by_seed(column), other._by_seed(column)
-        if self._once or other._once:  # a method that learns nothing has no seeds
-            return [a - b for a in own.values() for b in base.values()]
-        return [own[seed] - base[seed] for seed in own if seed in base]
-
-    @property
-    def _once(self) -> bool:
-        return len(self.planned.runs) == 1
-
-    def _by_seed(self, column: str) -> dict[int | None, float]:
-        found = {run.seed: COLUMNS[column].value(run) for run in self.runs}
-        return {seed: value for seed, value in found.items() if value is not None}
 
 
 def read_rows(
@@ -121,29 +84,97 @@ def read_rows(
 
 def build_table(entry: Experiment, benchmark: str, rows: Sequence[RowResult]) -> Table:
     """One line per row: measured columns, number of runs, printed columns."""
-    reference = next((row for row in rows if row.planned.entry.name == entry.difference_to), None)
+    names = [row.planned.entry.name for row in rows]
+    base = names.index(entry.difference_to) if entry.difference_to in names else None
     printed = [column for column in entry.columns if any(column in row.paper for row in rows)]
+    measured = measurements(row.runs for row in rows)
+    numbers = estimates(measured, len(rows), [(column, WHOLE) for column in entry.columns])
+    text = shown(numbers, [COLUMNS[column].form for column in entry.columns])
+    text.insert(0, 0, [row.label for row in rows])
+    if base is not None:
+        for position, column in enumerate(entry.columns, start=1):
+            found = [_differences(measured, rows, column, row, base) for row in range(len(rows))]
+            between = (f" ({difference(d, intervals=entry.intervals)})" if d else "" for d in found)
+            text[position] += pd.Series(between, dtype=object)
+    text[len(entry.columns) + 1] = [_finished(row) for row in rows]
+    for position, column in enumerate(printed, start=len(entry.columns) + 2):
+        text[position] = [
+            _beside(row, column, None if base is None else rows[base]) for row in rows
+        ]
+        numbers["mean", position] = [_value(row.paper.get(column)) for row in rows]
     heads = [f"paper: {COLUMNS[column].title}" for column in printed]
     if heads:
         heads[0] = heads[0].replace("paper", f"paper ({figures_title(entry, benchmark)})", 1)
-    lines = []
-    for row in rows:
-        cells = [_measured(row, column, reference, entry.intervals) for column in entry.columns]
-        paper = [_beside(row, column, reference) for column in printed]
-        lines.append((Cell(row.label), *cells, runs_cell(row), *paper))
-    shown = [*printed, *(f"delta_{column}" for column in printed if entry.difference_to)]
+    measured_heads = (
+        f"{COLUMNS[column].title} {COLUMNS[column].arrow}" for column in entry.columns
+    )
+    deltas = [f"delta_{column}" for column in printed if entry.difference_to]
     return Table(
         name=entry.name,
         title=entry.title,
-        header=("Row", *(_head(column) for column in entry.columns), "Runs", *heads),
-        rows=tuple(lines),
+        header=("Row", *measured_heads, "Runs", *heads),
+        text=text,
+        numbers=numbers,
         notes=(
             *_missing_note(rows),
             *_modified_note(rows),
             *_sources_note(rows, printed),
-            *misprint_notes(rows, shown),
+            *_misprint_notes(rows, [*printed, *deltas]),
         ),
     )
+
+
+def build_per_dataset(
+    entry: Experiment, rows: Sequence[RowResult], tasks: Sequence[str]
+) -> tuple[Table, ...]:
+    """One table per metric with a column per data set.
+
+    A paper's figures are a line of their own below the measured ones.
+
+    Args:
+        entry: the experiment.
+        rows: its rows with their runs.
+        tasks: of the benchmark, in its order.
+    """
+    chosen = (column for column in entry.columns if column in PER_DATASET)
+    return tuple(_dataset_table(entry, rows, tasks, metric) for metric in chosen)
+
+
+def _dataset_table(
+    entry: Experiment, rows: Sequence[RowResult], tasks: Sequence[str], metric: str
+) -> Table:
+    printed = [*(_printed_key(task, metric, rows) for task in tasks), metric]
+    if metric == "transfer":
+        printed[0] = ""  # nothing is learned before the first task
+    keys = [*((metric, task) for task in range(len(tasks))), (metric, WHOLE)]
+    numbers = estimates(measurements(row.runs for row in rows), len(rows), keys)
+    text = shown(numbers, ["z.1f"] * len(keys))
+    text.insert(0, 0, [row.label for row in rows])
+    text[len(keys) + 1] = [_finished(row) for row in rows]
+    # The printed lines get the index of the measured ones and come after them in a stable sort.
+    papers = {i: [row.paper.get(key) for key in printed] for i, row in enumerate(rows)}
+    papers = {i: figures for i, figures in papers.items() if any(figures)}
+    lines = [
+        [f"paper: {rows[i].label}", *map(_printed, figures), MISSING]
+        for i, figures in papers.items()
+    ]
+    values = [[*map(_value, figures), *[math.nan] * len(keys)] for figures in papers.values()]
+    return Table(
+        name=f"{entry.name}-{metric}",
+        title=f"{COLUMNS[metric].title} per data set",
+        header=("Row", *tasks, "Mean", "Runs"),
+        text=_below(text, lines, papers),
+        numbers=_below(numbers, values, papers),
+        notes=tuple(_misprint_notes(rows, printed)),
+    )
+
+
+def _below(
+    frame: pd.DataFrame, lines: Sequence[Sequence[object]], at: Iterable[int]
+) -> pd.DataFrame:
+    """A frame with further lines, each below the row whose index it gets."""
+    more = pd.DataFrame(lines, index=list(at), columns=frame.columns)
+    return pd.concat([frame, more]).sort_index(kind="stable") if lines else frame
 
 
 def figures_title(entry: Experiment, benchmark: str) -> str:
@@ -151,7 +182,9 @@ def figures_title(entry: Experiment, benchmark: str) -> str:
     return "; ".join(dict.fromkeys(figures.title for figures in entry.figures_for(benchmark)))
 
 
-def row_json(row: RowResult, columns: Sequence[str], tasks: Sequence[str] = ()) -> dict[str, Any]:
+def row_json(
+    row: RowResult, columns: Sequence[str], tasks: Sequence[str] = ()
+) -> dict[str, object]:
     """A row with all digits, for programs.
 
     Args:
@@ -159,10 +192,15 @@ def row_json(row: RowResult, columns: Sequence[str], tasks: Sequence[str] = ()) 
         columns: of the table.
         tasks: whose metrics are given too, as ``task/metric``.
     """
-    found = {column: row.estimate(column) for column in columns}
+    keys = {column: (column, WHOLE) for column in columns}
     for metric in (column for column in columns if column in PER_DATASET):
-        found |= {f"{task}/{metric}": row.of_task(metric, task) for task in tasks}
-    measured = {key: e and {"mean": e.mean, "std": e.spread} for key, e in found.items()}
+        keys |= {f"{name}/{metric}": (metric, task) for task, name in enumerate(tasks)}
+    numbers = estimates(measurements([row.runs]), 1, list(keys.values()))
+    mean, std = (numbers[what].iloc[0].replace({np.nan: None}) for what in ("mean", "std"))
+    measured = {
+        key: None if mean[i] is None else {"mean": mean[i], "std": std[i]}
+        for i, key in enumerate(keys, start=1)
+    }
     first = row.planned.runs[0]
     return {
         "row": row.label,
@@ -175,81 +213,70 @@ def row_json(row: RowResult, columns: Sequence[str], tasks: Sequence[str] = ()) 
     }
 
 
-def _head(column: str) -> str:
-    return f"{COLUMNS[column].title} {COLUMNS[column].arrow}"
+def _differences(
+    measured: pd.DataFrame, rows: Sequence[RowResult], column: str, row: int, base: int
+) -> list[float]:
+    """The differences of a row to another one, one per seed that both have."""
+    if row == base:
+        return []
+    own, other = (values_of(measured, i, column) for i in (row, base))
+    if any(len(rows[i].planned.runs) == 1 for i in (row, base)):  # a method without seeds
+        return [a - b for a in own for b in other]
+    differences: list[float] = (own - other).dropna().tolist()
+    return differences
 
 
-def _measured(row: RowResult, column: str, reference: RowResult | None, intervals: bool) -> Cell:
-    estimate = row.estimate(column)
-    if estimate is None:
-        return Cell(MISSING)
-    text = measured_text(estimate, COLUMNS[column].form)
-    if reference is None or row is reference:
-        return Cell(text, estimate)
-    differences = row.differences(reference, column)
-    if not differences:
-        return Cell(text, estimate)
-    text += f" ({_signed(fmean(differences))}"
-    if intervals and len(differences) > 1:
-        low, high = map(_signed, interval(differences))
-        text += f", {low} to {high}"
-    return Cell(f"{text})", estimate)
-
-
-def measured_text(estimate: Estimate, form: str = ".1f") -> str:
-    """The mean, and the spread where there is one."""
-    text = f"{estimate.mean:{form}}"
-    return text if estimate.spread is None else f"{text} ± {estimate.spread:{form}}"
-
-
-def interval(values: Sequence[float], share: float = 0.95) -> tuple[float, float]:
-    """Student's confidence interval of the mean of two or more values."""
-    half = stats.t.ppf((1 + share) / 2, len(values) - 1) * stats.sem(values)
-    mean = fmean(values)
-    return mean - float(half), mean + float(half)
-
-
-def _beside(row: RowResult, column: str, reference: RowResult | None) -> Cell:
+def _beside(row: RowResult, column: str, reference: RowResult | None) -> str:
     """What the paper prints, with the difference to its reference row."""
     figure = row.paper.get(column)
     base = reference.paper.get(column) if reference and row is not reference else None
     if figure is None or reference is None or base is None:
-        return printed_cell(figure)
+        return _printed(figure)
     # The printed difference, where the paper takes it to the same row.
     own, zero = row.paper.get(f"delta_{column}"), reference.paper.get(f"delta_{column}")
     if own and zero and zero.value == 0:
-        difference = f"{_signed(own.value)}{_dagger(own)}"
+        between = f"{signed(own.value)}{_dagger(own)}"
     else:
-        difference = _signed(figure.value - base.value)
-    return Cell(f"{printed_cell(figure).text} ({difference})", Estimate(figure.value))
+        between = signed(figure.value - base.value)
+    return f"{_printed(figure)} ({between})"
 
 
-def printed_cell(figure: Printed | None) -> Cell:
+def _value(figure: Printed | None) -> float:
+    return math.nan if figure is None else figure.value
+
+
+def _printed(figure: Printed | None) -> str:
     """A figure as printed, misprints marked."""
     if figure is None:
-        return Cell(MISSING)
-    value = figure.value
-    text = f"{value:.1f}" if value == round(value, 1) else f"{value:.2f}"
-    return Cell(text + _dagger(figure), Estimate(value))
+        return MISSING
+    digits = 1 if figure.value == round(figure.value, 1) else 2
+    return f"{figure.value:.{digits}f}{_dagger(figure)}"
 
 
 def _dagger(figure: Printed) -> str:
     return "†" if figure.misprint else ""
 
 
-def _signed(value: float) -> str:
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
+def _printed_key(task: str, metric: str, rows: Sequence[RowResult]) -> str:
+    """The key of the printed figures that stand below a task's: its name ends in the data set's.
+
+    ``micro-dtd`` stands above ``dtd``. Empty where no paper has the data set.
+    """
+    printed = (what.rpartition("/") for row in rows for what in row.paper)
+    datasets = {dataset for dataset, _, what in printed if dataset and what == metric}
+    named = [d for d in datasets if task == d or task.endswith(f"-{d}")]
+    return f"{named[0]}/{metric}" if named else ""
 
 
-def runs_cell(row: RowResult) -> Cell:
+def _finished(row: RowResult) -> str:
     """How many runs of a row are finished."""
     finished, planned = len(row.runs), len(row.planned.runs)
     if not finished:
-        return Cell(MISSING)
-    return Cell(str(finished) if finished == planned else f"{finished} of {planned}")
+        return MISSING
+    return str(finished) if finished == planned else f"{finished} of {planned}"
 
 
-def misprint_notes(rows: Sequence[RowResult], shown: Sequence[str]) -> list[str]:
+def _misprint_notes(rows: Sequence[RowResult], shown: Sequence[str]) -> list[str]:
     """The notes on misprints among the figures that a table shows, by their keys."""
     found = (row.paper[what].misprint for row in rows for what in shown if what in row.paper)
     return [
