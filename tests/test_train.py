@@ -68,7 +68,7 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
     )
     method = create_method(name, ours)
     streams = {"synthetic": pairs} if method.streams else {}
-    train_task(model, method, LABELS, IMAGES, SETTINGS, sets=streams, seed=0)
+    train_task(model, method, TaskContext(LABELS, 0.2, streams), IMAGES, SETTINGS)
 
     tasks = task_batches(IMAGES, model.preprocess, LOADING, name=LABELS.name)
     synthetic = set_batches(pairs, model.preprocess, LOADING, name="synthetic for fruit")
@@ -138,11 +138,9 @@ def test_records_name_the_losses(tiny_clip, pairs):
     train_task(
         tiny_clip,
         create_method("gift"),
-        LABELS,
+        TaskContext(LABELS, 0.2, {"synthetic": pairs}),
         IMAGES,
         SETTINGS,
-        sets={"synthetic": pairs},
-        seed=0,
         record=records.append,
     )
     assert [r.step for r in records] == [0, 1, 2]
@@ -163,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(tiny_clip):
     with pytest.raises(
         FloatingPointError, match=r"step 0: task is not finite \(task batch: images"
     ):
-        train_task(tiny_clip, create_method("finetune"), LABELS, IMAGES, SETTINGS, sets={}, seed=0)
+        train_task(tiny_clip, create_method("finetune"), TaskContext(LABELS, 0.2), IMAGES, SETTINGS)
 
 
 def test_the_rate_of_a_single_task_can_be_set():
@@ -178,11 +176,9 @@ def trained(model, name, pairs, **changes):
     train_task(
         model,
         method,
-        LABELS,
+        TaskContext(LABELS, 0.2, {"synthetic": pairs} if method.streams else {}),
         IMAGES,
         TrainingSettings(**(SETTINGS.model_dump() | changes)),
-        sets={"synthetic": pairs} if method.streams else {},
-        seed=0,
         record=records.append,
     )
     return model.trainable_parameters(), records

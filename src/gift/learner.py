@@ -25,7 +25,7 @@ from gift.evaluate import (
     classify,
 )
 from gift.files import digest, read_json, write_json
-from gift.methods import create_method
+from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor
 from gift.runs import RunFolder
 from gift.runs.checkpoint import Checkpoints
@@ -171,13 +171,16 @@ class Learner:
             ending = train_task(
                 self.model,
                 self.method,
-                task.labels,
+                TaskContext(
+                    task.labels,
+                    self.config.training.label_smoothing,
+                    sets,
+                    self.streams.sentences(sets.get("reference")),
+                    self.memory,
+                    self.config.seed,
+                ),
                 task.train,
                 self.config.training,
-                sets=sets,
-                seed=self.config.seed,
-                sentences=self.streams.sentences(sets.get("reference")),
-                learned=self.memory,
                 record=record,
                 checkpoints=None if folder is None else self._checkpoints(folder, task),
             )

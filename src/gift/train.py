@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +18,7 @@ from torch import Tensor
 from gift import distributed, weights
 from gift.config import TrainingSettings
 from gift.data.images import LabeledImages
-from gift.data.labels import LabelSpace
-from gift.data.loader import Batch, ImageTexts, Loading, set_batches, task_batches
+from gift.data.loader import Batch, Loading, set_batches, task_batches
 from gift.distributed import fsdp
 from gift.distributed.signals import deferred
 from gift.methods import Method, TaskContext
@@ -71,14 +70,10 @@ def training_device() -> torch.device:
 def train_task(
     model: VisionLanguageModel,
     method: Method,
-    labels: LabelSpace,
+    task: TaskContext,
     images: LabeledImages,
     settings: TrainingSettings,
     *,
-    sets: Mapping[str, ImageTexts],
-    seed: int,
-    sentences: tuple[str, ...] = (),
-    learned: Sequence[LabelSpace] = (),
     record: Recorder | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> float:
@@ -87,13 +82,10 @@ def train_task(
     Args:
         model: changed in place; also where the training is resumed, it comes as it was before.
         method: its hooks are called; it must not have begun the task.
-        labels: the task's class names and templates.
+        task: its label space, and the image sets that the method asked for. Its seed is that of
+            batch order and augmentation, too: a step's batch depends on (seed, step) alone.
         images: its training images.
         settings: iterations, batch size, schedule.
-        sets: the image sets that the method asked for; those it calls streams give batches.
-        seed: of batch order and augmentation; every step's batch depends on (seed, step) alone.
-        sentences: texts of no task, see :class:`~gift.methods.TaskContext`.
-        learned: the label spaces of the tasks before.
         record: called every ``settings.log_every`` steps, at the last one, and for skipped updates.
         checkpoints: where unfinished trainings are kept; what is there is resumed.
 
@@ -106,7 +98,7 @@ def train_task(
         ValueError: weights that cannot be sharded, see :func:`gift.distributed.fsdp.check`.
         KeyboardInterrupt: the process was asked to stop; a checkpoint was kept before.
     """
-    device = training_device()
+    device, name = training_device(), task.labels.name
     model.to(device)
     with _sharded(model, method, settings, device):
         model.prepare_training(
@@ -115,19 +107,18 @@ def train_task(
             checkpoint_layers=settings.gradient_checkpointing,
             compile_layers=settings.compile,
         )
-        task = TaskContext(labels, settings.label_smoothing, sets, sentences, tuple(learned), seed)
         method.begin_task(model, task)
         parameters = model.trainable_parameters()
         optimizer = method.optimizer(
             model,
-            learning_rate=settings.rate_of(labels.name),
+            learning_rate=settings.rate_of(name),
             weight_decay=settings.weight_decay,
         )
         peaks = [group["lr"] for group in optimizer.param_groups]
         backward = partial(distributed.backward, parameters=parameters.values())
         first = _resume(checkpoints, model, optimizer, method)
         last = method.steps(settings.iterations)
-        batches = _batches(model, method, labels, images, settings, sets, seed, range(first, last))
+        batches = _batches(model, method, task, images, settings, range(first, last))
         model.train()
         started, seen = time.perf_counter(), 0
         with deferred() as is_asked_to_stop:
@@ -139,13 +130,13 @@ def train_task(
                 optimizer.zero_grad(set_to_none=True)
                 batch = {name: next(stream) for name, stream in batches.items()}
                 losses = _detached(method.step(model, batch, backward))
-                skipped = not _is_finite(losses, settings.on_nonfinite, labels.name, step, batch)
+                skipped = not _is_finite(losses, settings.on_nonfinite, name, step, batch)
                 if not skipped:
                     method.update(model, optimizer)
                 method.after_step(model, step)
 
                 seen += sum(len(part.index) for part in batch.values())
-                report(f"learning {labels.name}", step + 1, last)
+                report(f"learning {name}", step + 1, last)
                 if record and (skipped or step + 1 == last or step % settings.log_every == 0):
                     speed = seen / (time.perf_counter() - started)
                     rate = optimizer.param_groups[0]["lr"]
@@ -165,22 +156,19 @@ def train_task(
 def _batches(
     model: VisionLanguageModel,
     method: Method,
-    labels: LabelSpace,
+    task: TaskContext,
     images: LabeledImages,
     settings: TrainingSettings,
-    sets: Mapping[str, ImageTexts],
-    seed: int,
     steps: range,
 ) -> dict[str, Iterator[Batch]]:
     """The streams of a step by name: the task's own, and those that the method asked for."""
     loading = Loading(
-        steps, settings.batch_size, seed=seed, workers=settings.workers, device=model.device
+        steps, settings.batch_size, seed=task.seed, workers=settings.workers, device=model.device
     )
-    streams = {"task": task_batches(images, model.preprocess, loading, name=labels.name)}
-    for name in method.streams:
-        if name in sets:
-            stream = f"{name} for {labels.name}"
-            streams[name] = set_batches(sets[name], model.preprocess, loading, name=stream)
+    streams = {"task": task_batches(images, model.preprocess, loading, name=task.labels.name)}
+    for name in (name for name in method.streams if name in task.sets):
+        own = f"{name} for {task.labels.name}"
+        streams[name] = set_batches(task.sets[name], model.preprocess, loading, name=own)
     return streams
 
 

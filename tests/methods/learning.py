@@ -8,6 +8,7 @@ from support import NoiseImages, words
 
 from gift.config import TrainingSettings
 from gift.data.loader import ImageTexts, PreprocessedImages
+from gift.methods import TaskContext
 from gift.train import train_task
 
 TASKS = (words("fruit", 3), words("birds", 4))
@@ -38,19 +39,11 @@ def image_sets(model, method, task: int, images) -> dict[str, ImageTexts]:
 def learn(model, method, task: int, records=None, settings=SETTINGS, **options):
     """Teach a model one of the two tasks."""
     images = NoiseImages(9, len(TASKS[task].classnames), seed=task)
-    train_task(
-        model,
-        method,
-        TASKS[task],
-        images,
-        settings,
-        sets=image_sets(model, method, task, images),
-        seed=0,
-        sentences=("a photo of a dog.", "a photo of a car.", "a photo of a tree."),
-        learned=TASKS[:task],
-        record=None if records is None else records.append,
-        **options,
-    )
+    sets = image_sets(model, method, task, images)
+    sentences = ("a photo of a dog.", "a photo of a car.", "a photo of a tree.")
+    context = TaskContext(TASKS[task], settings.label_smoothing, sets, sentences, TASKS[:task])
+    record = None if records is None else records.append
+    train_task(model, method, context, images, settings, record=record, **options)
 
 
 def scores(model, method, *, task_known=True):

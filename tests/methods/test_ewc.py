@@ -31,8 +31,8 @@ def context(model, task, *, seed=0):
 
 def learn(model, method, task):
     images = NoiseImages(11, len(TASKS[task].classnames), seed=task)
-    sets = context(model, task).sets if method.sets else {}
-    train_task(model, method, TASKS[task], images, SETTINGS, sets=sets, seed=0)
+    own = context(model, task) if method.sets else TaskContext(TASKS[task], 0.2)
+    train_task(model, method, own, images, SETTINGS)
 
 
 def weights(model):

@@ -29,11 +29,9 @@ def trained(model, method, **settings):
     train_task(
         model,
         create_method(method, settings),
-        LABELS,
+        TaskContext(LABELS, 0.2, {"synthetic": PAIRS} if method in {"gift", "ewc_v"} else {}),
         NoiseImages(11, 5),
         SETTINGS,
-        sets={"synthetic": PAIRS} if method in {"gift", "ewc_v"} else {},
-        seed=0,
     )
     return {name: p.detach() for name, p in model.trainable_parameters().items()}
 

@@ -141,7 +141,8 @@ def learn(model, method, task):
     sets = {
         name: every[name] for name in (*method.streams, *method.sets) if every[name] is not None
     }
-    train_task(model, method, TASKS[task], images, SETTINGS, sets=sets, seed=0)
+    context = TaskContext(TASKS[task], 0.2, sets)
+    train_task(model, method, context, images, SETTINGS)
 
 
 def weights(model):

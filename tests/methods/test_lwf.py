@@ -85,7 +85,7 @@ def test_without_its_weights_it_is_plain_fine_tuning(tiny_clip_fp64):
         model = copy.deepcopy(tiny_clip_fp64)
         method = create_method(name, settings)
         sets = {"current": current(model)} if name == "lwf" else {}
-        train_task(model, method, LABELS, IMAGES, SETTINGS, sets=sets, seed=0)
+        train_task(model, method, TaskContext(LABELS, 0.2, sets), IMAGES, SETTINGS)
         return {name: p.detach() for name, p in model.trainable_parameters().items()}
 
     torch.testing.assert_close(

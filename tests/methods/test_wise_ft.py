@@ -7,7 +7,7 @@ import torch
 from support import NoiseImages, words
 
 from gift.config import TrainingSettings
-from gift.methods import create_method
+from gift.methods import TaskContext, create_method
 from gift.train import train_task
 
 SETTINGS = TrainingSettings(iterations=3, batch_size=4, learning_rate=1e-3, warmup=1)
@@ -16,7 +16,8 @@ TASKS = (words("fruit", 5), words("birds", 3))
 
 def learn(model, method, task):
     images = NoiseImages(11, len(TASKS[task].classnames), seed=task)
-    train_task(model, method, TASKS[task], images, SETTINGS, sets={}, seed=0)
+    context = TaskContext(TASKS[task], 0.2, {})
+    train_task(model, method, context, images, SETTINGS)
 
 
 def weights(model):

@@ -23,7 +23,8 @@ REFERENCE = ImageTexts(np.random.default_rng(1).integers(0, 255, (7, 32, 32, 3),
 def learn(model, method, task):
     images = NoiseImages(11, len(TASKS[task].classnames), seed=task)
     sets = {"reference": REFERENCE} if "reference" in method.streams else {}
-    train_task(model, method, TASKS[task], images, SETTINGS, sets=sets, seed=0, sentences=SENTENCES)
+    context = TaskContext(TASKS[task], 0.2, sets, SENTENCES)
+    train_task(model, method, context, images, SETTINGS)
 
 
 def weights(model):

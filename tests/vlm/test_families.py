@@ -31,7 +31,7 @@ from gift.losses import (
     image_text_alignment,
     similarity,
 )
-from gift.methods import create_method
+from gift.methods import TaskContext, create_method
 from gift.train import train_task
 from gift.vlm import VisionLanguageModel, encode_all_texts, trim
 from gift.weights import normalization_groups
@@ -258,11 +258,9 @@ def test_every_family_learns_and_is_saved_as_an_ordinary_folder(folder, model, n
     train_task(
         model,
         method,
-        words("fruit"),
+        TaskContext(words("fruit"), 0.2, dict.fromkeys(method.streams, pairs)),
         NoiseImages(6, 3),
         TrainingSettings(iterations=2, batch_size=4, learning_rate=1e-3, warmup=0, log_every=1),
-        sets=dict.fromkeys(method.streams, pairs),
-        seed=0,
         record=records.append,
     )
     assert len(records) == 2
