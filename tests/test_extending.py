@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from methods.learning import learn
+from support import write_folder
 
 import gift.methods
+from gift.benchmark import resolve, run
+from gift.data import Paths, load_benchmark, open_tasks, readers
 from gift.methods import create_method, method_names
 from gift.vlm import VisionLanguageModel
 
@@ -73,3 +77,54 @@ def test_the_loss_agrees_with_its_slow_version():
     assert tests
     for test in tests:
         test()
+
+
+@pytest.fixture
+def benchmark_file(tmp_path, monkeypatch):
+    """The page's benchmark with its data, and its reader beside the others."""
+    kind = re.search(r"`src/gift/data/readers/(\w+)\.py`", PAGE)[1]
+    (tmp_path / "readers").mkdir()
+    reader = code("A data set in an odd format")[0]
+    (tmp_path / "readers" / f"{kind}.py").write_text(reader)
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path / "readers")])
+    birds = write_folder(tmp_path / "drawn", classes=("robin", "wren"), count=4)
+    (tmp_path / "birds" / "images").mkdir(parents=True)
+    listed: dict[str, list[str]] = {"train": [], "test": []}
+    for file in sorted(birds.rglob("*.png")):
+        name = f"{file.parent.name}-{file.name}"
+        file.rename(tmp_path / "birds" / "images" / name)
+        split = "test" if file.stem == "0" else "train"
+        listed[split].append(f"{name},{file.parent.name}")
+    for split, rows in listed.items():
+        (tmp_path / "birds" / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    for split in ("train", "test"):
+        write_folder(tmp_path / "colours" / split)
+    file = tmp_path / re.search(r"As `(my\.yaml)`", PAGE)[1]
+    file.write_text(code("A benchmark", "yaml")[0])
+    yield file
+    sys.modules.pop(f"gift.data.readers.{kind}", None)
+
+
+def test_the_reader_lists_splits_and_the_entry_names_classes(benchmark_file, tmp_path):
+    entries = load_benchmark(str(benchmark_file)).datasets()
+    birds, colours = open_tasks(entries, Paths.of(tmp_path / "cache"))
+    assert birds.labels.classnames == ("robin", "wren")
+    assert (len(birds.train), len(birds.test)) == (6, 2)
+    assert colours.labels.classnames == ("green", "red")
+
+
+def test_what_the_reader_cannot_know_is_refused(benchmark_file, tmp_path):
+    listing = tmp_path / "birds" / "train.csv"
+    listing.write_text(listing.read_text().replace(",wren", ",heron"))
+    entries = load_benchmark(str(benchmark_file)).datasets()
+    with pytest.raises(ValueError, match="heron"):
+        open_tasks(entries, Paths.of(tmp_path / "cache"))
+
+
+def test_the_benchmark_runs_in_both_orders(benchmark_file, tmp_path, tiny_clip_folder):
+    for order, tasks in (("I", ["birds", "colours"]), ("II", ["colours", "birds"])):
+        config = resolve(f"{benchmark_file}@{order}", "zero_shot", {"model": str(tiny_clip_folder)})
+        run(config, tmp_path / order, paths=Paths.of(tmp_path / "cache"))
+        matrix = json.loads((tmp_path / order / "matrix.json").read_text())
+        assert matrix["tasks"] == tasks
+        assert len(matrix["accuracy"]) == 2
