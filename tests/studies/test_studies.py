@@ -345,6 +345,7 @@ def test_a_table_comes_from_what_the_runs_wrote(compare, world):
     command = measured["strong"][0]["command"]
     assert command.startswith("gift run")
     assert "method_settings.penalty_weight=9.0" in command
+    assert measured["strong"][0]["changes"]["method_settings.penalty_weight"] == 9.0
 
 
 def test_differences_get_the_interval_of_paired_seeds(compare, world):

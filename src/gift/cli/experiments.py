@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ from gift.cli.options import DataRoot, Home, Json, Overrides, read_settings
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
-    from gift.studies import Result
+    from gift.studies import Outcome, Result, Space
 
 Jobs = Annotated[int, typer.Option(min=1, help="Runs at the same time.")]
 
@@ -192,14 +192,14 @@ def _print_result(result: Result) -> None:
     print_text("\nWritten: " + ", ".join(map(str, result.files)))
 
 
-def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:
+def _recipe_space(benchmark: str, method: str) -> Space:
     """The space that the recipe of a benchmark proposes, without settings of other methods."""
     from gift.data import load_benchmark
     from gift.methods import method_class
     from gift.settings import read_recipe
 
     recipe = load_benchmark(benchmark).recipe
-    proposed: dict[str, Any] = read_recipe(recipe).get("search", {}) if recipe else {}
+    proposed: Space = read_recipe(recipe).get("search", {}) if recipe else {}
     own = {f"method_settings.{name}" for name in method_class(method).Settings.model_fields}
     space = {
         key: values
@@ -214,7 +214,7 @@ def _recipe_space(benchmark: str, method: str) -> dict[str, Any]:
     return space
 
 
-def _print_trials(outcome: dict[str, Any]) -> None:
+def _print_trials(outcome: Outcome) -> None:
     """The best trials, and how many failed."""
     good = [row for row in outcome["rows"] if "failure" not in row]
     ranked = sorted(good, key=lambda row: -float(row["avg"]))[:10]

@@ -30,7 +30,7 @@ def run_command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD[+SETTINGS]-seedN]"),
+        typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD[-CHECKSUM]-seedN]"),
     ] = None,
     model: Annotated[str | None, typer.Option(help="CLIP-like model.")] = None,
     generator: Annotated[str | None, typer.Option(help="Diffusers text-to-image pipeline.")] = None,

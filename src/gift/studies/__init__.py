@@ -6,13 +6,14 @@
 from gift.studies.entries import Experiment, experiment_names, load_experiment
 from gift.studies.plan import PlannedRow, PlannedRun, default_folder, find_runs, plan
 from gift.studies.result import Result, compare, experiment_table
-from gift.studies.searching import search
+from gift.studies.searching import Outcome, search
 from gift.studies.space import Interval, Space, parse_space
 from gift.studies.work import Workers, keep, missing_runs
 
 __all__ = [
     "Experiment",
     "Interval",
+    "Outcome",
     "PlannedRow",
     "PlannedRun",
     "Result",

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from gift.methods import method_class
-from gift.settings import Settings, read_yaml, validate
+from gift.settings import Settings, Values, read_yaml, validate
 from gift.text import unknown
 
 Column = Literal[
@@ -86,8 +86,8 @@ class Row(Settings):
 
     name: str = Field(min_length=1, description="what the line is called")
     method: str = Field(description="name of a method, see 'gift methods'")
-    settings: dict[str, Any] = Field({}, description="settings laid over the benchmark's recipe")
-    recipes: dict[str, dict[str, Any]] = Field(
+    settings: Values = Field({}, description="settings laid over the benchmark's recipe")
+    recipes: dict[str, Values] = Field(
         {}, description="settings laid over those where the benchmark has the recipe of that name"
     )
     published: str | None = Field(None, description="row of the published tables")

@@ -21,7 +21,7 @@ from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark, short_name
 from gift.methods import method_class
 from gift.runs import RunFolder
-from gift.settings import fingerprint, flat, merge
+from gift.settings import Values, fingerprint, flat, merge
 from gift.studies.entries import Experiment, Row
 from gift.text import unknown
 
@@ -44,7 +44,7 @@ class PlannedRun:
     """
 
     config: RunConfig
-    changes: Mapping[str, Any]
+    changes: Values
     folder: Path
 
     @property
@@ -91,7 +91,7 @@ def plan(
     *,
     seeds: Sequence[int],
     runs: Path,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     rows: Sequence[str] | None = None,
     redraw: bool = False,
 ) -> tuple[PlannedRow, ...]:
@@ -160,7 +160,7 @@ def find_runs(folder: Path) -> dict[str, Path]:
     return found
 
 
-def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, Any]) -> dict[str, Any]:
+def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, object]) -> Values:
     """What a row lays over a benchmark's recipe.
 
     Raises:

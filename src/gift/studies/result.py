@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from gift.data import Paths, load_benchmark, short_name
 from gift.files import write_json, write_text
@@ -60,7 +59,7 @@ class Result:
         titled = (f"\n**{table.title}**\n\n{table.markdown()}" for table in self.per_dataset)
         return "".join([self.table.markdown(), *titled])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         tasks = _tasks(self.rows) if self.entry.per_dataset else ()
         return {
             "experiment": self.entry.name,
@@ -79,7 +78,7 @@ def compare(
     benchmark: str | None = None,
     seeds: Sequence[int] = (0,),
     rows: Sequence[str] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     redraw: bool = False,
     runs: Path = Path("runs"),
     workers: Workers | None = None,
@@ -149,7 +148,7 @@ def _heading(
     entry: Experiment,
     benchmark: str,
     seeds: Sequence[int],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     redraw: bool,
 ) -> str:
     known = load_benchmark(benchmark)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import joblib
 import torch
@@ -22,7 +22,7 @@ from gift.config import RunConfig
 from gift.data import Paths, load_benchmark
 from gift.files import write_json, writing_to
 from gift.progress import report
-from gift.settings import differences, identity, merge, nest
+from gift.settings import Values, differences, identity, merge, nest
 from gift.studies.plan import folder_name
 from gift.studies.space import Choice, Interval, Space, check_choices
 from gift.studies.work import Workers
@@ -43,6 +43,34 @@ _OUTCOME, _RETRIES = "outcome", "retries"  # attributes of optuna's trials
 _VALIDATION = {"evaluation": {"split": "validation"}}
 
 
+class TrialRow(TypedDict):
+    """A finished trial: its settings with what was measured in percent, or why it failed."""
+
+    trial: int
+    values: dict[str, Choice]
+    transfer: NotRequired[float | None]
+    avg: NotRequired[float]
+    last: NotRequired[float]
+    seconds: NotRequired[float]
+    folder: NotRequired[str]
+    failure: NotRequired[str]
+
+
+class Outcome(TypedDict):
+    """What ``search.json`` holds."""
+
+    benchmark: str
+    version: int
+    method: str
+    criterion: str
+    space: Mapping[str, object]
+    settings: Values
+    seed: int
+    budget: int
+    best: TrialRow | None
+    rows: list[TrialRow]
+
+
 def search(
     benchmark: str,
     method: str,
@@ -50,10 +78,10 @@ def search(
     space: Space,
     trials: int,
     folder: Path,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     jobs: int = 1,
     paths: Paths | None = None,
-) -> dict[str, Any]:
+) -> Outcome:
     """Find the settings with the highest Avg. on validation images; test images are never used.
 
     Lists only: optuna's GridSampler. With an interval: its TPESampler. Every trial has the same
@@ -72,8 +100,8 @@ def search(
         paths: cache directory and data sets.
 
     Returns:
-        The outcome, as in ``search.json``: what was searched, ``rows`` with the values and the
-        metrics (or the ``failure``) of every finished trial, and the ``best`` of them or None.
+        The outcome, as in ``search.json``: what was searched, the ``rows`` of all finished trials,
+        and the ``best`` of them or None.
 
     Raises:
         ValueError: optuna is missing, wrong input, or the folder belongs to another search.
@@ -105,7 +133,7 @@ class _Search:
     benchmark: str
     method: str
     space: dict[str, tuple[Choice, ...] | Interval]
-    settings: dict[str, Any]
+    settings: Values
     folder: Path
     paths: Paths
 
@@ -119,7 +147,7 @@ class _Search:
         return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
 
     @property
-    def written_space(self) -> dict[str, Any]:
+    def written_space(self) -> dict[str, object]:
         """The space as JSON has it."""
         return {
             path: asdict(values) if isinstance(values, Interval) else list(values)
@@ -169,15 +197,15 @@ class _Search:
             study = self._study(self._sampler(number))
             study.optimize(self._objective, n_trials=1, catch=FAILURES)
 
-    def write_outcome(self, budget: int) -> dict[str, Any]:
+    def write_outcome(self, budget: int) -> Outcome:
         """Write search.json; returns what it holds."""
         finished = [trial for trial in self._trials() if _OUTCOME in trial.user_attrs]
-        rows = [
+        rows: list[Any] = [
             {"trial": number, "values": self._values(trial.params), **trial.user_attrs[_OUTCOME]}
             for number, trial in enumerate(finished, start=1)
         ]
         measured = [row for row in rows if "failure" not in row]
-        outcome = {
+        outcome: Outcome = {
             "benchmark": self.benchmark,
             "version": load_benchmark(self.benchmark).version,
             "method": self.method,
@@ -219,7 +247,7 @@ class _Search:
             raise TrialPruned from None
         folder = self.folder / "trials" / folder_name(config)
         try:
-            with FileLock(f"{folder}.lock"):
+            with FileLock(folder.with_name(f".{folder.name}.lock")):
                 summary = run(config, folder, paths=self.paths)
         except FAILURES as error:
             trial.set_user_attr(_OUTCOME, {"failure": str(error)})
@@ -309,7 +337,7 @@ def _checked(
     benchmark: str,
     method: str,
     space: Space,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     folder: Path,
     paths: Paths,
 ) -> _Search:
