@@ -99,8 +99,8 @@ def test_a_run_writes_what_is_promised(start, tmp_path, method):
     matrix = json.loads((folder / "matrix.json").read_text())
     assert matrix["tasks"] == ["colours", "shapes", "sounds"]
     assert [len(row) for row in matrix["accuracy"]] == [3, 3, 3]
-    assert summary["last"] == pytest.approx(metrics.last(matrix["accuracy"]), abs=1e-4)
-    assert summary["seconds"]["total"] > 0
+    assert summary.last == pytest.approx(metrics.last(matrix["accuracy"]), abs=1e-4)
+    assert summary.seconds["total"] > 0
     assert matrix["setting"]["split"] == "test"
 
 
@@ -124,7 +124,7 @@ def test_the_plain_model_gives_the_accuracy_that_the_summary_claims(start, tmp_p
                     logits = model(pixel_values=pixels, input_ids=prompts.input_ids)
                 hits.append(logits.logits_per_image.argmax().item() == label)
         accuracies.append(100 * sum(hits) / len(hits))
-    assert sum(accuracies) / 3 == pytest.approx(summary["last"], abs=1e-3)
+    assert sum(accuracies) / 3 == pytest.approx(summary.last, abs=1e-3)
 
 
 class Killed(BaseException):
@@ -251,10 +251,10 @@ def test_only_seen_classes_compete(start, sequence, tmp_path, paths):
     ]
     seen = metrics.seen_accuracy(rows, images=images)
     assert matrix["zero_shot"] == pytest.approx(seen)  # the model never changes
-    assert summary["transfer"] is None
-    assert summary["avg"] == summary["zero_shot"]["mean"]
+    assert summary.transfer is None
+    assert summary.avg == summary.zero_shot["mean"]
     rule = {"label_space": "seen", "task_id": "hidden", "split": "test", "draw": 0}
-    assert summary["setting"] == matrix["setting"] == rule
+    assert summary.setting == matrix["setting"] == rule
     kept = json.loads((tmp_path / "run" / "tasks" / "01-colours" / "eval.json").read_text())
     assert list(kept["accuracy"]) == ["colours"]
     found = evaluate(tmp_path / "run", [], sequence[0], paths=paths)
@@ -464,7 +464,7 @@ def test_the_generator_is_not_needed_to_evaluate(start, tiny_pipeline_folder, tm
     first = start("gift", synthesis={"generator": str(folder)})
     shutil.rmtree(folder)
     (tmp_path / "run" / "DONE").unlink()
-    assert start("gift", synthesis={"generator": str(folder)})["avg"] == first["avg"]
+    assert start("gift", synthesis={"generator": str(folder)}).avg == first.avg
 
 
 def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):

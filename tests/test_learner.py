@@ -332,16 +332,16 @@ def test_storage_is_what_lies_on_disk(new_learner, colours, tmp_path, method):
     learner.save(tmp_path / "learner")
     stored = load_file(tmp_path / "learner" / "learner" / "method.safetensors")
     storage = learner.storage
-    assert storage["method_bytes"] == sum(tensor.nbytes for tensor in stored.values())
+    assert storage.method_bytes == sum(tensor.nbytes for tensor in stored.values())
     model = load_file(tmp_path / "learner" / "learner" / "model" / "model.safetensors")
-    assert storage["model_bytes"] == sum(tensor.nbytes for tensor in model.values())
+    assert storage.model_bytes == sum(tensor.nbytes for tensor in model.values())
     weights = learner.model.trainable_parameters().values()
     elements = sum(parameter.numel() for parameter in weights)
     floats = [t for name, t in stored.items() if not name.startswith(("mask/", "sizes"))]
     kept = sum(tensor.numel() for tensor in floats)
     of_one_task = {"finetune_individual": elements, "condu": elements + 2 * 16 + 1}
     of_one_task["condu_lora"] = kept
-    assert storage["extra_parameters"] == of_one_task.get(method, 0)
+    assert storage.extra_parameters == of_one_task.get(method, 0)
 
 
 def test_unreadable_images_are_all_named(new_learner, colours, tmp_path):

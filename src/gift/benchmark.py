@@ -86,7 +86,7 @@ def changes(config: RunConfig, recipe: RunConfig | None = None) -> dict[str, Any
 
 def run(
     config: RunConfig, folder: Path, *, paths: Paths | None = None, command: str | None = None
-) -> dict[str, Any]:
+) -> Summary:
     """Learn a benchmark's tasks one after the other and evaluate all of them after each.
 
     Running again on the same folder continues after the last finished task.
@@ -96,9 +96,6 @@ def run(
         folder: the run folder.
         paths: cache and data directories.
         command: how the run was started, for its summary.
-
-    Returns:
-        The summary, as in ``summary.json``.
 
     Raises:
         ValueError: wrong input, or the folder belongs to another configuration.
@@ -121,7 +118,7 @@ def run(
         if matrix is not None:
             check_same_benchmark(matrix, config, folder)
         if run_folder.done:
-            return run_folder.read_summary().model_dump(mode="json")
+            return run_folder.read_summary()
         learner = _open_learner(run_folder, config, paths)
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
@@ -139,10 +136,10 @@ def run(
             matrix = matrix.with_row(row)
             run_folder.write_matrix(matrix)
         report("tasks", len(tasks), len(tasks))
-        summary = summarize(matrix, config, run_folder, command, learner.storage)
+        summary = summarize(matrix, config, run_folder, learner.storage, command)
         run_folder.write_summary(summary)
         run_folder.finish()
-    return summary.model_dump(mode="json")
+    return summary
 
 
 def measure(
@@ -509,18 +506,11 @@ def keep_provenance(
 ) -> None:
     """Write what the tasks are made of to ``data.json``, or compare it with what is there.
 
-    Another place of the same images is no difference. Before anything is learned or measured, the
-    file is written anew.
-
     Raises:
-        ValueError: something was learned or measured there on other images or class names; tells
-            what differs.
+        ValueError: something was learned or measured there on other images or class names.
     """
-    found = {
-        entry.name: asdict(provenance(entry, task, paths))
-        for entry, task in zip(entries, tasks, strict=True)
-    }
-    folder.write_data(found)
+    found = zip(entries, tasks, strict=True)
+    folder.write_data({entry.name: asdict(provenance(entry, task, paths)) for entry, task in found})
 
 
 def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
@@ -546,43 +536,35 @@ def summarize(
     matrix: AccuracyMatrix,
     config: RunConfig,
     folder: RunFolder,
+    storage: Storage,
     command: str | None,
-    storage: Mapping[str, int],
 ) -> Summary:
-    """The summary of a complete run; every metric is computed from the matrix.
+    """The summary of a complete run; every metric is computed from the matrix."""
 
-    ``storage`` is what the learner keeps, see :attr:`gift.learner.Learner.storage`.
-    """
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(float(value), 4)
+
     measured = metrics.summarize(matrix.accuracy, images=matrix.images)
-    zero_shot = dict(zip(matrix.tasks, matrix.zero_shot, strict=True))
+    zero_shot = {"mean": fmean(matrix.zero_shot)} | dict(
+        zip(matrix.tasks, matrix.zero_shot, strict=True)
+    )
+    skipped = {(event.task, event.step) for event in folder.events() if event.left_out}
     return Summary(
         method=config.method,
         benchmark=matrix.benchmark,
         version=matrix.version,
         seed=config.seed,
         setting=matrix.setting,
-        transfer=_rounded(measured.transfer),
+        transfer=rounded(measured.transfer),
         avg=round(measured.avg, 4),
         last=round(measured.last, 4),
-        forgetting=_rounded(measured.forgetting),
-        backward_transfer=_rounded(measured.backward_transfer),
-        zero_shot={
-            "mean": round(fmean(matrix.zero_shot), 4),
-            **{name: round(value, 4) for name, value in zero_shot.items()},
-        },
+        forgetting=rounded(measured.forgetting),
+        backward_transfer=rounded(measured.backward_transfer),
+        zero_shot={name: round(value, 4) for name, value in zero_shot.items()},
         seconds=folder.seconds(),
-        storage=Storage(**storage),
-        steps_left_out=_steps_left_out(folder),
+        storage=storage,
+        steps_left_out=len(skipped),  # one that a resumed run took again counts once
         peak_memory_mb=peak_memory_mb(),
         command=command,
         changes=changes(config),
     )
-
-
-def _steps_left_out(folder: RunFolder) -> int:
-    """Steps whose losses were not finite; a step that a resumed run took again counts once."""
-    return len({(event.task, event.step) for event in folder.events() if event.left_out})
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)

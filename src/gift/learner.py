@@ -27,7 +27,7 @@ from gift.evaluate import (
 from gift.files import digest, read_json, write_json
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor
-from gift.runs import RunFolder
+from gift.runs import RunFolder, Storage
 from gift.runs.checkpoint import Checkpoints
 from gift.runs.manifest import Manifest
 from gift.settings import identity, locate, merge, validate
@@ -112,17 +112,13 @@ class Learner:
         self.streams.check()
 
     @property
-    def storage(self) -> dict[str, int]:
-        """What the learner keeps between tasks, and what prediction takes beside one model.
-
-        ``model_bytes``: the weights; ``method_bytes``: what the method keeps beside them;
-        ``extra_parameters``: see :meth:`gift.methods.Method.extra_parameters`.
-        """
-        return {
-            "model_bytes": sum(p.nbytes for p in self.model.parameters()),
-            "method_bytes": sum(tensor.nbytes for tensor in self.method.state_dict().values()),
-            "extra_parameters": self.method.extra_parameters(),
-        }
+    def storage(self) -> Storage:
+        """What the learner keeps between tasks, and what prediction takes beside one model."""
+        return Storage(
+            model_bytes=sum(p.nbytes for p in self.model.parameters()),
+            method_bytes=sum(tensor.nbytes for tensor in self.method.state_dict().values()),
+            extra_parameters=self.method.extra_parameters(),
+        )
 
     def refuse_twice(self, task: Task) -> None:
         """Refuse a task whose name was learned before.

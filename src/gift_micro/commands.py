@@ -25,9 +25,10 @@ def demo(
 
     with reporter("demo", overall="methods"):
         summaries = demo(out, paths=paths_of(home), seed=seed)
-    files = write_report([out / summary["method"] for summary in summaries], out / "report")
+    files = write_report([out / summary.method for summary in summaries], out / "report")
     if as_json:
-        print_json({"summaries": summaries, "page": str(files.page)})
+        values = [summary.model_dump(mode="json") for summary in summaries]
+        print_json({"summaries": values, "page": str(files.page)})
         return
     print_summaries(summaries)
     print_text(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from gift import benchmark
 from gift.data import Paths
 from gift.progress import track
+from gift.runs import Summary
 
 METHODS = ("finetune", "gift")
 SETTINGS = {
@@ -16,7 +16,7 @@ SETTINGS = {
 }
 
 
-def demo(folder: Path, *, paths: Paths | None = None, seed: int = 0) -> list[dict[str, Any]]:
+def demo(folder: Path, *, paths: Paths | None = None, seed: int = 0) -> list[Summary]:
     """Learn a few tasks with plain fine-tuning and with GIFT.
 
     Returns:

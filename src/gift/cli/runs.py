@@ -62,7 +62,7 @@ def run_command(
     with reporter(f"{benchmark}, {resolved.method}"):
         summary = run(resolved, folder, paths=paths_of(home, data_root), command=this_command())
     if as_json:
-        print_json({"folder": str(folder), **summary})
+        print_json({"folder": str(folder), **summary.model_dump(mode="json")})
         return
     print_summaries([summary])
     print_text(f"Run folder: {folder}\nLook at it:  gift report {shlex.quote(str(folder))}")

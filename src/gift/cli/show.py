@@ -7,13 +7,16 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gift.cli.console import Reporter, shown
+
+if TYPE_CHECKING:
+    from gift.runs import Summary
 
 
 def reporter(title: str, overall: str = "tasks") -> Reporter:
@@ -52,20 +55,20 @@ def print_accuracy(accuracy: dict[str, float]) -> None:
     Console().print(table)
 
 
-def print_summaries(summaries: Sequence[dict[str, Any]]) -> None:
+def print_summaries(summaries: Sequence[Summary]) -> None:
     """Transfer / Avg. / Last with the zero-shot row on top."""
     from gift import metrics
 
     table = Table("method", "Transfer", "Avg.", "Last", "Forgetting", "minutes", box=None)
     first = summaries[0]
-    accuracies = [value for name, value in first["zero_shot"].items() if name != "mean"]
-    seen_only = first["setting"]["label_space"] == "seen"
+    accuracies = [value for name, value in first.zero_shot.items() if name != "mean"]
+    seen_only = first.setting["label_space"] == "seen"
     zero_shot = metrics.zero_shot_metrics(accuracies, seen_only=seen_only)
     table.add_row("zero-shot", *map(_number, (zero_shot.transfer, zero_shot.avg, zero_shot.last)))
     for summary in summaries:
-        numbers = [_number(summary[key]) for key in ("transfer", "avg", "last", "forgetting")]
-        minutes = f"{summary['seconds']['total'] / 60:.1f}"
-        table.add_row(Text(shown(summary["method"])), *numbers, minutes)
+        values = (summary.transfer, summary.avg, summary.last, summary.forgetting)
+        minutes = f"{summary.seconds['total'] / 60:.1f}"
+        table.add_row(Text(shown(summary.method)), *map(_number, values), minutes)
     Console().print(table)
 
 

@@ -252,10 +252,10 @@ class _Search:
         except FAILURES as error:
             trial.set_user_attr(_OUTCOME, {"failure": str(error)})
             raise
-        metrics = {name: summary[name] for name in ("transfer", "avg", "last")}
-        seconds = summary["seconds"]["total"]
+        metrics = {"transfer": summary.transfer, "avg": summary.avg, "last": summary.last}
+        seconds = summary.seconds["total"]
         trial.set_user_attr(_OUTCOME, {**metrics, "seconds": seconds, "folder": folder.name})
-        return float(summary["avg"])
+        return summary.avg
 
     def _values(self, params: Mapping[str, Any]) -> dict[str, Choice]:
         """The settings of a trial: those from an interval with four digits."""
