@@ -57,13 +57,13 @@ def test_classification_with_probabilities_equals_the_plain_loop(shape, smoothin
 
 def test_distillation_from_itself_has_no_gradient():
     student = logits(5, 7, 0).requires_grad_()
-    losses.distillation(student.detach(), student).backward()
+    losses.distillation(student.detach(), student, temperature=2.0).backward()
     assert student.grad.abs().max() < 1e-15
 
 
 def test_distillation_has_the_gradient_of_forward_kl_and_not_of_the_reverse():
     teacher, student = logits(5, 7, 0), logits(5, 7, 1).requires_grad_()
-    (ours,) = torch.autograd.grad(losses.distillation(teacher, student), student)
+    (ours,) = torch.autograd.grad(losses.distillation(teacher, student, temperature=2.0), student)
 
     def kl(p, q):
         p, q = (p / 2).softmax(1), (q / 2).softmax(1)
@@ -86,7 +86,7 @@ def test_kl_divergences_equal_the_plain_formulas(temperature):
             teacher, student, temperature=temperature, divergence=divergence
         )
         torch.testing.assert_close(value, wanted)
-        same = losses.distillation(teacher, teacher, divergence=divergence)
+        same = losses.distillation(teacher, teacher, temperature=2.0, divergence=divergence)
         assert abs(float(same)) < 1e-12
 
 
@@ -98,21 +98,23 @@ def test_feature_distance_is_the_mean_over_all_elements():
 
 def test_swapping_teacher_and_student_changes_the_loss():
     a, b = logits(5, 5, 0), logits(5, 5, 1)
-    assert losses.contrastive_distillation(a, b) != losses.contrastive_distillation(b, a)
+    warm = {"temperature": 2.0}
+    one, other = (losses.contrastive_distillation(*pair, **warm) for pair in ((a, b), (b, a)))
+    assert one != other
 
 
 def test_the_teacher_gets_no_gradient():
     teacher, student = logits(4, 4, 0).requires_grad_(), logits(4, 4, 1).requires_grad_()
-    losses.contrastive_distillation(teacher, student).backward()
+    losses.contrastive_distillation(teacher, student, temperature=2.0).backward()
     assert teacher.grad is None
 
 
 def test_a_losses_batch_is_not_the_mean_of_its_halves():
     teacher, student = logits(8, 8, 0), logits(8, 8, 1)
-    whole = losses.contrastive_distillation(teacher, student)
+    whole = losses.contrastive_distillation(teacher, student, temperature=2.0)
     halves = [
         losses.contrastive_distillation(
-            teacher[i : i + 4, i : i + 4], student[i : i + 4, i : i + 4]
+            teacher[i : i + 4, i : i + 4], student[i : i + 4, i : i + 4], temperature=2.0
         )
         for i in (0, 4)
     ]

@@ -1,8 +1,8 @@
 """Losses as pure functions on tensors: usable in any training loop.
 
 Shapes: B images (or pairs), C classes, T texts, D embedding width. Features are unit vectors.
-The default temperature and all formulas follow GIFT (CVPR 2025) and its official code; see
-``docs/methods/gift.md`` for where the two differ.
+All formulas follow GIFT (CVPR 2025) and its official code; see ``docs/methods/gift.md`` for where
+the two differ.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def similarity(images: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
         return scale * images @ texts.T
 
 
-def classification(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+def classification(logits: Tensor, labels: Tensor, *, smoothing: float) -> Tensor:
     """Label-smoothed cross-entropy, the mean over rows.
 
     Args:
@@ -48,7 +48,7 @@ def distillation(
     teacher: Tensor,
     student: Tensor,
     *,
-    temperature: float = 2.0,
+    temperature: float,
     divergence: Divergence = "cross_entropy",
 ) -> Tensor:
     """How far the student's rows are from the teacher's, as distributions at a temperature.
@@ -76,7 +76,7 @@ def contrastive_distillation(
     teacher: Tensor,
     student: Tensor,
     *,
-    temperature: float = 2.0,
+    temperature: float,
     divergence: Divergence = "cross_entropy",
 ) -> Tensor:
     """Distillation of the in-batch similarity matrix over rows and over columns (GIFT, Eq. 4).
@@ -114,7 +114,7 @@ def alignment_targets(captions: Tensor, *, dtype: torch.dtype = torch.float32) -
     return equal / equal.sum(dim=1, keepdim=True)
 
 
-def image_text_alignment(logits: Tensor, targets: Tensor, *, smoothing: float = 0.2) -> Tensor:
+def image_text_alignment(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
     """Cross-entropy towards correct pairing, over rows and over columns (GIFT, Eq. 5).
 
     Args:

@@ -151,9 +151,9 @@ def test_the_bias_of_a_sigmoid_model_cancels_in_every_loss(folders):
         a, b = teacher + shift, student + shift
         parts = [
             classification(b, torch.arange(5), smoothing=0.2),
-            contrastive_distillation(a, b),
-            contrastive_distillation(a, b, divergence="reverse_kl"),
-            image_text_alignment(b, targets),
+            contrastive_distillation(a, b, temperature=2.0),
+            contrastive_distillation(a, b, temperature=2.0, divergence="reverse_kl"),
+            image_text_alignment(b, targets, smoothing=0.2),
         ]
         return torch.stack(parts)
 
@@ -300,7 +300,7 @@ def test_saving_memory_changes_no_gradient(folder, parts, layers):
             texts = model.encode_texts(model.tokenize(TEXTS))[captions]
             logits = similarity(model.encode_images(pixels), texts, model.logit_scale)
             targets = alignment_targets(captions, dtype=logits.dtype)
-            loss = image_text_alignment(logits, targets)
+            loss = image_text_alignment(logits, targets, smoothing=0.2)
         found = torch.autograd.grad(loss, parameters.values())
         return dict(zip(parameters, found, strict=True)), sum(kept)
 

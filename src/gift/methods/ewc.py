@@ -116,7 +116,7 @@ def image_gradients(
     for position in positions:
         image = model.encode_images(pixel_batch(model, images.pixels, [position]))
         label = torch.tensor([prompts.index(images.texts[position])], device=model.device)
-        loss = classification(similarity(image, texts, model.logit_scale), label)
+        loss = classification(similarity(image, texts, model.logit_scale), label, smoothing=0.0)
         # The graph below the texts serves every image.
         gradients = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
         distributed.all_reduce(gradients)
