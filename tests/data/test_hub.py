@@ -110,7 +110,7 @@ def test_damage_is_explained(tmp_path):
         ValueError, match=r"^colours: .*copy has no column 'img', but image, label; correct 'hub'"
     ):
         open_task(entry(folder, hub={"id": str(folder), "image": "img"}), Paths.of(data=tmp_path))
-    hub = {"id": str(folder), "parts": {"train": ["valid"]}}
+    hub = {"id": str(folder), "splits": {"train": ["valid"]}}
     with pytest.raises(OSError, match=r"^colours: .*copy cannot be loaded .*Unknown split"):
         open_task(entry(folder, hub=hub), Paths.of(data=tmp_path))
     with pytest.raises(ValueError, match=r"7 train images expected in .*copy, but 6 found"):

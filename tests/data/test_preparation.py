@@ -1,10 +1,14 @@
-"""Opening, making and preparing data sets."""
+"""Opening, checking and preparing data sets, and what identifies their content."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from dataclasses import asdict
 
 import pytest
+from official import miniature
 from support import write_folder
 
 from gift import Learner
@@ -13,6 +17,7 @@ from gift.data import (
     DatasetEntry,
     Paths,
     Task,
+    check_dataset,
     hub,
     load_benchmark,
     load_dataset,
@@ -20,8 +25,10 @@ from gift.data import (
     open_task,
     open_tasks,
     prepare,
+    provenance,
 )
 from gift.data.entries import Counts
+from gift.data.images import NumberedImages
 from gift.data.readers.folder import scan
 from gift.progress import listening
 from gift.vlm import Preprocess
@@ -187,3 +194,132 @@ def test_the_command_downloads_a_chosen_commit_and_says_what_it_cannot_do(
     assert call("data", "check", tmp_path / "mine.yaml", *chosen, *where) == 0
     assert call("data", "check", tmp_path / "mine.yaml", "--set", "seed=1", *where) == 1
     assert "unknown setting 'seed'" in capsys.readouterr().err
+
+
+# Checking data sets without opening them
+
+
+def test_all_is_well(tmp_path):
+    entry, made = miniature("dtd", tmp_path)
+    finding = check_dataset(entry, Paths.of(tmp_path, tmp_path), decode=True)
+    assert finding.ok
+    assert finding.problems == ()
+    assert finding.found_in == str(made.root)
+    assert finding.classes == 47
+    assert finding.images == finding.expected == {"train": 47, "validation": 47, "test": 47}
+    assert finding.looked_in == (
+        str(made.root),
+        "mcimpoi/dtd_split_1 on the Hugging Face hub (no commit chosen)",
+    )
+    json.dumps(asdict(finding))
+
+
+def test_what_is_missing_is_told(tmp_path):
+    finding = check_dataset(load_dataset("sun397"), Paths.of(data=tmp_path))
+    assert not finding.ok
+    assert finding.found_in is None
+    assert finding.expected == {"train": 87003, "test": 21751}
+    assert "SUN397.tar.gz" in finding.problems[0]
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    _, made = miniature("aircraft", tmp_path)
+    listing = made.root / "images_variant_test.txt"
+    listing.write_text(listing.read_text().replace("Yak-42", "Yak-43"))
+    path = made.root / "images" / "0000007.jpg"
+    path.write_bytes(b"?")
+    finding = check_dataset(load_dataset("aircraft"), Paths.of(tmp_path, tmp_path), decode=True)
+    labels, counts, unreadable = finding.problems
+    assert "missing none; unexpected Yak-43" in labels
+    assert "3334 train images expected" in counts
+    assert "3333 test images expected" in counts
+    assert str(path) in unreadable
+    assert finding.classes is None
+    assert finding.images == {"train": 100, "validation": 100, "test": 100}
+
+
+def test_folders_are_checked_too(tmp_path):
+    write_folder(tmp_path / "mine" / "train")
+    entry = DatasetEntry.model_validate({"name": "mine", "source": {"path": "mine"}})
+    finding = check_dataset(entry, Paths.of(data=tmp_path))
+    assert (finding.ok, finding.classes, finding.images) == (True, 2, {"train": 8})
+
+
+# What a task is made of, wherever and whenever its files were put
+
+ENTRY = DatasetEntry.model_validate({"name": "skin", "version": 3, "source": {"path": "skin"}})
+
+
+def write(root):
+    for part, count in {"train": 4, "test": 2}.items():
+        write_folder(root / "skin" / part, count=count)
+    return root
+
+
+def found(root, entry=ENTRY):
+    paths = Paths.of(data=root)
+    return asdict(provenance(entry, open_task(entry, paths), paths))
+
+
+def test_it_names_place_numbers_and_version(tmp_path):
+    told = found(write(tmp_path))
+    assert (told["data_set"], told["version"], told["classes"]) == ("skin", 3, 2)
+    assert (told["place"], told["metric"]) == ("skin", "top1")
+    assert (told["train"]["images"], told["test"]["images"]) == (8, 4)
+    assert told["train"]["checksum"] != told["test"]["checksum"]
+
+
+def test_neither_place_nor_time_changes_it(tmp_path):
+    first = found(write(tmp_path / "one"))
+    shutil.copytree(tmp_path / "one", tmp_path / "two" / "deep", copy_function=shutil.copyfile)
+    for path in (tmp_path / "two").rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert found(tmp_path / "two" / "deep") | {"place": first["place"]} == first
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda root: (root / "skin/train/red/0.png").unlink(), "train"),
+        (lambda root: (root / "skin/test/red/0.png").rename(root / "skin/test/red/9.png"), "test"),
+        (
+            lambda root: (root / "skin/test/red/0.png").rename(root / "skin/test/green/9.png"),
+            "test",
+        ),
+    ],
+)
+def test_other_images_change_it(tmp_path, change, key):
+    before = found(write(tmp_path))
+    change(tmp_path)
+    after = found(tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {key}
+
+
+def test_other_labels_words_and_splits_change_it(tmp_path):
+    write_folder(tmp_path / "skin", count=10)
+
+    def told(**changes):
+        return found(tmp_path, DatasetEntry.model_validate(ENTRY.model_dump() | changes))
+
+    split = {"train": 0.8, "seed": 42}
+    first = told(random_split=split)
+    names = {"green": "g", "red": "r"}
+    for changes, keys in (
+        ({"classnames": names}, {"words"}),
+        ({"classnames": dict(reversed(names.items()))}, {"words", "train", "test"}),
+        ({"templates": ["a {}."]}, {"words"}),
+        ({"random_split": {"train": 0.8, "seed": 1}}, {"train", "test"}),
+        ({"metric": "mean_per_class"}, {"metric"}),
+    ):
+        other = told(**{"random_split": split} | changes)
+        assert {key for key in first if first[key] != other[key]} == keys
+
+
+def test_images_of_one_file_are_told_apart_by_their_positions(tmp_path):
+    entry, made = miniature("mnist", tmp_path)
+    task = open_task(entry, Paths.of(data=tmp_path))
+    assert provenance(entry, task, Paths.of(data=made.root / "elsewhere")).place == str(made.root)
+    some = task.train.select([0, 1, 3])
+    assert some.checksum != task.train.select([0, 1, 2]).checksum
+    assert some.checksum != some.relabelled([9, 9, 9]).checksum
+    assert NumberedImages((0, 1, 3), some.labels, None).checksum == some.checksum

@@ -11,7 +11,7 @@ A user's benchmark is one file that may describe its own data sets in place of t
         metric: mean_per_class                       # top1 by default
       histology:
         source: {path: data/histology}
-        random_split: {train: 0.8, seed: 42}         # where the folder has no test part
+        random_split: {train: 0.8, seed: 42}         # where the folder has no test split
       dtd:                                           # as shipped
       pets:
         dataset: oxfordpet                           # as shipped, but for:
@@ -24,7 +24,7 @@ A user's benchmark is one file that may describe its own data sets in place of t
 ``my.yaml@II`` names the second order, ``my.yaml`` the first. Where one order is enough, ``tasks``
 may be a list: of names, and of data sets with a ``name``.
 
-A class-incremental benchmark deals the classes of one data set out over steps, which then are
+A class-incremental benchmark splits the classes of one data set into steps, which then are
 ordinary tasks (``skin-01``, ``skin-02``, ...)::
 
     name: skin-by-and-by
@@ -35,9 +35,11 @@ ordinary tasks (``skin-01``, ``skin-02``, ...)::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -45,6 +47,8 @@ from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.lists import is_path, shipped, shipped_names
 from gift.settings import Settings, merge, read_yaml, validate
 from gift.text import unknown
+
+T = TypeVar("T")
 
 
 class ClassIncremental(Settings):
@@ -65,13 +69,24 @@ class ClassIncremental(Settings):
     )
 
     def steps(self, entry: DatasetEntry) -> tuple[DatasetEntry, ...]:
-        """The data set's parts, one per step, named after it and numbered from 1.
+        """The data set's classes as one data set per step, named after it and numbered from 1.
 
         Raises:
             ValueError: an order that does not hold every label once, or classes that cannot be
-                dealt out like this.
+                split like this.
         """
-        order = self._order(entry)
+        if entry.listed_names is None:
+            raise ValueError(
+                f"class_incremental: give {entry.name} its 'classnames', so that its labels are "
+                "fixed."
+            )
+        labels = range(len(entry.listed_names))
+        order = tuple(labels) if self.order is None else self.order
+        if problem := _not_each_once(order, labels, "has labels that do not exist"):
+            raise ValueError(
+                f"class_incremental: the order {problem}; {entry.name} has the labels 0 to "
+                f"{labels[-1]}, each stands once."
+            )
         rest = len(order) - self.initial
         if rest < 0 or rest % self.increment:
             raise ValueError(
@@ -79,53 +94,26 @@ class ClassIncremental(Settings):
                 f"{self.initial} and steps of increment = {self.increment}; choose an initial of "
                 f"at most {len(order)} and an increment that divides what remains."
             )
-        starts = [0, *range(self.initial, len(order), self.increment)]
-        parts = [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
-        digits = max(2, len(str(len(parts))))
-        changes: dict[str, Any] = {"templates": self.templates or entry.templates}
-        if self.called_by == "labels":
-            changes["classnames"] = self._labels(entry)
-        return tuple(
-            entry.model_copy(
-                update={
-                    "name": f"{entry.name}-{number:0{digits}d}",
-                    "subset": Subset(of=entry.whole_name, labels=labels),
-                    **changes,
-                }
-            )
-            for number, labels in enumerate(parts, start=1)
-        )
-
-    def _labels(self, entry: DatasetEntry) -> tuple[str, ...]:
-        if (own := entry.own_labels) is None:
+        if self.called_by == "labels" and entry.own_labels is None:
             raise ValueError(
                 f"class_incremental: called_by = labels needs the 'labels' of {entry.name}; give "
                 "them, or set called_by = classnames."
             )
-        return own
-
-    def _order(self, entry: DatasetEntry) -> tuple[int, ...]:
-        names = entry.listed_names
-        if names is None:
-            raise ValueError(
-                f"class_incremental: give {entry.name} its 'classnames', so that its labels are "
-                "fixed."
+        starts = [0, *range(self.initial, len(order), self.increment), len(order)]
+        steps = [order[start:end] for start, end in pairwise(starts)]
+        digits = max(2, len(str(len(steps))))
+        names = entry.own_labels if self.called_by == "labels" else entry.classnames
+        return tuple(
+            entry.model_copy(
+                update={
+                    "name": f"{entry.name}-{number:0{digits}d}",
+                    "subset": Subset(of=entry.whole_name, labels=step),
+                    "templates": self.templates or entry.templates,
+                    "classnames": names,
+                }
             )
-        order = self.order if self.order is not None else tuple(range(len(names)))
-        wrong = sorted(set(order) - set(range(len(names))))
-        repeated = sorted({label for label in order if order.count(label) > 1})
-        missing = sorted(set(range(len(names))) - set(order))
-        for problem, labels in (
-            ("has labels that do not exist", wrong),
-            ("repeats", repeated),
-            ("lacks", missing),
-        ):
-            if labels:
-                raise ValueError(
-                    f"class_incremental: the order {problem}: {', '.join(map(str, labels))}; "
-                    f"{entry.name} has the labels 0 to {len(names) - 1}, each stands once."
-                )
-        return order
+            for number, step in enumerate(steps, start=1)
+        )
 
 
 class BenchmarkEntry(Settings):
@@ -151,7 +139,7 @@ class BenchmarkEntry(Settings):
         "all tasks learned so far, or those of all tasks",
     )
     task_id: Literal["given", "hidden"] = Field(
-        "given", description="whether a method is told which task a test image belongs to"
+        "given", description="whether a method is given the task of a test image"
     )
     base_classnames: str = Field("imagenet", description="class list of general names")
     recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")
@@ -167,7 +155,7 @@ class BenchmarkEntry(Settings):
     def _has_tasks(self) -> Self:
         if bool(self.tasks) == bool(self.class_incremental):
             raise ValueError("give either tasks (at least one) or class_incremental")
-        if repeated := _repeated(self.tasks):
+        if repeated := [name for name, count in Counter(self.tasks).items() if count > 1]:
             raise ValueError(f"a task may stand once only: {', '.join(repeated)}")
         return self
 
@@ -176,17 +164,8 @@ class BenchmarkEntry(Settings):
         if self.orders and self.class_incremental:
             raise ValueError("orders go with tasks; class_incremental has an order of its own")
         for name, order in self.orders.items():
-            wrong = [task for task in order if task not in self.tasks]
-            lacking = [task for task in self.tasks if task not in order]
-            for problem, tasks in (
-                ("has what is no task", wrong),
-                ("repeats", _repeated(order)),
-                ("lacks", lacking),
-            ):
-                if tasks:
-                    raise ValueError(
-                        f"orders.{name} {problem}: {', '.join(tasks)}; an order has every task once"
-                    )
+            if problem := _not_each_once(order, self.tasks, "has what is no task"):
+                raise ValueError(f"orders.{name} {problem}; an order has every task once")
         return self
 
     def datasets(self, only: Sequence[str] | None = None) -> tuple[DatasetEntry, ...]:
@@ -255,7 +234,12 @@ def load_benchmark(reference: str) -> BenchmarkEntry:
         benchmark = validate(BenchmarkEntry, read_yaml(path), where=name_or_path)
     benchmark = benchmark.in_order(order)
     entries = benchmark.datasets()
-    _refuse_mean_among_seen(benchmark, entries)
+    other = [entry for entry in entries if entry.metric != "top1"]
+    if other and benchmark.label_space == "seen":
+        raise ValueError(
+            f"{benchmark.name}: label_space = seen counts the correct images of all classes seen, "
+            f"but {other[0].name} has metric = {other[0].metric}; set metric = top1."
+        )
     return benchmark.model_copy(update={"tasks": tuple(entry.name for entry in entries)})
 
 
@@ -324,17 +308,16 @@ def with_revisions(
     ]
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
-
-
-def _refuse_mean_among_seen(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> None:
-    other = [entry for entry in entries if entry.metric != "top1"]
-    if other and benchmark.label_space == "seen":
-        raise ValueError(
-            f"{benchmark.name}: label_space = seen counts the right images of all classes seen, "
-            f"but {other[0].name} has metric = {other[0].metric}; set metric = top1."
-        )
+def _not_each_once(order: Sequence[T], items: Collection[T], unknown_items: str) -> str:
+    """Why an order does not hold every item once; empty if it does."""
+    for problem, found in (
+        (unknown_items, [item for item in order if item not in items]),
+        ("repeats", [item for item in items if order.count(item) > 1]),
+        ("lacks", [item for item in items if item not in order]),
+    ):
+        if found:
+            return f"{problem}: {', '.join(map(str, found))}"
+    return ""
 
 
 def _read_own(path: Path) -> BenchmarkEntry:
@@ -358,10 +341,8 @@ def _read_own(path: Path) -> BenchmarkEntry:
         dataset = name_of(steps["dataset"], "class_incremental.dataset")
         values["class_incremental"] = steps | {"dataset": dataset}
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
-    if is_path(benchmark.base_classnames, ".txt"):
-        base = str(path.parent / benchmark.base_classnames)
-        benchmark = benchmark.model_copy(update={"base_classnames": base})
-    return benchmark
+    base = _beside(path.parent, benchmark.base_classnames)
+    return benchmark.model_copy(update={"base_classnames": base})
 
 
 def _with_name(name: Any, value: Any, path: Path) -> Any:
@@ -383,19 +364,20 @@ def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEnt
     """
     whole = values
     if (dataset := values.get("dataset")) is not None:
-        base = load_dataset(str(dataset)).model_dump(exclude_unset=True)
-        whole = merge(base, values)
+        whole = merge(load_dataset(str(dataset)).model_dump(exclude_unset=True), values)
         if isinstance(subset := values.get("subset"), dict):
             whole["subset"] = {"of": dataset} | subset
     entry = validate(DatasetEntry, whole, where=where)
-    changes: dict[str, Any] = {}
-    if entry.source is not None and "path" in (values.get("source") or {}):
-        path = str((folder / entry.source.path).resolve())
-        changes["source"] = entry.source.model_copy(update={"path": path})
-    for key, words in (("classnames", entry.classnames), ("labels", entry.labels)):
-        if isinstance(words, str) and is_path(words, ".txt"):
-            changes[key] = str(folder / words)
-    return entry.model_copy(update=changes)
+    source = entry.source
+    if source is not None and "path" in (values.get("source") or {}):
+        source = source.model_copy(update={"path": str((folder / source.path).resolve())})
+    lists = {key: _beside(folder, getattr(entry, key)) for key in ("classnames", "labels")}
+    return entry.model_copy(update={"source": source, **lists})
+
+
+def _beside(folder: Path, names: Any) -> Any:
+    """The names of a list, or its path from a folder where it is a text file."""
+    return str(folder / names) if isinstance(names, str) and is_path(names, ".txt") else names
 
 
 def load_dataset(name: str) -> DatasetEntry:
