@@ -22,14 +22,14 @@ def rows(heading: str) -> list[list[str]]:
 def test_places_and_sizes():
     table = {row[0].strip("` "): row for row in rows("Where the files go")}
     assert set(table) == {name for name in dataset_names() if not name.startswith("micro")}
-    for name, (_, place, _, classes, train, test, parts) in table.items():
+    for name, (_, place, _, classes, train, test, splits) in table.items():
         entry = load_dataset(name)
         assert place == f"`{entry.source.path}`"
         assert int(classes) == len(entry.listed_names)
         assert train == str(entry.counts.train or "–")
         assert test == str(entry.counts.test)
-        assert ("random split" in parts) == (entry.random_split is not None)
-        assert ("apart" in parts) == (entry.counts.validation is not None)
+        assert ("random split" in splits) == (entry.random_split is not None)
+        assert ("apart" in splits) == (entry.counts.validation is not None)
 
 
 def test_copies():
@@ -67,5 +67,5 @@ def test_every_pitfall_has_a_test():
 
 
 def test_kinds_of_things_in_the_cache_folder():
-    table = {row[0].strip("` ") for row in rows("The cache folder")}
+    table = {row[0].strip("` ") for row in rows("The cache directory")}
     assert table == set(KINDS)
