@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import safetensors.numpy
 from pydantic import Field
@@ -41,13 +40,22 @@ from gift.metrics import AccuracyMatrix
 from gift.progress import report
 from gift.runs import RunFolder, Storage, Summary, peak_memory_mb, reset_peak_memory
 from gift.runs.manifest import damage
-from gift.settings import Settings, differences, flat, identity, load_recipe, merge, validate
+from gift.settings import (
+    Settings,
+    Values,
+    differences,
+    flat,
+    identity,
+    load_recipe,
+    merge,
+    validate,
+)
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import training_device
 
 
-def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunConfig:
+def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> RunConfig:
     """The configuration of a run: the paper's defaults, the benchmark's recipe, the overrides.
 
     Later layers win; nothing but the configuration is looked at.
@@ -71,7 +79,7 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, Any]) -> RunCo
     return validate(RunConfig, merge(own, recipe, *overrides))
 
 
-def changes(config: RunConfig, recipe: RunConfig | None = None) -> dict[str, Any]:
+def changes(config: RunConfig, recipe: RunConfig | None = None) -> Values:
     """What a run changes of its benchmark's recipe, by dotted path; without the seed.
 
     Args:
@@ -198,7 +206,7 @@ class Learned:
 def learn(
     folder: Path,
     task: Task,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     *,
     paths: Paths | None = None,
 ) -> Learned:
@@ -285,7 +293,7 @@ def evaluate(
 def synthesize(
     out: Path,
     classnames: Sequence[str],
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> SyntheticSet:
     """Generate image-text pairs from class names into a store below ``out``.
 
@@ -310,7 +318,7 @@ def synthesize(
     )
 
 
-def _learner_config(run_folder: RunFolder, settings: Mapping[str, Any]) -> LearnerConfig:
+def _learner_config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerConfig:
     """The configuration of a new learner, or that of a folder's, which settings may not contradict.
 
     Raises:

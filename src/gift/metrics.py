@@ -70,7 +70,7 @@ class AccuracyMatrix:
         """Whether images are classified among the classes seen so far."""
         return self.setting.get("label_space") == "seen"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)
 
     @classmethod

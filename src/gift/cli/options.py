@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from gift.data import Paths, Task
+    from gift.settings import Values
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Home = Annotated[
@@ -46,11 +47,11 @@ def paths_of(home: Path | None, data_root: Path | None = None) -> Paths:
 
 def read_settings(
     config: Path | None, overrides: Sequence[str] | None, **named: str | int | None
-) -> dict[str, Any]:
+) -> Values:
     """The user's settings: the file's, then the named options', then --set's."""
     from gift.settings import merge, parse_override, read_yaml
 
-    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    options: Values = {key: value for key, value in named.items() if value is not None}
     if "generator" in options:
         options["synthesis"] = {"generator": options.pop("generator")}
     if "on_nonfinite" in options:
