@@ -1,4 +1,4 @@
-"""What large runs would cost on GPUs: estimates on paper, printed as the tables of a page.
+"""What large runs would cost on GPUs: estimates, printed as the tables of a page.
 
 Nothing here was measured on a GPU. Operations of ViT-B/16 are those counted in
 results/bench/cpu.json; all else is stated below. docs/large-scale.md explains the formulas.
@@ -24,36 +24,36 @@ MTIL = (
     *("food", "mnist", "oxfordpet", "stanfordcars", "sun397"),
 )
 
-# Assumed: an NVIDIA H200, from its data sheet, and the share of its peak that is reached.
+# Assumed: an NVIDIA H200, from its data sheet, and the fraction of its peak that is reached.
 HALF_PEAK, FLOAT_PEAK = 989e12, 67e12  # FLOP/s, dense: 16 bits on tensor cores; 32 bits
-HALF_SHARE, FLOAT_SHARE = 0.3, 0.6
+HALF_FRACTION, FLOAT_FRACTION = 0.3, 0.6
 LINKS = {"NVLink, 450 GB/s": 450e9, "network, 50 GB/s": 50e9}  # bytes/s of one GPU, one direction
 
 # Of a run, as published.
-STEPS, BATCH, IMAGES = 1000, 64, 1000  # steps of a task, images of a stream, painted images
-PAINTED = 84.4e12  # FLOP of an image of Stable Diffusion 1.5, 512 pixels, 50 steps
+STEPS, BATCH, IMAGES = 1000, 64, 1000  # steps of a task, images of a stream, synthetic images
+GENERATED = 84.4e12  # FLOP of an image of Stable Diffusion 1.5, 512 pixels, 50 steps
 DECODED: float = COUNTED["parts"]["published test image"]  # seconds of a CPU core, 500 x 375 pixels
 
 # Of what is stored.
 PIXELS = 3 * 224**2  # bytes of an image in the pixel cache
-PNG = 0.45e6  # bytes of a painted image, assumed
+PNG = 0.45e6  # bytes of a synthetic image, assumed
 
 HOUR = 3600
 
 
 @dataclass(frozen=True)
 class Rate:
-    """FLOP/s of the stages: painting in 16 bits, the rest as a precision says."""
+    """FLOP/s of the stages: generation in 16 bits, the rest as a precision says."""
 
     name: str
     steps: float
-    features: float = FLOAT_PEAK * FLOAT_SHARE
-    painting: float = HALF_PEAK * HALF_SHARE
+    features: float = FLOAT_PEAK * FLOAT_FRACTION
+    generation: float = HALF_PEAK * HALF_FRACTION
 
 
 RATES = (
-    Rate("fp32", FLOAT_PEAK * FLOAT_SHARE),
-    Rate("bf16", HALF_PEAK * HALF_SHARE),
+    Rate("fp32", FLOAT_PEAK * FLOAT_FRACTION),
+    Rate("bf16", HALF_PEAK * HALF_FRACTION),
 )
 
 
@@ -116,7 +116,7 @@ def operations(tasks: Tasks) -> dict[str, float]:
     classes: float = unit["prompts"]["1000"] / 1000
     step = 2 * BATCH * unit["image"] + tasks.classes * classes + unit["captions"]
     return {
-        "painting": tasks.count * IMAGES * PAINTED,
+        "generation": tasks.count * IMAGES * GENERATED,
         "teacher": tasks.count * IMAGES * (unit["image only"] + unit["captions only"] / 64),
         "steps": tasks.count * STEPS * step,
         "evaluation": (tasks.count + 1) * tasks.count * tasks.tests * unit["image only"],
@@ -125,7 +125,7 @@ def operations(tasks: Tasks) -> dict[str, float]:
 
 def gpu_hours(counted: Mapping[str, float], rate: Rate) -> dict[str, float]:
     """GPU-hours of stages from their FLOP."""
-    rates = {"painting": rate.painting, "steps": rate.steps}
+    rates = {"generation": rate.generation, "steps": rate.steps}
     return {
         stage: count / rates.get(stage, rate.features) / HOUR for stage, count in counted.items()
     }
@@ -139,7 +139,7 @@ def decoding_hours(tasks: Tasks) -> float:
 def stored(tasks: Tasks) -> dict[str, float]:
     """Bytes that a run leaves in the cache folder."""
     return {
-        "painted images": tasks.count * IMAGES * PNG,
+        "synthetic images": tasks.count * IMAGES * PNG,
         "decoded images": tasks.count * (IMAGES + tasks.tests) * PIXELS,
     }
 
@@ -147,7 +147,7 @@ def stored(tasks: Tasks) -> dict[str, float]:
 def big_operations(tasks: Tasks) -> dict[str, float]:
     """FLOP of a run's stages with ViT-bigG/14."""
     return {
-        "painting": tasks.count * IMAGES * PAINTED,
+        "generation": tasks.count * IMAGES * GENERATED,
         "teacher": tasks.count * IMAGES * (BIG_IMAGE.forward + BIG_TEXT.forward),
         "steps": tasks.count * STEPS * big_step(tasks.classes),
         "evaluation": (tasks.count + 1) * tasks.count * tasks.tests * BIG_IMAGE.forward,
@@ -158,7 +158,7 @@ def big_memory(processes: int, *, shard: bool, checkpointing: bool) -> float:
     """Bytes that a GPU needs for a step of ViT-bigG/14, in float32.
 
     Weights, gradients, two moments, the anchor and the penalty's scratch are 24 bytes a weight.
-    Spread weights come together layer by layer: three groups as large as the largest, at most.
+    Sharded weights are gathered layer by layer: three groups as large as the largest, at most.
     """
     weights = 24 * BIG / (processes if shard else 1)
     gathered = 3 * 4 * BIG_TABLE if shard else 0
@@ -176,7 +176,7 @@ def big_step(classes: float) -> float:
 def big_traffic(processes: int, *, shard: bool) -> float:
     """Bytes that a GPU sends in a step of two losses.
 
-    Spread: weights are gathered twice and gradients scattered once for each loss. Else gradients
+    Sharded: weights are gathered twice and gradients scattered once for each loss. Else gradients
     are summed once for each, which sends them twice.
     """
     passes = 3 if shard else 2
@@ -203,7 +203,7 @@ def sequence_table() -> str:
         [name, *(f"{value:.2f}" for value in line.values()), f"{sum(line.values()):.2f}"]
         for name, line in lines.items()
     ]
-    return table(["", *operations(mtil()), "together"], rows)
+    return table(["", *operations(mtil()), "total"], rows)
 
 
 def growth_table() -> str:
@@ -214,8 +214,8 @@ def growth_table() -> str:
     rows = [
         *([f"{stage}, GPU-hours", *(f"{h[stage]:.1f}" for h in hours)] for stage in hours[0]),
         ["decoding, CPU-hours", *(f"{decoding_hours(tasks):.1f}" for tasks in sequences)],
-        ["names in the pool before the last task", *(f"{count:.0f}" for count in names)],
-        ["painted images per name then", *(f"{IMAGES / count:.3f}" for count in names)],
+        ["class names in the pool before the last task", *(f"{count:.0f}" for count in names)],
+        ["synthetic images per name then", *(f"{IMAGES / count:.3f}" for count in names)],
         *(
             [f"{what}, GB", *(f"{stored(tasks)[what] / 1e9:.0f}" for tasks in sequences)]
             for what in stored(sequences[0])
@@ -237,23 +237,25 @@ def memory_table() -> str:
                 else f"{big_memory(count, shard=shard, checkpointing=checkpointing) / 1e9:.0f}"
                 for count in counts
             ]
-            weights = "spread" if shard else "whole"
-            rows.append([f"{weights}, {'recomputed' if checkpointing else 'kept'}", *cells])
+            weights = "sharded" if shard else "whole"
+            rows.append([f"{weights}, {'recomputed' if checkpointing else 'stored'}", *cells])
     return table(["weights, activations", *(f"{n} GPU{'s' * (n > 1)}" for n in counts)], rows)
 
 
 def step_table() -> str:
-    """Seconds of a step of ViT-bigG/14, computing and sending one after the other."""
+    """Seconds of a step of ViT-bigG/14, computation and communication one after the other."""
     counts = (1, 2, 4, 8, 16)
     seconds = big_step(mtil().classes) / RATES[1].steps
-    rows = [["computing, bf16", *(f"{seconds / count:.2f}" for count in counts)]]
+    rows = [["computation, bf16", *(f"{seconds / count:.2f}" for count in counts)]]
     for shard in (False, True):
         for name, rate in LINKS.items():
             cells = [
                 "–" if count == 1 else f"{big_traffic(count, shard=shard) / rate:.2f}"
                 for count in counts
             ]
-            rows.append([f"sending, {'spread' if shard else 'whole'} weights, {name}", *cells])
+            rows.append(
+                [f"communication, {'sharded' if shard else 'whole'} weights, {name}", *cells]
+            )
     return table(["seconds of a step", *(f"{n} GPU{'s' * (n > 1)}" for n in counts)], rows)
 
 
@@ -269,7 +271,7 @@ def tables() -> dict[str, str]:
 
 def main() -> None:
     """Print the tables."""
-    print("Estimates on paper; nothing was measured on a GPU.")
+    print("Estimates; nothing was measured on a GPU.")
     for heading, text in tables().items():
         print(f"\n{heading}\n\n{text}")
 

@@ -26,12 +26,12 @@ def test_mtil_has_its_images_and_classes():
 def test_the_stages_of_a_small_sequence_by_hand():
     counted = cost.operations(cost.Tasks(count=2, classes=100, tests=10))
     unit = cost.COUNTED["operations"]
-    assert counted["painting"] == 2 * 1000 * 84.4e12
+    assert counted["generation"] == 2 * 1000 * 84.4e12
     assert counted["evaluation"] == 3 * 2 * 10 * unit["image only"]  # also before the first task
     step = 128 * unit["image"] + 100 * unit["prompts"]["1000"] / 1000 + unit["captions"]
     assert counted["steps"] == 2 * 1000 * step
     hours = cost.gpu_hours(counted, cost.RATES[1])
-    assert hours["painting"] == pytest.approx(2000 * 84.4e12 / (0.3 * 989e12) / 3600)
+    assert hours["generation"] == pytest.approx(2000 * 84.4e12 / (0.3 * 989e12) / 3600)
     assert hours["evaluation"] == pytest.approx(counted["evaluation"] / (0.6 * 67e12) / 3600)
 
 
@@ -43,12 +43,12 @@ def test_a_step_has_the_operations_that_the_benchmark_counted():
     assert one == pytest.approx(counted, rel=0.01)
 
 
-def test_spread_weights_divide_what_belongs_to_weights_alone():
+def test_sharded_weights_divide_what_belongs_to_weights_alone():
     whole = [cost.big_memory(n, shard=False, checkpointing=True) for n in (1, 8)]
-    spread = cost.big_memory(8, shard=True, checkpointing=True)
+    sharded = cost.big_memory(8, shard=True, checkpointing=True)
     assert pytest.approx(2.53e9, rel=0.01) == cost.BIG
     assert min(whole) > 24 * cost.BIG
-    assert spread - whole[1] == pytest.approx(-24 * cost.BIG * 7 / 8 + 12 * 49408 * 1280)
+    assert sharded - whole[1] == pytest.approx(-24 * cost.BIG * 7 / 8 + 12 * 49408 * 1280)
 
 
 def test_traffic_of_a_pair_of_processes():
