@@ -182,7 +182,8 @@ class Streams:
         arrays = pixels(images, preprocess.test_array, preprocess.key, self._paths)
         if folder is not None:
             seconds = time.perf_counter() - started
-            folder.log("generate", task=task.name, images=len(images), seconds=seconds)
+            counts = {"images": len(images), "cached": images.cached}
+            folder.log("generate", task=task.name, **counts, seconds=seconds)
             if is_main():
                 _keep_sample(images, folder.task(len(learned) + 1, task.name) / "synthetic")
         return ImageTexts(arrays, images.captions)

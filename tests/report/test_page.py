@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,7 +12,7 @@ from gift.report import ReportFiles, write_report
 from gift.report.comparison import compare
 from gift.report.figures import CELLS_WITH_NUMBERS, accuracy_matrix
 from gift.report.gallery import gallery
-from gift.report.style import SERIES, drawing, series
+from gift.report.style import SERIES, dashes, drawing, series
 from gift.runs.read import read_run
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -190,6 +191,16 @@ def test_heat_maps_of_many_tasks_have_no_numbers(make_run: Any) -> None:
 def test_more_methods_than_colours() -> None:
     looks = [series(index) for index in range(2 * len(SERIES))]
     assert len(set(looks)) == len(looks)
+
+
+def test_equal_curves_show_in_the_gaps_of_each_other() -> None:
+    curve, other = np.array([1.0, np.nan, 50.0]), np.array([1.0, np.nan, 40.0])
+    first, alone, second, third = dashes([curve, other, curve, curve + 0.01])
+    assert alone == series(1)[2]
+    length = 4.0
+    for at in np.arange(0, 36, 0.5):
+        drawn = [(at + offset) % (on + off) < on for offset, (on, off) in (first, second, third)]
+        assert drawn == [at // length % 3 == place for place in range(3)]
 
 
 def test_writes_nothing_when_refused(make_run: Any, tmp_path: Path) -> None:

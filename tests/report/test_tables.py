@@ -172,5 +172,17 @@ def test_costs_have_what_is_stored_where_a_run_tells(make_run: Any) -> None:
     assert costs.rows[0][-1] == "149,620,737"
     assert costs.rows[1][-2:] == ("–", "–")
     assert "storage is bytes" in costs.notes[0]
-    titles = [axes.get_title() for axes in figures.costs(comparison).axes]
+    titles = [axes.get_title() for axes in figures.costs(costs).axes]
     assert titles[-3:] == ["Peak memory", "Stored beside the model", "Extra parameters"]
+
+
+def test_times_without_what_was_cached_are_marked(make_run: Any) -> None:
+    runs = [make_run("a"), make_run("b", method="l2")]
+    for run, cached in zip(runs, (2, 0), strict=True):
+        with (run / "events.jsonl").open("w") as file:
+            for task in ("x", "y"):
+                event = {"stage": "train", "task": task, "cached": cached, "seconds": 3.0}
+                file.write(json.dumps(event) + "\n")
+    costs = costs_table(compare([read_run(run) for run in runs]))
+    assert [row[1] for row in costs.rows] == ["60.0 s *", "60.0 s"]
+    assert costs.notes[0] == "* Without the time of what was in the cache already."

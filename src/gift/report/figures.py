@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from gift.metrics import Array, seen_accuracy
-from gift.report import tables
 from gift.report.comparison import Comparison, Group
 from gift.report.style import (
     ABOVE,
@@ -21,15 +21,16 @@ from gift.report.style import (
     GRID,
     INK,
     MUTED,
-    Dash,
+    dashes,
     only_horizontal_grid,
     series,
 )
-from gift.report.tables import MISSING, ZERO_SHOT
+from gift.report.tables import ZERO_SHOT, Table
 from gift.runs.read import TrainStep
 
 WIDTH = 10.0  # inches of a full-width figure
 POINTS_PER_TASK = 40  # of a loss curve
+ZERO_SHOT_LINE: Any = {"color": MUTED, "linewidth": 1.1, "linestyle": (0, (4, 3)), "zorder": 3}
 CELLS_WITH_NUMBERS = 16  # above this many tasks, the numbers in a heat map cannot be read
 
 
@@ -40,17 +41,18 @@ def shorten(text: str, length: int = 18) -> str:
 
 def accuracy_over_sequence(comparison: Comparison) -> Figure:
     """One panel per task: its accuracy after each learned task, one line per method."""
-    tasks = comparison.start.tasks
+    tasks, zero_shot = comparison.start.tasks, comparison.start.zero_shot
     figure, panels = _panels(len(tasks), height=1.75)
     lowest = min(float(g.matrices.min()) for g in comparison.groups if g.matrices.size)
-    bottom = 10 * math.floor(min(lowest, *comparison.start.zero_shot) / 10)
+    bottom = 10 * math.floor(min(lowest, *zero_shot) / 10)
     for j, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
         axes.axvline(j + 1, color=GRID, linewidth=5, zorder=0)
-        axes.axhline(
-            comparison.start.zero_shot[j], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3))
-        )
-        for index, group in enumerate(comparison.groups):
-            _accuracy_line(axes, index, group, j)
+        axes.axhline(zero_shot[j], **ZERO_SHOT_LINE)
+        means = _lines_with_spread(axes, [group.matrices[:, :, j] for group in comparison.groups])
+        for index, mean in enumerate(means):
+            if j < len(mean):
+                color, marker, _ = series(index)
+                axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
         axes.set_title(f"{j + 1}  {shorten(task)}")
         axes.set_xlim(0.6, len(tasks) + 0.4)
         axes.set_ylim(bottom, 101.5)
@@ -61,9 +63,9 @@ def accuracy_over_sequence(comparison: Comparison) -> Figure:
         axes.tick_params(labelbottom=True)  # also above the empty places of the last row
     figure.supxlabel("tasks learned", color=MUTED, fontsize=8.5)
     figure.supylabel("accuracy (%)", color=MUTED, fontsize=8.5)
-    zero_shot = Line2D([], [], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
     learned = Line2D([], [], color=GRID, linewidth=5)
-    _legend(figure, comparison.groups, {ZERO_SHOT: zero_shot, "task is learned here": learned})
+    others = {ZERO_SHOT: Line2D([], [], **ZERO_SHOT_LINE), "task is learned here": learned}
+    _legend(figure, comparison.groups, others)
     return figure
 
 
@@ -71,19 +73,15 @@ def accuracy_of_classes_seen(comparison: Comparison) -> Figure:
     """Accuracy over all classes seen after each learned task, one line per method."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    steps = np.arange(1, len(comparison.start.tasks) + 1)
-    dashed = Line2D([], [], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
-    axes.plot(steps, comparison.start.zero_shot, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
-    lowest = min(comparison.start.zero_shot)
-    for index, group in enumerate(comparison.groups):
-        if not group.matrices.size:
-            continue
-        values = np.array(
-            [seen_accuracy(m, images=comparison.start.images, partial=True) for m in group.matrices]
-        )
-        lowest = min(lowest, float(values.min()))
-        color, marker, dash = series(index)
-        _line_with_spread(axes, values, color, dash, marker)
+    start = comparison.start
+    steps = np.arange(1, len(start.tasks) + 1)
+    axes.plot(steps, start.zero_shot, **ZERO_SHOT_LINE)
+    seen = [
+        np.array([_seen(matrix, start.images) for matrix in group.matrices])
+        for group in comparison.groups
+    ]
+    _lines_with_spread(axes, seen, markers=True)
+    lowest = min(*start.zero_shot, *(float(values.min()) for values in seen if values.size))
     axes.set_xlim(0.6, len(steps) + 0.4)
     axes.set_ylim(10 * math.floor(lowest / 10), 101.5)
     axes.xaxis.set_major_locator(MaxNLocator(min(len(steps), 10), integer=True))
@@ -91,7 +89,7 @@ def accuracy_of_classes_seen(comparison: Comparison) -> Figure:
     axes.set_xlabel("tasks learned")
     axes.set_ylabel("accuracy over the classes seen (%)")
     only_horizontal_grid(axes)
-    _legend(figure, comparison.groups, {ZERO_SHOT: dashed})
+    _legend(figure, comparison.groups, {ZERO_SHOT: Line2D([], [], **ZERO_SHOT_LINE)})
     return figure
 
 
@@ -167,24 +165,24 @@ def loss_names(comparison: Comparison) -> tuple[str, ...]:
 
 def losses(comparison: Comparison) -> Figure:
     """One panel per named loss, the steps of the tasks one after the other; first run each."""
-    names = loss_names(comparison)
+    names, tasks = loss_names(comparison), comparison.start.tasks
     figure, panels = _panels(len(names), columns=1, height=1.6, share=False)
     for axes, name in zip(panels, names, strict=True):
-        for index, group in enumerate(comparison.groups):
-            x, y = _loss_curve(comparison.start.tasks, group.used[0].steps, name)
-            color, _, dash = series(index)
-            if len(x):
-                axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4)
+        curves = [_loss_curve(tasks, group.used[0].steps, name) for group in comparison.groups]
+        for index, ((x, y), dash) in enumerate(
+            zip(curves, dashes([y for _, y in curves]), strict=True)
+        ):
+            axes.plot(x, y, color=series(index)[0], linestyle=dash, linewidth=1.4)
         axes.set_title(f"{shorten(name, 40)} loss")
-        axes.set_xlim(0, len(comparison.start.tasks))
+        axes.set_xlim(0, len(tasks))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         only_horizontal_grid(axes)
-        for boundary in range(1, len(comparison.start.tasks)):
+        for boundary in range(1, len(tasks)):
             axes.axvline(boundary, color=GRID, linewidth=0.9, zorder=0)
         axes.set_xticks([])
     last = panels[-1]
-    labels = [shorten(name, 14) for name in comparison.start.tasks]
+    labels = [shorten(name, 14) for name in tasks]
     crowded = len(labels) > 8
     last.set_xticks(
         np.arange(len(labels)) + 0.5,
@@ -197,18 +195,18 @@ def losses(comparison: Comparison) -> Figure:
     return figure
 
 
-def costs(comparison: Comparison) -> Figure:
-    """Time per stage, peak memory and storage: one panel each, one bar per method."""
-    numbers, columns = tables.costs(comparison)
-    names = [shorten(group.label) for group in comparison.groups]
-    figure, panels = _panels(len(columns), columns=3, height=0.24 * len(names) + 0.35, share=False)
-    for position, (axes, (title, show)) in enumerate(zip(panels, columns, strict=True), start=1):
-        values = numbers["mean", position]
+def costs(table: Table) -> Figure:
+    """The table of costs as bars: one panel per column, one bar per method."""
+    assert table.numbers is not None
+    names = [shorten(name) for name in table.text[0]]
+    titles = table.header[1:]
+    figure, panels = _panels(len(titles), columns=3, height=0.24 * len(names) + 0.35, share=False)
+    for position, (axes, title) in enumerate(zip(panels, titles, strict=True), start=1):
+        values = table.numbers["mean", position].fillna(0.0)
         colors = [series(index)[0] for index in range(len(values))]
-        bars = axes.barh(values.index, values.fillna(0.0), height=0.62, color=colors)
-        labels = values.map(show, na_action="ignore").fillna(MISSING)
-        axes.bar_label(bars, labels, padding=4, color=INK)
-        axes.set_title(shorten(f"{title} time" if show is tables.duration else title, 28))
+        bars = axes.barh(values.index, values, height=0.62, color=colors)
+        axes.bar_label(bars, table.text[position], padding=4, color=INK)
+        axes.set_title(shorten(title, 28))
         axes.set_yticks(values.index, names)
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.set_xlim(0, max(values.max() * 1.3, 1e-9))
@@ -218,29 +216,24 @@ def costs(comparison: Comparison) -> Figure:
     return figure
 
 
-def _accuracy_line(axes: Axes, index: int, group: Group, j: int) -> None:
-    values = group.matrices[:, :, j]
-    if not values.size:
-        return
-    color, marker, dash = series(index)
-    mean = _line_with_spread(axes, values, color, dash)
-    if j < len(mean):
-        axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
+def _lines_with_spread(axes: Axes, runs: Sequence[Array], *, markers: bool = False) -> list[Array]:
+    """Draw means over runs [runs][steps] with a band of one standard deviation; returns them."""
+    means: list[Array] = [values.mean(axis=0) for values in runs]
+    for index, (values, mean, dash) in enumerate(zip(runs, means, dashes(means), strict=True)):
+        color, marker, _ = series(index)
+        x = np.arange(1, len(mean) + 1)
+        if len(values) > 1:
+            spread = values.std(axis=0, ddof=1)
+            top = np.minimum(mean + spread, 100)
+            axes.fill_between(x, mean - spread, top, color=color, alpha=0.18, linewidth=0)
+        shape = marker if markers else None
+        axes.plot(x, mean, color=color, linestyle=dash, linewidth=1.6, marker=shape, markersize=5)
+    return means
 
 
-def _line_with_spread(
-    axes: Axes, values: Array, color: str, dash: Dash, marker: str | None = None
-) -> Array:
-    """Draw the mean over runs [runs][steps] with a band of one standard deviation; returns it."""
-    mean: Array = values.mean(axis=0)
-    x = np.arange(1, len(mean) + 1)
-    if len(values) > 1:
-        spread = values.std(axis=0, ddof=1)
-        axes.fill_between(
-            x, mean - spread, np.minimum(mean + spread, 100), color=color, alpha=0.18, linewidth=0
-        )
-    axes.plot(x, mean, color=color, linestyle=dash, linewidth=1.6, marker=marker, markersize=5)
-    return mean
+def _seen(matrix: Array, images: Sequence[int]) -> Array:
+    """The accuracies over the classes seen after each learned task."""
+    return seen_accuracy(matrix, images=images, partial=True) if matrix.size else matrix[:, 0]
 
 
 def _heat_cell(

@@ -23,7 +23,6 @@ from gift.report.gallery import gallery
 from gift.report.tables import (
     ZERO_SHOT,
     Table,
-    costs,
     costs_table,
     gains_table,
     matrix_table,
@@ -115,8 +114,8 @@ def _tables(comparison: Comparison) -> dict[str, Table]:
         *(per_task_table(comparison, metric) for metric in per_task_metrics(comparison)),
         *matrices,
     ]
-    if _has_costs(comparison):
-        tables.append(costs_table(comparison))
+    if len((costs := costs_table(comparison)).header) > 1:
+        tables.append(costs)
     return {table.name: table for table in tables}
 
 
@@ -152,9 +151,9 @@ def _draw(
         if figures.loss_names(comparison):
             label = "Line charts: training losses over the sequence of tasks"
             drawn["losses"] = [("losses", label, figures.losses(comparison))]
-        if _has_costs(comparison):
-            label = "Bar charts: time per stage and peak memory of each method"
-            drawn["costs"] = [("costs", label, figures.costs(comparison))]
+        if len((table := costs_table(comparison)).header) > 1:
+            label = "Bar charts: time per stage, peak memory and storage of each method"
+            drawn["costs"] = [("costs", label, figures.costs(table))]
         for section, content in drawn.items():
             for name, label, figure in content:
                 style.settle(figure)
@@ -217,11 +216,6 @@ def _environments(comparison: Comparison) -> dict[str, list[str]]:
             for key, value in run.environment.items():
                 found.setdefault(key, {})[value] = None
     return {key: list(values) for key, values in found.items()}
-
-
-def _has_costs(comparison: Comparison) -> bool:
-    _, columns = costs(comparison)
-    return bool(columns)
 
 
 def _slugs(comparison: Comparison) -> dict[str, str]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from gift.metrics import Array
 
 # On the page every colour of a figure becomes the CSS variable of its name, so that one drawing
 # serves the light and the dark theme. Files are drawn in the light colours. The series colours are
@@ -107,6 +110,24 @@ def series(index: int) -> tuple[str, str, Dash]:
     """Colour, marker and dash of the method at a position; beyond eight, dashes tell them apart."""
     dash = DASHES[index // len(SERIES) % len(DASHES)]
     return SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)], dash
+
+
+def dashes(curves: Sequence[Array]) -> list[Dash]:
+    """A dash per curve: of those that lie on each other, each shows in the gaps of the others."""
+    known = [curve[~np.isnan(curve)] for curve in curves]
+    values = np.concatenate(known) if known else np.zeros(0)
+    visible = 0.005 * float(np.ptp(values)) if values.size else 0.0
+    found = []
+    for index, curve in enumerate(known):
+        equal = [
+            other
+            for other, values in enumerate(known)
+            if values.shape == curve.shape and np.allclose(values, curve, rtol=0, atol=visible)
+        ]
+        place, turns = equal.index(index), len(equal)
+        alternating = (4.0 * (turns - place), (4.0, 4.0 * (turns - 1)))
+        found.append(alternating if turns > 1 else series(index)[2])
+    return found
 
 
 def only_horizontal_grid(axes: Axes) -> None:

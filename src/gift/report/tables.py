@@ -444,32 +444,32 @@ def matrix_table(comparison: Comparison, group: Group, name: str) -> Table:
 
 
 def costs_table(comparison: Comparison) -> Table:
-    """Time per stage and the largest memory of every method; what it stores, where runs tell."""
-    numbers, columns = costs(comparison)
-    text = pd.DataFrame({0: [*map(_name, comparison.groups)]}, dtype=object)
-    for position, (_, show) in enumerate(columns, start=1):
-        text[position] = [MISSING if math.isnan(v) else show(v) for v in numbers["mean", position]]
-    stored = ", storage is bytes" if "Stored beside the model" in dict(columns) else ""
+    """Time per stage, peak memory and storage of every method, as far as runs tell."""
+    groups = comparison.groups
+    measured = measurements(group.used for group in groups)
+    stages = dict.fromkeys(stage for group in groups for run in group.used for stage in run.seconds)
+    in_order = sorted(stages, key=lambda stage: STAGES.index(stage) if stage in STAGES else -1)
+    columns = {f"{stage}_seconds": (stage.capitalize(), duration) for stage in in_order} | _COSTS
+    columns = {key: shown for key, shown in columns.items() if key in set(measured.metric)}
+    numbers = estimates(measured, len(groups), [(metric, WHOLE) for metric in columns])
+    text = pd.DataFrame({0: [*map(_name, groups)]}, dtype=object)
+    notes = []
+    for position, (metric, (_, show)) in enumerate(columns.items(), start=1):
+        stage = metric.removesuffix("_seconds")
+        cached = [" *" * any(stage in run.cached for run in group.used) for group in groups]
+        means = zip(numbers["mean", position], cached, strict=True)
+        text[position] = [MISSING if math.isnan(v) else show(v) + mark for v, mark in means]
+        if any(cached):
+            notes.append("* Without the time of what was in the cache already.")
+    stored = ", storage is bytes" if "method_bytes" in columns else ""
     return Table(
         name="costs",
         title="Time and memory",
-        header=("Method", *(title for title, _ in columns)),
+        header=("Method", *(title for title, _ in columns.values())),
         text=text,
         numbers=numbers,
-        notes=(f"In CSV, times are seconds, memory is megabytes{stored}.",),
+        notes=(*notes, f"In CSV, times are seconds, memory is megabytes{stored}."),
     )
-
-
-def costs(comparison: Comparison) -> tuple[pd.DataFrame, list[tuple[str, Callable[[float], str]]]]:
-    """What is known of time, memory and storage: see :func:`estimates`; titles and how to show."""
-    used = [group.used for group in comparison.groups]
-    stages = dict.fromkeys(stage for runs in used for run in runs for stage in run.seconds)
-    in_order = sorted(stages, key=lambda stage: STAGES.index(stage) if stage in STAGES else -1)
-    columns = {f"{stage}_seconds": (stage.capitalize(), duration) for stage in in_order} | _COSTS
-    measured = measurements(used)
-    known = [metric for metric in columns if metric in set(measured.metric)]
-    keys = [(metric, WHOLE) for metric in known]
-    return estimates(measured, len(used), keys), [columns[metric] for metric in known]
 
 
 def duration(seconds: float) -> str:

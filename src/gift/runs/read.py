@@ -56,7 +56,8 @@ class Data:
 class Run:
     """What one run folder holds.
 
-    ``seconds`` maps a stage to its duration, in the order in which a run goes through them.
+    ``seconds`` maps a stage to its duration, in the order in which a run goes through them;
+    ``cached`` are the stages whose result was taken from a cache, wholly or in part.
     ``samples`` maps a task to some of its synthetic images.
     """
 
@@ -66,6 +67,7 @@ class Run:
     matrix: AccuracyMatrix
     steps: tuple[TrainStep, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    cached: frozenset[str] = frozenset()
     peak_memory_mb: float | None = None
     command: str | None = None
     config: str | None = None
@@ -125,6 +127,7 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         matrix=matrix,
         steps=_train_steps(events),
         seconds=_seconds(summary, events),
+        cached=frozenset(printable(event.stage) for event in events if event.cached),
         peak_memory_mb=summary.peak_memory_mb if summary else None,
         command=printable(summary.command) if summary and summary.command else None,
         config=config,

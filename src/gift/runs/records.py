@@ -29,6 +29,7 @@ class Event(BaseModel):
         images_per_second: since the training was started.
         left_out: whether the step was skipped since a loss was not finite.
         images: number of synthetic images that were generated or taken from the cache.
+        cached: how many were taken from the cache; the time of generating them is not in seconds.
         accuracy: percent by task.
         seconds: duration of a stage.
         matrix: ``matrix.json`` before the first task; the later rows follow as evaluations.
@@ -45,6 +46,7 @@ class Event(BaseModel):
     images_per_second: float | None = None
     left_out: bool = False
     images: int | None = None
+    cached: int = 0
     accuracy: dict[str, float] = {}
     seconds: float | None = None
     matrix: dict[str, Any] | None = None

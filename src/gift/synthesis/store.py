@@ -19,7 +19,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -39,10 +39,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """Generated images and the prompts that they were generated from."""
+    """Generated images and the prompts that they were generated from.
+
+    ``cached`` is how many images of the set were in the store before, black ones included.
+    """
 
     files: tuple[Path, ...]
     captions: tuple[str, ...]
+    cached: int = field(default=0, compare=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -117,12 +121,14 @@ class ImageStore:
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
         folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
         stored = on_main(lambda: _whole(folder, _listed(folder, planned)))
+        cached = len(stored)
         if len(stored) < count:
             description = _describe(pool, generator, task_index, seed)
             on_main(lambda: _write_description(folder, description))
             with shared_lock(folder / ".lock"):
                 # Looked up again: another process may have had the lock before.
                 stored = on_main(lambda: _mended(folder, planned))
+                cached = len(stored)
                 missing = [image for image in planned if image not in stored]
                 if missing:
                     stored |= _generate_missing(folder, missing, generator, total=count)
@@ -137,6 +143,7 @@ class ImageStore:
         return SyntheticSet(
             tuple(folder / _file(image) for image in usable),
             tuple(image.prompt for image in usable),
+            cached,
         )
 
     def folder(
