@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,11 @@ from gift.benchmark import (
     check_exclusions,
     evaluate,
     few_shot_tasks,
-    keep_provenance,
     learn,
     resolve,
     run,
 )
-from gift.data import DatasetEntry, Paths, load_benchmark, load_dataset, open_task
+from gift.data import DatasetEntry, Paths, load_benchmark, load_dataset, open_task, provenance
 from gift.learner import Learner
 from gift.methods import method_names
 from gift.progress import listening
@@ -528,7 +528,7 @@ def test_a_run_learns_from_a_few_images(tmp_path, tiny_clip_folder, paths):
     assert len(json.loads(kept.read_text())["indices"]) == 4
 
 
-def test_other_data_are_refused_when_a_run_goes_on(tmp_path):
+def test_other_data_are_refused_when_a_run_is_resumed(tmp_path):
     for part in ("train", "test"):
         write_folder(tmp_path / "colours" / part, count=3)
     folder = RunFolder(tmp_path / "run")
@@ -536,7 +536,7 @@ def test_other_data_are_refused_when_a_run_goes_on(tmp_path):
     def keep(root=tmp_path, **changes):
         entry = colours_entry(**changes)
         paths = Paths.of(data=root)
-        keep_provenance([entry], [open_task(entry, paths)], paths, folder)
+        folder.write_data({"colours": asdict(provenance(entry, open_task(entry, paths), paths))})
         return json.loads((tmp_path / "run" / "data.json").read_text())["colours"]
 
     first = keep()

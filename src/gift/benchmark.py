@@ -349,14 +349,16 @@ def _refuse_damage(run_folder: RunFolder) -> None:
 
 
 def _open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
-    """The folder's learner, or a new one."""
+    """The folder's learner, or a new one, with the reference data set that it needs."""
     learner = (
         Learner.load(run_folder.path, paths=paths, config=config)
         if run_folder.has_learner
         else Learner(config, paths=paths)
     )
-    with distributed.main_first():
-        make_reference(learner)
+    source = learner.config.reference.source
+    if learner.streams.needs_reference and source in dataset_names():
+        with distributed.main_first():  # what can be generated is generated once
+            open_tasks([load_dataset(source)], learner.paths)
     run_folder.write_environment(str(learner.model.device))
     reset_peak_memory()
     return learner
@@ -399,7 +401,7 @@ def _prepare(
         learner.check()
     started = time.perf_counter()
     chosen = with_revisions(entries, config.hub_revisions)
-    with distributed.main_first():  # what can be made is made once
+    with distributed.main_first():  # what can be generated is generated once
         opened = open_tasks(chosen, learner.paths, config.draw)
     if excluded := config.synthesis.exclude:
         check_exclusions(excluded, benchmark, opened, learner.streams.base_classnames)
@@ -407,7 +409,8 @@ def _prepare(
     tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     if benchmark.shots is not None:
         tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
-    keep_provenance(chosen, tasks, learner.paths, folder)
+    described = zip(chosen, tasks, strict=True)
+    folder.write_data({e.name: asdict(provenance(e, task, learner.paths)) for e, task in described})
     used = [images for task in tasks for images in (task.train, task.test) if images is not None]
     check_images(*used, paths=learner.paths)
     folder.log("prepare", seconds=time.perf_counter() - started)
@@ -454,17 +457,6 @@ def _by_name(tasks: Sequence[Task], row: Sequence[float]) -> dict[str, float]:
     return {name: accuracy for name, accuracy in named if not math.isnan(accuracy)}
 
 
-def make_reference(learner: Learner) -> None:
-    """Generate or look for the data set of real images that the learner's method needs, if any.
-
-    Raises:
-        FileNotFoundError: it is not there and cannot be generated.
-    """
-    source = learner.config.reference.source
-    if learner.streams.needs_reference and source in dataset_names():
-        open_tasks([load_dataset(source)], learner.paths)
-
-
 def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:
     """The tasks with a few training images per class.
 
@@ -507,18 +499,6 @@ def check_exclusions(
                 f"synthesis.exclude: {name!r} is no task of {benchmark.name}, no class of its "
                 f"tasks and no general class name.{hint}"
             )
-
-
-def keep_provenance(
-    entries: Sequence[DatasetEntry], tasks: Sequence[Task], paths: Paths, folder: RunFolder
-) -> None:
-    """Write what the tasks are made of to ``data.json``, or compare it with what is there.
-
-    Raises:
-        ValueError: something was learned or measured there on other images or class names.
-    """
-    found = zip(entries, tasks, strict=True)
-    folder.write_data({entry.name: asdict(provenance(entry, task, paths)) for entry, task in found})
 
 
 def check_same_benchmark(matrix: AccuracyMatrix, config: RunConfig, folder: Path) -> None:
