@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pandas as pd
 
 from gift.report import metrics_markdown
 from gift.report.tables import Table
-from gift.studies import experiment_table, load_experiment, plan
+from gift.studies import PlannedRow, experiment_table, load_experiment, plan
 from gift.studies.table import build_table, read_rows
 from gift_micro import CATALOGUE
 
@@ -114,13 +115,19 @@ def build() -> str:
     return markdown(["measured", ""], ((name, f"{value:.1f} {unit}") for name, value, unit in rows))
 
 
+@cache
+def comparison(benchmark: str) -> tuple[PlannedRow, ...]:
+    """The runs of the comparison of all methods."""
+    entry = load_experiment("comparison")
+    return plan(entry, benchmark, seeds=range(3), runs=RESULTS, redraw=True)
+
+
 def method(name: str) -> str:
     """The rows of a method in the comparison of all methods, one per order."""
     entry = load_experiment("comparison")
     lines = []
     for benchmark in ORDERS:
-        planned = plan(entry, benchmark, seeds=range(3), runs=RESULTS, redraw=True)
-        chosen = [row for row in planned if row.entry.method == name]
+        chosen = [row for row in comparison(benchmark) if row.entry.method == name]
         whole = build_table(entry, benchmark, read_rows(entry, benchmark, chosen))
         (row,) = whole.rows
         lines.append((ORDERS[benchmark], *row[1:4]))
