@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
@@ -17,14 +16,13 @@ import joblib
 import torch
 from filelock import FileLock
 
-from gift.benchmark import resolve, run
-from gift.config import RunConfig
+from gift.benchmark import run
 from gift.data import Paths, load_benchmark
 from gift.files import write_json, writing_to
 from gift.progress import report
-from gift.settings import Values, differences, identity, merge, nest
+from gift.settings import Values, differences, identity, merge
 from gift.studies.plan import folder_name
-from gift.studies.space import Choice, Interval, Space, check_choices
+from gift.studies.space import Candidates, Choice, Interval, Space
 from gift.studies.work import Workers
 
 if TYPE_CHECKING:
@@ -35,12 +33,8 @@ if TYPE_CHECKING:
 CRITERION = "Avg. over the whole matrix, on validation images"
 FAILURES = (FloatingPointError, torch.OutOfMemoryError)
 """What ends a trial as failed; every other error ends the search."""
-FIXED = ("benchmark", "method", "tasks", "draw", "seed", "evaluation")
-"""Settings that say what is measured; trials that differ in them could not be compared."""
-
 _JOURNAL = "study.journal"
 _OUTCOME, _RETRIES = "outcome", "retries"  # attributes of optuna's trials
-_VALIDATION = {"evaluation": {"split": "validation"}}
 
 
 class TrialRow(TypedDict):
@@ -111,8 +105,12 @@ def search(
         raise ValueError("searching needs optuna, which is missing: pip install 'gift-cl[search]'.")
     if trials < 1 or jobs < 1:
         raise ValueError(f"trials = {trials} and jobs = {jobs}: both must be at least 1.")
-    own = _checked(benchmark, method, space, settings or {}, folder.resolve(), paths or Paths.of())
-    budget = min(trials, own.grid_size or trials)
+    values = {p: v if isinstance(v, Interval) else tuple(v) for p, v in sorted(space.items())}
+    plain = json.loads(json.dumps(merge(settings or {}), default=str))
+    candidates = Candidates(benchmark, method, values, plain)
+    candidates.check()
+    budget = min(trials, candidates.grid_size or trials)
+    own = _Search(candidates, folder.resolve(), paths or Paths.of())
     with own.joined():
         outcome = own.write_outcome(budget)
         report("trials", len(outcome["rows"]), budget)
@@ -130,35 +128,9 @@ def search(
 class _Search:
     """What is searched and where: the same for all processes and all starts."""
 
-    benchmark: str
-    method: str
-    space: dict[str, tuple[Choice, ...] | Interval]
-    settings: Values
+    candidates: Candidates
     folder: Path
     paths: Paths
-
-    def config(self, values: Mapping[str, Choice]) -> RunConfig:
-        """The configuration of the trial with these values.
-
-        Raises:
-            ValueError: an unknown setting or a value that is not allowed.
-        """
-        layers = [nest(path.split("."), value) for path, value in values.items()]
-        return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
-
-    @property
-    def written_space(self) -> dict[str, object]:
-        """The space as JSON has it."""
-        return {
-            path: asdict(values) if isinstance(values, Interval) else list(values)
-            for path, values in self.space.items()
-        }
-
-    @property
-    def grid_size(self) -> int | None:
-        """Number of combinations; None with an interval."""
-        sizes = [len(v) for v in self.space.values() if not isinstance(v, Interval)]
-        return math.prod(sizes) if len(sizes) == len(self.space) else None
 
     @contextmanager
     def joined(self) -> Iterator[None]:
@@ -199,6 +171,7 @@ class _Search:
 
     def write_outcome(self, budget: int) -> Outcome:
         """Write search.json; returns what it holds."""
+        what = self.candidates
         finished = [trial for trial in self._trials() if _OUTCOME in trial.user_attrs]
         rows: list[Any] = [
             {"trial": number, "values": self._values(trial.params), **trial.user_attrs[_OUTCOME]}
@@ -206,13 +179,13 @@ class _Search:
         ]
         measured = [row for row in rows if "failure" not in row]
         outcome: Outcome = {
-            "benchmark": self.benchmark,
-            "version": load_benchmark(self.benchmark).version,
-            "method": self.method,
+            "benchmark": what.benchmark,
+            "version": load_benchmark(what.benchmark).version,
+            "method": what.method,
             "criterion": CRITERION,
-            "space": self.written_space,
-            "settings": self.settings,
-            "seed": self.config({}).seed,
+            "space": what.written_space(),
+            "settings": what.settings,
+            "seed": what.config({}).seed,
             "budget": budget,
             "best": max(measured, key=lambda row: row["avg"], default=None),
             "rows": rows,
@@ -235,13 +208,13 @@ class _Search:
         """Make the run of a trial; several with the same settings share it."""
         from optuna import TrialPruned
 
-        for path, values in self.space.items():
+        for path, values in self.candidates.space.items():
             if isinstance(values, Interval):
                 trial.suggest_float(path, values.low, values.high, log=True)
             else:
                 trial.suggest_categorical(path, values)
         try:
-            config = self.config(self._values(trial.params))
+            config = self.candidates.config(self._values(trial.params))
         except ValueError as error:  # values that are allowed one by one, but not together
             trial.set_user_attr(_OUTCOME, {"failure": str(error)})
             raise TrialPruned from None
@@ -261,7 +234,7 @@ class _Search:
         """The settings of a trial: those from an interval with four digits."""
         return {
             path: values.rounded(params[path]) if isinstance(values, Interval) else params[path]
-            for path, values in self.space.items()
+            for path, values in self.candidates.space.items()
             if path in params
         }
 
@@ -269,10 +242,10 @@ class _Search:
         """The sampler of a trial. Neither a second process nor a second start repeats a seed."""
         from optuna.samplers import GridSampler, TPESampler
 
-        seed = self.config({}).seed
-        if self.grid_size is None:
+        seed = self.candidates.config({}).seed
+        if self.candidates.grid_size is None:
             return TPESampler(seed=seed + number)
-        lists = {p: v for p, v in self.space.items() if not isinstance(v, Interval)}
+        lists = {p: v for p, v in self.candidates.space.items() if not isinstance(v, Interval)}
         return GridSampler(lists, seed=seed)
 
     def _study(self, sampler: BaseSampler | None = None) -> Study:
@@ -295,8 +268,9 @@ class _Search:
 
     def _check_same(self, study: Study) -> None:
         """Store what is searched in the study, or check that it is the same as there."""
-        version = load_benchmark(self.benchmark).version
-        own = {"version": version, "space": self.written_space, **identity(self.config({}))}
+        what = self.candidates
+        version = load_benchmark(what.benchmark).version
+        own = {"version": version, "space": what.written_space(), **identity(what.config({}))}
         if different := differences(study.user_attrs.setdefault("search", own), own):
             raise ValueError(
                 f"{self.folder} holds another search: {'; '.join(different)}. Use another "
@@ -331,62 +305,3 @@ def _mend(journal: Path) -> None:
     if journal.exists():
         os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-
-
-def _checked(
-    benchmark: str,
-    method: str,
-    space: Space,
-    settings: Mapping[str, object],
-    folder: Path,
-    paths: Paths,
-) -> _Search:
-    """A search of which everything is checked that can be checked before any work.
-
-    Raises:
-        ValueError: wrong settings, or a space that is empty or names wrong settings or values.
-    """
-    base = resolve(benchmark, method, _VALIDATION, settings)
-    load_benchmark(benchmark).datasets(base.tasks)
-    if base.evaluation.split == "test":
-        raise ValueError(
-            "evaluation.split = test: settings are chosen on validation images, never on test "
-            "images; leave it out."
-        )
-    if not space:
-        raise ValueError(
-            "the search space is empty; name settings and the values to try, for instance "
-            "training.learning_rate=1e-5,1e-4."
-        )
-    if fixed := [path for path in space if path.split(".")[0] in FIXED]:
-        raise ValueError(
-            f"{fixed[0]} cannot be searched: it says what is measured, which must be the same for "
-            f"all trials, as {', '.join(FIXED)} must."
-        )
-    for path, values in space.items():
-        if not isinstance(values, Interval):
-            check_choices(path, values)
-    searched = {
-        path: v if isinstance(v := space[path], Interval) else tuple(v) for path in sorted(space)
-    }
-    plain = json.loads(json.dumps(merge(settings), default=str))
-    found = _Search(benchmark, method, searched, plain, folder, paths)
-    for path, values in searched.items():
-        _check_values(found, path, values)
-    return found
-
-
-def _check_values(search: _Search, path: str, values: tuple[Choice, ...] | Interval) -> None:
-    """Resolve a configuration with every value of a setting, the others as in the settings."""
-    hint = ""
-    if isinstance(values, Interval):
-        between = values.low * (values.high / values.low) ** (1 / math.sqrt(5))
-        values = (values.low, values.high, between)
-        hint = (
-            " An interval tries all real numbers in it; list the values if only some are allowed."
-        )
-    for value in values:
-        try:
-            search.config({path: value})
-        except ValueError as error:
-            raise ValueError(f"search space, {path}={value}: {error}{hint}") from None

@@ -1,15 +1,24 @@
-"""The space of a settings search: the values to try for each setting."""
+"""What a search of settings tries: the values of each setting, and the configurations they make."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import yaml
 
+from gift.benchmark import resolve
+from gift.config import RunConfig
+from gift.data import load_benchmark
+from gift.settings import Values, nest
+
 Choice = bool | int | float | str | None
+FIXED = ("benchmark", "method", "tasks", "draw", "seed", "evaluation")
+"""Settings that say what is measured; trials that differ in them could not be compared."""
+
+_VALIDATION = {"evaluation": {"split": "validation"}}
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -67,17 +76,89 @@ def parse_space(texts: Sequence[str]) -> dict[str, Sequence[Choice] | Interval]:
     return space
 
 
-def check_choices(path: str, values: Sequence[Choice]) -> None:
-    """Refuse a list that cannot be searched.
+@dataclass(frozen=True)
+class Candidates:
+    """The configurations of a search: a method on a benchmark's validation images.
 
-    Raises:
-        ValueError: no value, one that is given twice, or one of another kind.
+    Attributes:
+        benchmark: name or YAML file.
+        method: its name.
+        space: the values to try by dotted path.
+        settings: those of all trials.
     """
-    for value in values:
-        if not isinstance(value, bool | int | float | str | None):
-            raise ValueError(f"{path} = {value!r} cannot be tried; give numbers, text, true/false.")
-    if not values or any(value in values[:i] for i, value in enumerate(values)):
-        raise ValueError(f"{path} = {list(values)}: give at least one value, and each only once.")
+
+    benchmark: str
+    method: str
+    space: Mapping[str, tuple[Choice, ...] | Interval]
+    settings: Values
+
+    def config(self, values: Mapping[str, Choice]) -> RunConfig:
+        """The configuration with some values of the space.
+
+        Raises:
+            ValueError: an unknown setting or a value that is not allowed.
+        """
+        layers = [nest(path.split("."), value) for path, value in values.items()]
+        return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
+
+    @property
+    def grid_size(self) -> int | None:
+        """Number of combinations; None with an interval."""
+        sizes = [len(v) for v in self.space.values() if not isinstance(v, Interval)]
+        return math.prod(sizes) if len(sizes) == len(self.space) else None
+
+    def written_space(self) -> dict[str, object]:
+        """The space as JSON has it."""
+        return {
+            path: asdict(values) if isinstance(values, Interval) else list(values)
+            for path, values in self.space.items()
+        }
+
+    def check(self) -> None:
+        """Check everything that can be checked before any work.
+
+        Raises:
+            ValueError: wrong settings, or a space that is empty or names wrong settings or values.
+        """
+        base = resolve(self.benchmark, self.method, _VALIDATION, self.settings)
+        load_benchmark(self.benchmark).datasets(base.tasks)
+        if base.evaluation.split == "test":
+            raise ValueError(
+                "evaluation.split = test: settings are chosen on validation images, never on test "
+                "images; leave it out."
+            )
+        if not self.space:
+            raise ValueError(
+                "the search space is empty; name settings and the values to try, for instance "
+                "training.learning_rate=1e-5,1e-4."
+            )
+        for path, values in self.space.items():
+            self._check_values(path, values)
+
+    def _check_values(self, path: str, values: tuple[Choice, ...] | Interval) -> None:
+        """Validate a configuration with every value of a setting."""
+        if path.split(".")[0] in FIXED:
+            raise ValueError(
+                f"{path} cannot be searched: it says what is measured, which must be the same for "
+                f"all trials, as {', '.join(FIXED)} must."
+            )
+        hint = ""
+        if isinstance(values, Interval):
+            hint = " An interval tries all real numbers in it; list the values if only some are"
+            hint += " allowed."
+            between = values.low * (values.high / values.low) ** (1 / math.sqrt(5))
+            values = (values.low, values.high, between)
+        if not values or any(value in values[:i] for i, value in enumerate(values)):
+            raise ValueError(
+                f"{path} = {list(values)}: give at least one value, and each only once."
+            )
+        for value in values:
+            if not isinstance(value, bool | int | float | str | None):
+                raise ValueError(f"{path} = {value!r} cannot be tried; give numbers or text.")
+            try:
+                self.config({path: value})
+            except ValueError as error:
+                raise ValueError(f"search space, {path}={value}: {error}{hint}") from None
 
 
 def _choice(value: str, text: str) -> Choice:
