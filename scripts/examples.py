@@ -102,8 +102,8 @@ ORIGINS = {
     "training.warmup": CODE,
     "training.weight_decay": CODE,
     "training.label_smoothing": "paper",
-    "training.precision": "as published; bf16 is another arithmetic",
-    "training.workers": "ours; processes that decode images, changes no number",
+    "training.precision": "as published; bf16 rounds differently",
+    "training.workers": "ours; processes that decode images, no effect on numbers",
     "icarl/training.iterations": "ours; the released command has 5",
     "mtil-fewshot/training.iterations": FEWSHOT,
     "mtil-fewshot/training.batch_size": FEWSHOT,
@@ -141,7 +141,7 @@ ORIGINS = {
     "icarl/method_settings.column_weight": "ours, likewise",
     **{f"{method}/method_settings": CONDU for method in ("condu", "condu_lora")},
     **{
-        f"{method}/method_settings.cache_mb": "ours; memory for speed, changes no number"
+        f"{method}/method_settings.cache_mb": "ours; memory for speed, no effect on numbers"
         for method in ("condu", "condu_lora")
     },
     "condu_lora/training.learning_rate": "ours; every data set has its own below",
@@ -155,7 +155,7 @@ ORIGINS = {
     "cil/gift/method_settings": f"ours, {MTIL}",
     "cil/l2/method_settings": f"ours, {MTIL}",
     "synthesis": "paper",
-    "synthesis.batch_size": "ours; images at a time, changes none of them",
+    "synthesis.batch_size": "ours; images at a time, no effect on images",
     "cil/synthesis.images": f"ours, {MTIL}",
     "cil/synthesis.steps": f"ours, {MTIL}",
     "cil/synthesis.guidance": f"ours, {MTIL}",
@@ -315,7 +315,7 @@ def file_text(example: Example) -> str:
     """A file: what it is, how to run it, what was published, and the settings."""
     config, lines = example.config, [f"# {example.method}: {example.protocol.title}."]
     if method_class(example.method).trains:
-        lines += ["# The same as without --config; the file is there to be read and changed."]
+        lines += ["# These are the defaults of these benchmarks, written out to be changed."]
     lines += ["#", "# Run (docs/data.md says where the images go):"]
     path = f"examples/{example.name}"
     lines += [f"#   gift run {b} --config {path}" for b in example.protocol.benchmarks]
@@ -339,7 +339,7 @@ def expectations(example: Example) -> list[str]:
         lines.append(f"  {benchmark:<16} {f'{numbers}   ({table})' if table else 'none'}")
     lines.append("Hardware: one GPU. Its memory and the time: not measured.")
     if method_class(example.method).trains:
-        lines.append("Work by count (README.md), PFLOP:")
+        lines.append("Counted operations (README.md), PFLOP:")
         for benchmark in example.protocol.benchmarks:
             parts = {key: value for key, value in work(example, benchmark).items() if value}
             numbers = ", ".join(f"{key} {value:.0f}" for key, value in parts.items())
