@@ -88,8 +88,8 @@ def test_wrong_orders_and_tasks_are_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classnames": ["melanoma", " "]}, "a class name in 'classnames' is empty"),
-        ({"classnames": {"a": "nevus", "b": ""}}, "a class name in 'classnames' is empty"),
+        ({"classnames": ["melanoma", " "]}, "the class name of label 1 is empty"),
+        ({"classnames": {"a": "nevus", "b": ""}}, "the class name of label 1 is empty"),
         ({"classnames": ["nevus", "nevus"]}, "'nevus' is repeated"),
         ({"templates": ["an image of {}.", "a photo."]}, "'a photo.' has no '{}'"),
         ({"templates": []}, "at least one template"),

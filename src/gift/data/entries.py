@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gift.data.labels import LabelSpace
 from gift.data.lists import class_list, label_list
 from gift.data.readers import reader_names
 from gift.settings import Settings
@@ -192,18 +193,25 @@ class DatasetEntry(Settings):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        if self.classnames is None or isinstance(self.classnames, str):
-            return self
-        names = _values(self.classnames)
-        if any(not name.strip() for name in names):
-            raise ValueError("a class name in 'classnames' is empty; name every class")
-        repeated = [name for name, count in Counter(names).items() if count > 1]
-        if repeated and not self.shared_names:
+        if isinstance(self.classnames, (tuple, dict)):
+            self.check_names()
+        return self
+
+    def check_names(self) -> None:
+        """Refuse class names that make no label space.
+
+        Raises:
+            ValueError: an empty or repeated class name, or one that is not one line of text.
+        """
+        names = self.listed_names or ()
+        if self.shared_names:
+            names = tuple(dict.fromkeys(names))
+        elif repeated := [name for name, count in Counter(names).items() if count > 1]:
             raise ValueError(
                 f"'classnames' must differ, but {repeated[0]!r} is repeated; rename it, or set "
                 "shared_names to make one class of them"
             )
-        return self
+        LabelSpace(self.name, names, self.templates)
 
     @property
     def whole_name(self) -> str:
@@ -227,7 +235,9 @@ class DatasetEntry(Settings):
         """The class names by label, repeated ones included; None where the folders give them."""
         if isinstance(self.classnames, str):
             return class_list(self.classnames)
-        return None if self.classnames is None else tuple(_values(self.classnames))
+        if isinstance(self.classnames, dict):
+            return tuple(self.classnames.values())
+        return self.classnames
 
     @property
     def own_labels(self) -> tuple[str, ...] | None:
@@ -253,7 +263,3 @@ class DatasetEntry(Settings):
     def expected_labels(self) -> tuple[str, ...] | None:
         """The label strings that the data set's files should hold, in label order; None: any."""
         return self.own_labels or self.listed_names
-
-
-def _values(names: tuple[str, ...] | dict[str, str]) -> tuple[str, ...]:
-    return tuple(names.values()) if isinstance(names, dict) else names

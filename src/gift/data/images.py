@@ -122,16 +122,20 @@ class ImageSet(ABC):
         """What tells each image from the others, wherever and whenever the files were put."""
 
     @abstractmethod
-    def select(self, indices: Sequence[int]) -> Self:
-        """The images at these positions, in this order."""
-
-    @abstractmethod
-    def relabelled(self, labels: Sequence[int]) -> Self:
-        """The same images with other labels."""
+    def _taken(self, indices: Sequence[int], labels: Sequence[int]) -> Self:
+        """The images at these positions, in this order, with these labels."""
 
     @abstractmethod
     def origin(self, index: int) -> str:
         """Where an image comes from, for messages."""
+
+    def select(self, indices: Sequence[int]) -> Self:
+        """The images at these positions, in this order."""
+        return self._taken(indices, [self.labels[i] for i in indices])
+
+    def relabelled(self, labels: Sequence[int]) -> Self:
+        """The same images with other labels."""
+        return self._taken(range(len(self)), labels)
 
     @property
     def checksum(self) -> str:
@@ -193,12 +197,8 @@ class ImageFiles(ImageSet):
         common = os.path.commonpath([path.parent for path in self.files]) if self.files else ""
         return tuple(path.relative_to(common).as_posix() for path in self.files)
 
-    def select(self, indices: Sequence[int]) -> Self:
-        files = tuple(self.files[i] for i in indices)
-        return replace(self, files=files, labels=tuple(self.labels[i] for i in indices))
-
-    def relabelled(self, labels: Sequence[int]) -> Self:
-        return replace(self, labels=tuple(labels))
+    def _taken(self, indices: Sequence[int], labels: Sequence[int]) -> Self:
+        return replace(self, files=tuple(self.files[i] for i in indices), labels=tuple(labels))
 
     def origin(self, index: int) -> str:
         """The image's folder."""
@@ -290,12 +290,9 @@ class NumberedImages(ImageSet):
         """The numbers."""
         return tuple(map(str, self.positions))
 
-    def select(self, indices: Sequence[int]) -> Self:
+    def _taken(self, indices: Sequence[int], labels: Sequence[int]) -> Self:
         positions = tuple(self.positions[i] for i in indices)
-        return replace(self, positions=positions, labels=tuple(self.labels[i] for i in indices))
-
-    def relabelled(self, labels: Sequence[int]) -> Self:
-        return replace(self, labels=tuple(labels))
+        return replace(self, positions=positions, labels=tuple(labels))
 
     def origin(self, index: int) -> str:
         """The source."""

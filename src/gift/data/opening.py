@@ -251,8 +251,8 @@ def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], di
         ValueError: unknown or missing labels, a class without training images, or a subset of
             labels that do not exist.
     """
-    if entry.listed_names is not None and not entry.shared_names:
-        LabelSpace(entry.name, entry.listed_names, entry.templates)  # refuses repeated names
+    if entry.listed_names is not None:
+        entry.check_names()
     names, numbers = _matched(entry, found)
     trained = set(found.splits["train"].labels)
     if empty := [n for n, number in zip(names, numbers, strict=True) if number not in trained]:

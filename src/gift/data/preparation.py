@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,27 +136,25 @@ def prepare(
     Returns:
         What was done. Nothing is raised for a data set that is missing, wrong or damaged.
     """
-    first, done, cached = entries[0], list[str](), None
+    first, done = entries[0], list[str]()
     makes, downloads = will_be_made(first, paths), is_on_hub(first, paths)
     try:
         tasks = open_tasks(entries, paths)
         done += ["made"] if makes else ["hub copy there"] if downloads else []
-        splits = {
-            "train": [task.train for task in tasks if task.train is not None],
-            "validation": [task.validation for task in tasks if task.validation is not None],
-            "test": [task.test for task in tasks if task.test is not None],
-        }
-        check_images(*(images for found in splits.values() for images in found), paths=paths)
+        found = [(split, images) for task in tasks for split, images in task.splits.items()]
+        check_images(*(images for _, images in found), paths=paths)
         done.append("checked")
-        if preprocess is not None:
-            for images in splits["test"]:
+        numbers: Counter[str] = Counter()
+        for split, images in found:
+            numbers[split] += len(images)
+            if preprocess is not None and split == "test":
                 pixels(images, preprocess.test_array, preprocess.key, paths)
-            cached = sum(map(len, splits["test"]))
+        if preprocess is not None:
             done.append("decoded")
     except (OSError, ValueError) as error:
         return Prepared(first.whole_name, tuple(done), problem=str(error))
-    numbers = {split: sum(map(len, found)) for split, found in splits.items() if found}
-    return Prepared(first.whole_name, tuple(done), numbers, cached)
+    cached = None if preprocess is None else numbers["test"]
+    return Prepared(first.whole_name, tuple(done), dict(numbers), cached)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ class Task:
         """The test images, or those of a flat folder that was given for evaluation."""
         return self.test if self.test is not None else self.train
 
+    @property
+    def splits(self) -> dict[str, ImageSet]:
+        """The splits that are there, by name."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: images for name, images in splits.items() if images is not None}
+
     @classmethod
     def from_folder(
         cls,
