@@ -23,7 +23,7 @@ from gift.benchmark import (
 )
 from gift.data import DatasetEntry, Paths, load_benchmark, load_dataset, open_task, provenance
 from gift.learner import Learner
-from gift.methods import method_names
+from gift.methods import Method, method_names
 from gift.progress import listening
 from gift.runs import RunFolder
 from gift.runs.manifest import damage
@@ -160,6 +160,19 @@ def test_a_finished_run_is_not_run_again(start, monkeypatch):
     summary = start("finetune")
     monkeypatch.setattr(Learner, "learn", None)
     assert start("finetune") == summary
+
+
+def test_the_method_is_made_once(start, monkeypatch):
+    made = []
+    init = Method.__init__
+
+    def counted(self, settings=None):
+        made.append(self)
+        init(self, settings)
+
+    monkeypatch.setattr(Method, "__init__", counted)
+    start("finetune")
+    assert len(made) == 1
 
 
 def test_other_settings_need_another_folder(start):
