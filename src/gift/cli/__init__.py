@@ -90,9 +90,7 @@ def _call(arguments: list[str], debug: bool) -> None:
         make_app()(arguments, prog_name="gift")
     except SystemExit as end:
         if end.code == 130:
-            fail(
-                "interrupted; what was finished is kept, run the same command again to resume", 130
-            )
+            fail("interrupted; finished work is kept, run the same command again to resume", 130)
         if not end.code:
             _part()
         raise
