@@ -33,7 +33,7 @@ PAGES = (
     Path("README.md"),
     Path("docs/results.md"),
     Path("docs/reliability.md"),
-    Path("docs/tiny-world.md"),
+    Path("docs/micro-benchmark.md"),
     *METHOD_PAGES,
 )
 ORDERS = {"micro-1": "order I", "micro-2": "order II"}
@@ -103,7 +103,7 @@ def shown(script: str, file: str) -> str:
 def build() -> str:
     """What was measured when the shipped models were made."""
     report = json.loads((CATALOGUE.folder / "models" / "build.json").read_text(encoding="utf-8"))
-    drawn, generated = report["drawn_named"]["overall"], report["painted_named"]["overall"]
+    drawn, generated = report["drawn_accuracy"]["overall"], report["generated_accuracy"]["overall"]
     tasks = report["zero_shot"].items()
     rows = [
         ("zero-shot accuracy (validation), mean of the tasks", report["mean_zero_shot"], "%"),

@@ -1,4 +1,4 @@
-"""Make the pictures of docs/images: the concepts, the tasks and what the small model paints.
+"""Make the pictures of docs/images: the concepts, the tasks and generated images.
 
 python scripts/pictures.py
 """
@@ -14,8 +14,10 @@ from PIL import Image
 from gift.settings import load_recipe, locate
 from gift.synthesis import DiffusersGenerator
 from gift.text import fill
+from gift_micro.concepts import CONCEPTS, TASK_FAMILIES, concepts_of
 from gift_micro.images import TASK_TEMPLATES, draw_image
-from gift_micro.world import CLEAN, CONCEPTS, TASK_FAMILIES, concepts_of, render
+from gift_micro.rendering import render
+from gift_micro.styles import CLEAN
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -36,8 +38,8 @@ def in_rows(pictures: Sequence[Image.Image], width: int = 20) -> list[Sequence[I
     return [pictures[start : start + width] for start in range(0, len(pictures), width)]
 
 
-def painted() -> list[Image.Image]:
-    """One picture per concept by the shipped diffusion model, with the recipe's settings."""
+def generated() -> list[Image.Image]:
+    """One image per concept by the shipped diffusion model, with the recipe's settings."""
     settings = load_recipe("micro", "gift")["synthesis"]
     generator = DiffusersGenerator(
         locate(settings["generator"]), steps=settings["steps"], guidance=settings["guidance"]
@@ -59,7 +61,7 @@ def main() -> None:
     tasks = [[draw_image(c, "train", 0) for c in concepts_of(f)] for f in TASK_FAMILIES]
     sheet(in_rows(clean)).save(IMAGES / "concepts.png", optimize=True)
     sheet(tasks).save(IMAGES / "tasks.png", optimize=True)
-    sheet(in_rows(painted())).save(IMAGES / "painted.png", optimize=True)
+    sheet(in_rows(generated())).save(IMAGES / "generated.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 It leaves ordinary artefacts (image folders, a CLIP folder, a diffusion pipeline) that take the same
 path as any others, and registers them as a catalogue of ``gift``. Training of the models is in
-:mod:`gift_micro.build`, drawing in :mod:`gift_micro.world`; importing this package loads neither.
+:mod:`gift_micro.build`, drawing in :mod:`gift_micro.rendering`; importing this package loads
+neither.
 """
 
 from pathlib import Path

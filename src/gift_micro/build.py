@@ -1,4 +1,4 @@
-"""Makes the tiny world's models from a seed: an ordinary CLIP and an ordinary diffusion pipeline.
+"""Training of the micro benchmark's models: an ordinary CLIP and an ordinary diffusion pipeline.
 
 ``gift micro build FOLDER`` makes what the package ships.
 """
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +28,7 @@ from gift.synthesis import DiffusersGenerator
 from gift.text import fill
 from gift.vlm import VisionLanguageModel, class_embeddings
 from gift_micro.clip import ClipSettings, train_clip
+from gift_micro.concepts import CONCEPTS, TASK_FAMILIES
 from gift_micro.corpus import (
     CAPTION_TEMPLATES,
     IMAGE_SIZE,
@@ -46,24 +46,26 @@ from gift_micro.diffusion import (
     train_unet,
     train_vae,
 )
+from gift_micro.draw import Concept
 from gift_micro.images import COUNTS, TASK_TEMPLATES, draw_image
+from gift_micro.rendering import render
+from gift_micro.styles import CLEAN
 from gift_micro.training import torch_threads
-from gift_micro.world import CLEAN, CONCEPTS, TASK_FAMILIES, Concept, render
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BuildScale:
-    """How large a world is built.
+    """How large the models and their corpus are.
 
     Attributes:
-        names: the concepts it knows; all by default.
+        names: the concepts in the corpus; all by default.
         corpus: the pictures that both models learn from.
-        clip: the two-tower model.
+        clip: the CLIP model.
         vae: the autoencoder.
         unet: the denoiser.
-        judged: painted pictures per concept in the evaluation.
+        judged: generated pictures per concept in the evaluation.
         sampling_steps: denoising steps of each.
         guidance: their classifier-free guidance scale.
     """
@@ -79,12 +81,12 @@ class BuildScale:
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
-        """The concepts it knows, in the world's order."""
+        """The concepts in the corpus, in their stable order."""
         return tuple(c for c in CONCEPTS if self.names is None or c.name in self.names)
 
 
 FULL = BuildScale()
-"""The world that the package ships."""
+"""The scale of the shipped models."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def build(
     seed: int = 0,
     scale: BuildScale = FULL,
     threads: int = 2,
-) -> dict[str, Any]:
-    """Makes ``clip``, ``diffusion`` and ``build.json`` in a folder, going on where it left off.
+) -> dict[str, object]:
+    """Make ``clip``, ``diffusion`` and ``build.json`` in a folder, resuming an interrupted build.
 
     A stage is skipped when its result is there, and the trainings keep checkpoints. With more than
     one thread the autoencoder is trained in a second process beside CLIP; a script that calls this
@@ -124,7 +126,7 @@ def build(
 
     Args:
         folder: made with its parents. Its ``work`` holds the intermediate results and a sheet of
-            painted pictures, and may be deleted in the end.
+            generated pictures, and may be deleted in the end.
         seed: of everything.
         scale: how much of everything.
         threads: processor cores to use.
@@ -132,10 +134,10 @@ def build(
     Returns:
         What ``build.json`` holds: seed and scale, the seconds of each stage, and the quality
         measured: zero-shot accuracy per task, the autoencoder's fidelity, and how many of the
-        painted pictures CLIP names correctly among all concepts.
+        generated pictures CLIP classifies correctly among all concepts.
 
     Raises:
-        ValueError: the folder was begun with another seed or scale.
+        ValueError: the folder was started with another seed or scale.
     """
     job = _Job(folder, seed, scale)
     job.work.mkdir(parents=True, exist_ok=True)
@@ -149,7 +151,7 @@ def build(
             vae.result()
     for name in _STAGES:
         _run(name, job, threads)
-    report: dict[str, Any] = read_json(folder / "build.json")
+    report: dict[str, object] = read_json(folder / "build.json")
     return report
 
 
@@ -160,19 +162,19 @@ def _check_setting(job: _Job) -> None:
         write_json(path, setting)
     elif read_json(path) != setting:
         raise ValueError(
-            f"{job.folder} was begun with another seed or scale (see {path}); give another folder, "
-            "or delete that one to start anew."
+            f"{job.folder} was started with another seed or scale (see {path}); give another "
+            "folder, or delete that one to start again."
         )
 
 
-def _setting(job: _Job) -> dict[str, Any]:
+def _setting(job: _Job) -> dict[str, object]:
     text = json.dumps({"seed": job.seed, "scale": asdict(job.scale)})
-    setting: dict[str, Any] = json.loads(text)
+    setting: dict[str, object] = json.loads(text)
     return setting
 
 
 def _run(name: str, job: _Job, threads: int) -> None:
-    """Runs one stage, unless its result is there, and notes its seconds over all starts."""
+    """Run one stage, unless its result is there, and notes its seconds over all starts."""
     result, stage = _STAGES[name]
     if (job.folder / result).exists():
         return
@@ -234,7 +236,7 @@ def _diffusion(job: _Job) -> None:
 
 def _report(job: _Job) -> None:
     model = VisionLanguageModel.from_pretrained(job.folder / "clip")
-    painted = _paint(job)
+    generated = _generate(job)
     drawn = [
         [render(c, CLEAN, np.random.default_rng((job.seed, i, j))) for j in range(job.scale.judged)]
         for i, c in enumerate(job.scale.concepts)
@@ -249,10 +251,10 @@ def _report(job: _Job) -> None:
         "zero_shot": zero_shot,
         "mean_zero_shot": float(np.mean(list(zero_shot.values()))),
         "autoencoder_psnr": peak_signal_to_noise(job.vae(), job.corpus()),
-        "painted_named": _named(model, job.scale.concepts, painted),
-        "drawn_named": _named(model, job.scale.concepts, drawn),
+        "generated_accuracy": _accuracy(model, job.scale.concepts, generated),
+        "drawn_accuracy": _accuracy(model, job.scale.concepts, drawn),
     }
-    _contact_sheet(painted).save(job.work / "painted.png")
+    _contact_sheet(generated).save(job.work / "generated.png")
     write_json(job.folder / "build.json", report)
 
 
@@ -268,18 +270,18 @@ _STAGES: dict[str, tuple[str, Callable[[_Job], None]]] = {
 """Each stage's result, below the build's folder, and what makes it."""
 
 
-def _paint(job: _Job) -> list[list[Image.Image]]:
+def _generate(job: _Job) -> list[list[Image.Image]]:
     """The pipeline's pictures of every concept, prompted as the corpus captions it."""
     generator = DiffusersGenerator(
         job.folder / "diffusion", steps=job.scale.sampling_steps, guidance=job.scale.guidance
     )
-    painted = []
+    generated = []
     for index, concept in enumerate(job.scale.concepts):
         prompt = fill(caption_templates(concept.family)[0], concept.name)
         seeds = [index * job.scale.judged + image for image in range(job.scale.judged)]
-        painted.append(generator.generate([prompt] * len(seeds), seeds))
+        generated.append(generator.generate([prompt] * len(seeds), seeds))
         report("report", index + 1, len(job.scale.concepts))
-    return painted
+    return generated
 
 
 def _zero_shot(model: VisionLanguageModel, concepts: Sequence[Concept]) -> dict[str, float]:
@@ -295,22 +297,22 @@ def _zero_shot(model: VisionLanguageModel, concepts: Sequence[Concept]) -> dict[
     return accuracy
 
 
-def _named(
+def _accuracy(
     model: VisionLanguageModel, concepts: Sequence[Concept], images: Sequence[Sequence[Image.Image]]
 ) -> dict[str, float]:
-    """How many images, in percent, get their name among all concepts: overall and by family."""
-    labels = LabelSpace("world", tuple(c.name for c in concepts), CAPTION_TEMPLATES[:4])
+    """Top-1 accuracy in percent among all concepts: overall and by family."""
+    labels = LabelSpace("concepts", tuple(c.name for c in concepts), CAPTION_TEMPLATES[:4])
     hits = _hits(model, labels, images)
     families = np.array([concept.family for concept in concepts])
-    shares = {name: hits[families == name].mean() for name in dict.fromkeys(families.tolist())}
-    return {name: 100 * float(share) for name, share in {"overall": hits.mean(), **shares}.items()}
+    means = {name: hits[families == name].mean() for name in dict.fromkeys(families.tolist())}
+    return {name: 100 * float(mean) for name, mean in {"overall": hits.mean(), **means}.items()}
 
 
 @torch.no_grad()
 def _hits(
     model: VisionLanguageModel, labels: LabelSpace, images: Sequence[Sequence[Image.Image]]
 ) -> NDArray[np.bool_]:
-    """Whether each image is given its class: [C, n] for n images of each of the C classes."""
+    """Whether each image is classified correctly: [C, n] for n images of each of the C classes."""
     classes = class_embeddings(model, labels)
     guesses = []
     for own in images:

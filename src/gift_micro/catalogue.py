@@ -1,37 +1,36 @@
-"""The tiny world's entries in the catalogue of data sets and benchmarks.
+"""The micro benchmark's catalogue: the YAML entries of its data sets and benchmarks.
 
-``python -m gift_micro.catalogue`` writes them; a test fails when they no longer fit the world.
+``python -m gift_micro.catalogue`` writes them; a test fails when they no longer fit the drawings.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
 from gift.data import without_overlap
+from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES
 from gift_micro.images import DATASETS, dataset_name
-from gift_micro.world import BASE_NAMES, TASK_FAMILIES
 
 DATA_FOLDER = "micro-1"
 """Where the image folders are, relative to the data root; 1 is the data sets' version."""
 
 _TITLES = {
-    "base": "Tiny world: pictures of the general names, in the style of pre-training",
-    "aircraft": "Tiny world: aircraft over grass and tarmac",
-    "caltech101": "Tiny world: objects on wood and bricks",
-    "cifar100": "Tiny world: things at low resolution",
-    "dtd": "Tiny world: faded textures",
-    "eurosat": "Tiny world: satellite views in false colours",
-    "flowers": "Tiny world: flowers among leaves",
-    "food": "Tiny world: food on tables",
-    "mixed": "Tiny world: sixty things, pets, dishes and cars in one style",
-    "mnist": "Tiny world: handwritten digits (scikit-learn's)",
-    "oxfordpet": "Tiny world: tilted pets",
-    "stanfordcars": "Tiny world: slanted cars",
-    "sun397": "Tiny world: tilted scenes",
+    "base": "Micro benchmark: pictures of the general names, in the style of pre-training",
+    "aircraft": "Micro benchmark: aircraft over grass and tarmac",
+    "caltech101": "Micro benchmark: objects on wood and bricks",
+    "cifar100": "Micro benchmark: things at low resolution",
+    "dtd": "Micro benchmark: faded textures",
+    "eurosat": "Micro benchmark: satellite views in false colours",
+    "flowers": "Micro benchmark: flowers among leaves",
+    "food": "Micro benchmark: food on tables",
+    "mixed": "Micro benchmark: sixty things, pets, dishes and cars in one style",
+    "mnist": "Micro benchmark: handwritten digits (scikit-learn's)",
+    "oxfordpet": "Micro benchmark: tilted pets",
+    "stanfordcars": "Micro benchmark: slanted cars",
+    "sun397": "Micro benchmark: tilted scenes",
 }
 _ORDER_SEED = 1993
 _ORDER_2 = (
@@ -62,7 +61,7 @@ def catalogue() -> dict[str, str]:
     return entries
 
 
-def _dataset(key: str) -> dict[str, Any]:
+def _dataset(key: str) -> dict[str, object]:
     made = DATASETS[key]
     names = [concept.name for concept in made.concepts]
     drawn = "MIT (drawn by this package)"
@@ -80,11 +79,11 @@ def _dataset(key: str) -> dict[str, Any]:
     }
 
 
-def _benchmark(number: int, order: tuple[str, ...]) -> dict[str, Any]:
+def _benchmark(number: int, order: tuple[str, ...]) -> dict[str, object]:
     return {
         "name": f"micro-{number}",
         "version": 1,
-        "title": f"Tiny world: MTIL in small, order {'I' * number}",
+        "title": f"Micro benchmark: MTIL in small, order {'I' * number}",
         "tasks": [dataset_name(family) for family in order],
         "label_space": "task",
         "task_id": "given",
@@ -93,12 +92,12 @@ def _benchmark(number: int, order: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _class_incremental() -> dict[str, Any]:
+def _class_incremental() -> dict[str, object]:
     classes = len(DATASETS["mixed"].concepts)
     return {
         "name": "micro-cil",
         "version": 1,
-        "title": "Tiny world: CIFAR100 in small, class-incremental in 10 steps",
+        "title": "Micro benchmark: CIFAR100 in small, class-incremental in 10 steps",
         "class_incremental": {
             "dataset": dataset_name("mixed"),
             "order": np.random.default_rng(_ORDER_SEED).permutation(classes).tolist(),
@@ -112,7 +111,7 @@ def _class_incremental() -> dict[str, Any]:
     }
 
 
-def _yaml(entry: dict[str, Any]) -> str:
+def _yaml(entry: dict[str, object]) -> str:
     text: str = yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=96)
     return text
 

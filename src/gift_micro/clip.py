@@ -1,4 +1,4 @@
-"""The tiny CLIP: an own byte-pair vocabulary and the contrastive pre-training.
+"""The small CLIP: its own byte-pair vocabulary and the contrastive pre-training.
 
 Everything is an ordinary ``transformers`` class, so the saved folder is like that of any CLIP.
 """
@@ -32,7 +32,7 @@ _START, _END, _WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """Sizes and training of the tiny CLIP.
+    """Sizes and training of the small CLIP.
 
     Attributes:
         vision_width: width of the image tower's tokens.
@@ -79,7 +79,7 @@ def make_tokenizer(texts: Sequence[str], context: int) -> CLIPTokenizer:
     normal = [splitter.normalizer.normalize_str(text) for text in texts]
     words = {word for text in normal for word, _ in splitter.pre_tokenizer.pre_tokenize_str(text)}
     learner = Tokenizer(models.BPE(end_of_word_suffix=_WORD_END))
-    # Large enough to go on until nothing is left to merge.
+    # Large enough to continue until nothing is left to merge.
     trainer = trainers.BpeTrainer(
         vocab_size=1_000_000,
         min_frequency=1,
@@ -132,7 +132,7 @@ def make_clip(settings: ClipSettings, tokenizer: CLIPTokenizer, seed: int) -> CL
 
 
 def image_processor() -> CLIPImageProcessorPil:
-    """OpenAI's image transform at the size of the world's pictures."""
+    """OpenAI's image transform at the size of the benchmark's pictures."""
     return CLIPImageProcessorPil(
         size={"shortest_edge": IMAGE_SIZE},
         crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},
@@ -140,12 +140,12 @@ def image_processor() -> CLIPImageProcessorPil:
 
 
 def shifted(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
-    """Moves each picture by up to ``shift`` pixels per axis; the border pixels are repeated.
+    """Move each picture by up to ``shift`` pixels per axis; the border pixels are repeated.
 
     Args:
         pixels: [B, S, S, 3] of any type.
         shift: in pixels; 0 changes nothing.
-        generator: draws the B offsets.
+        generator: samples the B offsets.
     """
     count, size = pixels.shape[:2]
     offsets = torch.randint(-shift, shift + 1, (2, count, 1), generator=generator)
@@ -156,7 +156,7 @@ def shifted(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
 def contrastive_loss(images: Tensor, texts: Tensor, caption: Tensor, scale: Tensor) -> Tensor:
     """CLIP's symmetric loss over a batch in which captions may occur more than once.
 
-    Equal captions share the target's mass, which is the same as: an image's target is its caption
+    Equal captions split the target's mass, which is the same as: an image's target is its caption
     among the U distinct ones, each weighted by its count; a caption's target is uniform over its
     images.
 
@@ -184,13 +184,13 @@ def train_clip(
     checkpoint: Path,
     seed: int = 0,
 ) -> None:
-    """Pre-trains on the corpus and saves an ordinary CLIP folder in half precision.
+    """Pre-train on the corpus and save an ordinary CLIP folder in half precision.
 
     Args:
-        corpus: what it learns.
+        corpus: the training data.
         settings: sizes and schedule.
         folder: for model, tokenizer and processor; it appears when all is there.
-        checkpoint: where an interrupted training is kept; removed at the end.
+        checkpoint: resumes an interrupted training; removed at the end.
         seed: of the weights and the batches.
     """
     tokenizer = make_tokenizer(corpus.vocabulary, settings.context)

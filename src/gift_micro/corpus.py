@@ -1,10 +1,10 @@
-"""The captioned pictures that the tiny CLIP and the tiny diffusion model learn from."""
+"""The captioned pictures that the small CLIP and the small diffusion model are trained on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from gift.files import read_json, write_text
 from gift.progress import report
 from gift.text import fill
+from gift_micro.concepts import CONCEPTS
+from gift_micro.draw import Concept
 from gift_micro.images import TASK_TEMPLATES
-from gift_micro.world import CLEAN, CONCEPTS, Concept, medium, render
+from gift_micro.rendering import render
+from gift_micro.styles import CLEAN, corpus_style
 
 IMAGE_SIZE = 32
-"""Height and width of every picture of the world, in pixels."""
+"""Height and width of every picture, in pixels."""
 
 CAPTION_TEMPLATES: tuple[str, ...] = (
     "a photo of a {}.",
@@ -46,7 +49,7 @@ COARSE_NAMES: dict[str, str] = {
 """What a careless caption calls every member of a fine-grained family."""
 
 FAMILY_WEIGHTS: dict[str, float] = {"mnist": 2.0, "stanfordcars": 1.5, "dtd": 1.5, "letters": 0.4}
-"""How often a concept is drawn where that is not 1: more often where the small models are weak."""
+"""Sampling weights of concepts where not 1: larger where the small models are weak."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,20 @@ class CorpusSettings:
 
     Attributes:
         count: pictures.
-        clean_share: share of pictures in the clean style.
-        far_share: share of pictures that are moderately shifted and besides of any hue and turned
-            by up to 45 degrees; the rest is moderately shifted only. This share decides how well
-            the model does on the tasks, whose styles it never sees, before it has learned them.
-        coarse_share: share of pictures of fine-grained families that are captioned by the family.
-        wrong_share: share of pictures captioned as another concept.
+        clean_fraction: probability of the clean style.
+        far_fraction: probability of a moderate shift that is besides of any hue and turned by up to
+            45 degrees; the rest is moderately shifted only. It decides how well the model does on
+            the tasks, whose styles it never sees, before it has learned them.
+        coarse_fraction: probability that a picture of a fine-grained family is captioned by the
+            family.
+        wrong_fraction: probability that a picture is captioned as another concept.
     """
 
     count: int = 60_000
-    clean_share: float = 0.65
-    far_share: float = 0.15
-    coarse_share: float = 0.12
-    wrong_share: float = 0.03
+    clean_fraction: float = 0.65
+    far_fraction: float = 0.15
+    coarse_fraction: float = 0.12
+    wrong_fraction: float = 0.03
 
 
 def caption_templates(family: str) -> tuple[str, ...]:
@@ -150,11 +154,8 @@ def make_corpus(
     for index, position in enumerate(drawn):
         rng = np.random.default_rng((seed, index))
         captions.append(_caption(concepts[position], concepts, settings, rng))
-        kind = rng.random()
-        clean.append(bool(kind < settings.clean_share))
-        style = CLEAN if clean[-1] else medium(rng)
-        if kind >= 1 - settings.far_share:
-            style = replace(style, hue=float(rng.uniform(-180, 180)), rotation=(-45.0, 45.0))
+        style = corpus_style(rng, settings.clean_fraction, settings.far_fraction)
+        clean.append(style is CLEAN)
         pixels[index] = np.asarray(render(concepts[position], style, rng, size=IMAGE_SIZE))
         if (index + 1) % 1_000 == 0:
             report("corpus", index + 1, settings.count)
@@ -176,9 +177,9 @@ def _caption(
     settings: CorpusSettings,
     rng: np.random.Generator,
 ) -> str:
-    if rng.random() < settings.wrong_share:
+    if rng.random() < settings.wrong_fraction:
         concept = concepts[int(rng.integers(len(concepts)))]
     name, templates = concept.name, caption_templates(concept.family)
-    if concept.family in COARSE_NAMES and rng.random() < settings.coarse_share:
+    if concept.family in COARSE_NAMES and rng.random() < settings.coarse_fraction:
         name, templates = COARSE_NAMES[concept.family], CAPTION_TEMPLATES
     return fill(templates[rng.integers(len(templates))], name)

@@ -1,4 +1,4 @@
-"""The tiny text-to-image model: an autoencoder and a denoiser that reads the tiny CLIP's states.
+"""The small text-to-image model: an autoencoder, and a denoiser on the small CLIP's text states.
 
 The result is an ordinary ``StableDiffusionPipeline`` folder.
 """
@@ -61,7 +61,7 @@ class UNetSettings:
         heads: of every attention.
         groups: of the group norms; divides every width.
         snr_limit: gamma of the min-SNR weights (Hang et al., 2023).
-        drop_caption: share of samples with an empty caption, for classifier-free guidance.
+        drop_caption: fraction of samples with an empty caption, for classifier-free guidance.
         schedule: length and rate.
     """
 
@@ -85,15 +85,15 @@ def train_vae(
     checkpoint: Path,
     seed: int = 0,
 ) -> None:
-    """Trains the autoencoder on the clean pictures and saves it.
+    """Train the autoencoder on the clean pictures and save it.
 
     Its ``scaling_factor`` is measured: times it, latents have unit variance.
 
     Args:
-        corpus: its clean pictures are what the pipeline shall paint.
+        corpus: its clean pictures are what the pipeline shall generate.
         settings: sizes and schedule.
         folder: appears when all is there.
-        checkpoint: where an interrupted training is kept; removed at the end.
+        checkpoint: resumes an interrupted training; removed at the end.
         seed: of the weights and the batches.
     """
     pixels = _clean_pixels(corpus)
@@ -159,7 +159,7 @@ def peak_signal_to_noise(vae: AutoencoderKL, corpus: Corpus, count: int = 200) -
 def prepare_inputs(
     corpus: Corpus, clip: CLIPModel, tokenizer: CLIPTokenizer, vae: AutoencoderKL, path: Path
 ) -> None:
-    """Computes once what every step of the denoiser's training needs.
+    """Compute once what every step of the denoiser's training needs.
 
     The file holds, for M clean pictures, K concepts and L tokens: the scaled ``latents``
     [M, ...], the true ``concept`` [M], the ``states`` [R, L, width] of all distinct prompts (the
@@ -190,7 +190,7 @@ def prepare_inputs(
 
 @torch.no_grad()
 def text_states(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """What the pipeline hands to its denoiser: states [T, L, width], padded to the full context."""
+    """The text states that condition the denoiser: [T, L, width], padded to the full context."""
     tokens = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
     states = [clip.text_model(part).last_hidden_state for part in tokens.input_ids.split(250)]
     return torch.cat(states)
@@ -221,13 +221,13 @@ def train_unet(
     checkpoint: Path,
     seed: int = 0,
 ) -> None:
-    """Trains the denoiser to predict v = alpha * noise - sigma * latents, and saves it.
+    """Train the denoiser to predict v = alpha * noise - sigma * latents, and save it.
 
     Args:
         inputs: the file of :func:`prepare_inputs`.
         settings: sizes and schedule.
         folder: appears when all is there.
-        checkpoint: where an interrupted training is kept; removed at the end.
+        checkpoint: resumes an interrupted training; removed at the end.
         seed: of the weights and the batches.
     """
     tensors = load_file(inputs)
@@ -296,7 +296,7 @@ def assemble(
     unet: UNet2DConditionModel,
     folder: Path,
 ) -> None:
-    """Saves the whole pipeline: its two large parts in half, the text tower in single precision.
+    """Save the whole pipeline: its two large parts in half, the text tower in single precision.
 
     diffusers reads its own models in single precision, whatever they were saved in; transformers
     keeps what it finds. So the parts fit together however the folder is read.

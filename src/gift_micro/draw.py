@@ -1,6 +1,6 @@
 """A small vector canvas: unit coordinates, jittered colours, one affine view.
 
-The frame spans ``[-1, 1]`` on both axes, x to the right and y down.  A concept paints in these
+The frame spans ``[-1, 1]`` on both axes, x to the right and y down.  A concept is drawn in these
 coordinates; the canvas maps every point through its affine view, so rotation, scale and
 translation cost nothing and never blur the picture.
 """
@@ -72,7 +72,7 @@ class View:
 
 
 class Canvas:
-    """A transparent square layer on which concepts paint in unit coordinates.
+    """A transparent square layer on which concepts are drawn in unit coordinates.
 
     Every colour is jittered once per canvas, so two pictures of one concept differ a little
     while all the parts of one picture that share a colour keep sharing it.
@@ -197,7 +197,7 @@ class Canvas:
         self.image.paste(self.ink(colour), mask=Image.fromarray(where.astype(np.uint8) * 255))
 
     def mottle(self, cells: int, amount: float) -> None:
-        """Vary the brightness of everything painted so far by smooth noise of ``cells`` cells."""
+        """Vary the brightness of everything drawn so far by smooth noise of ``cells`` cells."""
         shade = 1.0 + amount * smooth_noise(self._rng, cells, self.pixels)
         pixels = np.asarray(self.image).astype(np.float32)
         pixels[..., :3] *= shade[..., None]
@@ -210,7 +210,7 @@ Painter = Callable[[Canvas, np.random.Generator], None]
 
 @dataclass(frozen=True)
 class Concept:
-    """A named thing and how to paint it."""
+    """A named thing and how to draw it."""
 
     name: str
     family: str
@@ -227,7 +227,7 @@ class Family:
         self.concepts: list[Concept] = []
 
     def add(self, name: str) -> Callable[[Painter], Painter]:
-        """Decorator: register a painter under a concept name."""
+        """Decorator: register a drawing function under a concept name."""
 
         def register(draw: Painter) -> Painter:
             self.concepts.append(Concept(name, self.name, draw, self.full_frame))

@@ -1,11 +1,11 @@
-"""The data sets of the tiny world as image folders on disk."""
+"""The data sets of the micro benchmark as image folders on disk."""
 
 from __future__ import annotations
 
 import shutil
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -16,19 +16,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from gift.progress import report
-from gift_micro.world import (
-    BASE_NAMES,
-    CLEAN,
-    CONCEPTS,
-    TASK_FAMILIES,
-    TASK_STYLES,
-    Concept,
-    Style,
-    concepts_of,
-    handwritten_digit,
-    medium,
-    render,
-)
+from gift_micro.concepts import BASE_NAMES, CONCEPTS, TASK_FAMILIES, concepts_of
+from gift_micro.draw import Concept
+from gift_micro.rendering import handwritten_digit, render
+from gift_micro.styles import TASK_STYLES, Style, corpus_style
 
 COUNTS: dict[str, int] = {"train": 80, "validation": 30, "test": 60}
 """Images per class in each split of a task."""
@@ -49,7 +40,7 @@ TASK_TEMPLATES: dict[str, tuple[str, ...]] = {
     "stanfordcars": ("a photo of a {}, a type of car.", "a photo of the {}, a type of car."),
     "sun397": ("a photo of a {}.", "a photo of the {}."),
 }
-"""The prompts of each task family; the first one is for training and generation."""
+"""The prompt templates of each task family; the first one is for training and generation."""
 
 MIXED_FAMILIES = ("caltech101", "cifar100", "food", "flowers", "oxfordpet", "stanfordcars")
 """Ten concepts of each make up ``micro-mixed``, the data set of class-incremental learning."""
@@ -62,43 +53,25 @@ MIXED_STYLE = Style(
     scale=(0.7, 0.9),
     low_res=13,
 )
-"""One style for all of ``micro-mixed``; about half of its pictures are named right before any
-learning, among all 60 names."""
+"""One style for all of ``micro-mixed``; about half of its images are classified correctly
+before any learning, among all 60 class names."""
 
 
 @dataclass(frozen=True)
 class MadeDataset:
-    """What one data set shows.
+    """What one data set consists of.
 
     Attributes:
         concepts: its classes, in label order.
-        style: draws the style of one picture.
+        style: samples the style of one image.
         counts: images per class by split.
-        templates: its prompts; the first one is for training and generation.
+        templates: its prompt templates; the first one is for training and generation.
     """
 
     concepts: tuple[Concept, ...]
     style: Callable[[np.random.Generator], Style]
     counts: Mapping[str, int]
     templates: tuple[str, ...]
-
-
-def corpus_style(
-    rng: np.random.Generator, clean_share: float = 0.65, far_share: float = 0.15
-) -> Style:
-    """The style of one picture of pre-training: clean, moderately shifted, or shifted far.
-
-    Args:
-        rng: decides.
-        clean_share: share of pictures in the clean style.
-        far_share: share of pictures that are shifted and besides of any hue, turned by up to 45
-            degrees.
-    """
-    kind = rng.random()
-    style = CLEAN if kind < clean_share else medium(rng)
-    if kind >= 1 - far_share:
-        return replace(style, hue=float(rng.uniform(-180, 180)), rotation=(-45.0, 45.0))
-    return style
 
 
 def _always(style: Style) -> Callable[[np.random.Generator], Style]:
@@ -138,14 +111,14 @@ def dataset_name(key: str) -> str:
 def make_dataset(key_or_name: str, folder: Path, *, draw: int = 0) -> None:
     """Draws one data set's images as ``<split>/<class name>/0001.png`` and so on.
 
-    Every image depends on its data set, split, class, number and draw alone. The digits are
-    scikit-learn's handwritten ones, each in one split only; another draw deals them out anew. The
-    folder appears when it is whole; a second process that wants the same one waits for it.
+    Every image depends on its data set, split, class, number and data seed alone. The digits are
+    scikit-learn's handwritten ones, each in one split only; another data seed splits them
+    differently. The folder appears when it is whole; a second process that wants it waits.
 
     Args:
         key_or_name: e.g. ``"food"`` or ``"micro-food"``.
         folder: where it goes; it is left alone if it exists.
-        draw: which draw; 0 is the published one.
+        draw: the data seed; 0 is the published one.
 
     Raises:
         ValueError: there is no such data set.
@@ -153,7 +126,7 @@ def make_dataset(key_or_name: str, folder: Path, *, draw: int = 0) -> None:
     key = key_or_name.removeprefix("micro-")
     if key not in DATASETS:
         raise ValueError(
-            f"the tiny world has no data set {key_or_name!r}; it has "
+            f"the micro benchmark has no data set {key_or_name!r}; it has "
             f"{', '.join(map(dataset_name, DATASETS))}."
         )
     if folder.exists():
@@ -190,7 +163,7 @@ def draw_image(
         split: ``train``, ``validation`` or ``test``.
         index: its number within split and class, from 0.
         dataset: key of the data set; by default the concept's own family.
-        draw: which draw; 0 is the published one.
+        draw: the data seed; 0 is the published one.
     """
     dataset = dataset or concept.family
     # zlib.crc32, unlike hash(), is the same in every process.
@@ -204,7 +177,7 @@ def draw_image(
 
 @cache
 def _digits(label: int, split: str, draw: int = 0) -> NDArray[np.float64]:
-    """The split's share of scikit-learn's digits of one kind: [COUNTS[split], 8, 8]."""
+    """The split's part of scikit-learn's digits of one class: [COUNTS[split], 8, 8]."""
     digits = load_digits()
     own = digits.images[digits.target == label]
     if draw:
@@ -214,6 +187,6 @@ def _digits(label: int, split: str, draw: int = 0) -> NDArray[np.float64]:
         if name == split:
             break
         start += COUNTS[name]
-    share: NDArray[np.float64] = own[start : start + COUNTS[split]]
-    assert len(share) == COUNTS[split]
-    return share
+    chosen: NDArray[np.float64] = own[start : start + COUNTS[split]]
+    assert len(chosen) == COUNTS[split]
+    return chosen

@@ -1,4 +1,4 @@
-"""One small training loop for the tiny world's models: resumable, and the same after a resume."""
+"""A small training loop for the micro benchmark's models, exact after a resume."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Schedule:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Runs torch's CPU kernels on ``count`` threads for a while."""
+    """Run torch's CPU kernels on ``count`` threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -74,14 +74,14 @@ def fit(
     checkpoint: Path,
     stage: str,
 ) -> None:
-    """Trains in place, going on from ``checkpoint`` where it exists.
+    """Train in place, resuming from ``checkpoint`` where it exists.
 
-    The chance in a step depends on the seed and the step's number alone, so a training that was
-    broken off and resumed ends with the very weights of an uninterrupted one.
+    The randomness of a step depends on the seed and the step's number alone, so an interrupted and
+    resumed training ends with the very weights of an uninterrupted one.
 
     Args:
         model: its trainable parameters are trained; afterwards they hold the result.
-        loss: the scalar loss of one fresh batch, drawn with the generator that it is given.
+        loss: the scalar loss of one fresh batch, sampled with the given generator.
         schedule: length, rate and the rest.
         seed: of the whole training.
         checkpoint: a safetensors file to write now and then; the last one is of the last step.

@@ -55,7 +55,7 @@ def test_the_report_has_what_was_measured(built: tuple[Path, dict[str, Any]]) ->
     folder, report = built
     assert report == json.loads((folder / "build.json").read_text(encoding="utf-8"))
     assert set(report["zero_shot"]) == {"food", "mnist"}
-    assert set(report["painted_named"]) == {"overall", "food", "mnist", "shapes"}
+    assert set(report["generated_accuracy"]) == {"overall", "food", "mnist", "shapes"}
     assert set(report["seconds"]) == {"corpus", "clip", "vae", "inputs", "unet", "diffusion"}
     assert report["autoencoder_psnr"] > 5
 

@@ -5,8 +5,8 @@ import pytest
 from gift.data import class_list, load_benchmark, load_dataset, without_overlap
 from gift_micro import CATALOGUE
 from gift_micro.catalogue import catalogue
+from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES, concepts_of
 from gift_micro.images import DATASETS, dataset_name
-from gift_micro.world import BASE_NAMES, TASK_FAMILIES, concepts_of
 
 
 @pytest.mark.parametrize("name", catalogue())

@@ -13,9 +13,9 @@ from transformers import CLIPModel, CLIPTokenizer
 from gift.text import fill
 from gift.vlm import VisionLanguageModel
 from gift_micro.clip import ClipSettings, contrastive_loss, make_tokenizer, shifted, train_clip
+from gift_micro.concepts import CONCEPTS
 from gift_micro.corpus import Corpus, CorpusSettings, caption_templates, make_corpus
 from gift_micro.training import Schedule
-from gift_micro.world import CONCEPTS
 
 TEXTS = [
     fill(template, concept.name)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gift.text import fill
+from gift_micro.concepts import CONCEPTS, TASK_FAMILIES
 from gift_micro.corpus import (
     CAPTION_TEMPLATES,
     COARSE_NAMES,
@@ -15,7 +16,6 @@ from gift_micro.corpus import (
     make_corpus,
 )
 from gift_micro.images import TASK_TEMPLATES
-from gift_micro.world import CONCEPTS, TASK_FAMILIES
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from gift.data import Paths, load_dataset, open_task
 from gift.progress import listening
 from gift_micro import images
+from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES, concepts_of
 from gift_micro.images import BASE_COUNTS, COUNTS, dataset_name, draw_image, make_dataset
-from gift_micro.world import BASE_NAMES, TASK_FAMILIES, concepts_of
 
 
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
