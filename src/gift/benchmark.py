@@ -337,7 +337,7 @@ def _learner_config(run_folder: RunFolder, settings: Mapping[str, object]) -> Le
 
 
 def _refuse_damage(run_folder: RunFolder) -> None:
-    """Refuse to teach a damaged learner: going on from the one before would lose a task."""
+    """Refuse to train a damaged learner: resuming from the one before would lose a task."""
     problem = damage(run_folder.learner)
     if problem is not None:
         previous = run_folder.previous_learner
@@ -375,9 +375,9 @@ def _learned_rows(
         ValueError: the learner has learned other tasks than the matrix says.
     """
     learned = [labels.name for labels in learner.memory]
+    if matrix is not None and 0 < len(learned) == len(matrix.accuracy) - 1:
+        matrix = replace(matrix, accuracy=matrix.accuracy[: len(learned)])
     measured = len(matrix.accuracy) if matrix else 0
-    if matrix is not None and 0 < len(learned) == measured - 1:
-        return replace(matrix, accuracy=matrix.accuracy[: len(learned)])
     begins = [entry.name for entry in entries[: len(learned)]]
     # Without a matrix, the model before the first task is still to be measured.
     fits = {measured, measured + 1} if matrix else {0}
