@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.progress import Progress
 from support import write_folder
 
 from gift.cli import main, make_app
-from gift.cli.console import TimeLeftColumn
 
 COMMON = {"help", "json"}
 OPTIONS = {
@@ -295,17 +293,6 @@ def test_a_search_takes_the_values_that_the_recipe_proposes(tmp_path, capsys, mo
     monkeypatch.setattr("gift.settings.read_recipe", lambda name: {"search": {"a.b": [1, 2]}})
     assert call("search", "micro-1", "--trials", 1) == 0
     assert asked == {"a.b": [1, 2]}
-
-
-def test_the_time_left_counts_from_where_the_bar_began():
-    now = [0.0]
-    bars = Progress(TimeLeftColumn(), get_time=lambda: now[0], disable=True)
-    bar = bars.add_task("a run that was stopped after 4 of 10", total=10, began_at=4)
-    bars.update(bar, completed=4)
-    assert TimeLeftColumn().render(bars.tasks[0]).plain == "-:--:--"
-    now[0] = 30.0
-    bars.update(bar, completed=7)
-    assert TimeLeftColumn().render(bars.tasks[0]).plain == "0:00:30"
 
 
 def test_synthesize_generates_and_resumes(tiny_pipeline_folder, tmp_path, capsys):

@@ -7,7 +7,7 @@ log = logging.getLogger("gift.somewhere")
 
 def test_what_the_library_logs_is_shown_while_work_goes_on(capsys):
     log.info("before")
-    with Reporter("painting"):
+    with Reporter("generating"):
         log.info("8 images [left]")
         log.debug("details")
     log.info("after")
@@ -15,7 +15,7 @@ def test_what_the_library_logs_is_shown_while_work_goes_on(capsys):
 
 
 def test_a_quiet_reporter_shows_nothing(capsys):
-    with Reporter("painting", quiet=True) as progress:
+    with Reporter("generating", quiet=True) as progress:
         log.warning("two are black")
-        progress("paint", 2, 2)
+        progress("generate", 2, 2)
     assert capsys.readouterr() == ("", "")

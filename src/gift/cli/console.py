@@ -1,54 +1,37 @@
-"""What the terminal shows while long work goes on. Everything goes to standard error."""
+"""Progress bars and log lines of long work, on standard error."""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
-from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
-from rich.text import Text
 
 from gift.progress import listening
 from gift.text import one_line
 
 
 def shown(text: str) -> str:
-    """The text as a terminal may have it: of all control characters, only line breaks stay.
+    """The text made safe for a terminal: control characters but line breaks are spelled out.
 
-    Marks that reverse the direction of what follows are spelled out too.
+    So are marks that reverse the writing direction.
     """
     lines = map(one_line, text.split("\n"))
     return _REVERSING.sub(lambda mark: f"\\u{ord(mark[0]):04x}", "\n".join(lines))
 
 
 _REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-
-
-class TimeLeftColumn(ProgressColumn):
-    """The time left at the average speed since the bar began, which may be far from zero.
-
-    rich's own column knows the last half minute only, too short for tasks that take minutes.
-    """
-
-    def render(self, task: Task) -> Text:
-        done = task.completed - task.fields["began_at"]
-        if not done or not task.elapsed or task.total is None:
-            return Text("-:--:--", style="progress.remaining")
-        left = task.elapsed / done * (task.total - task.completed)
-        return Text(str(timedelta(seconds=int(left))), style="progress.remaining")
 
 
 class _Lines(logging.Handler):
@@ -64,14 +47,14 @@ class _Lines(logging.Handler):
 
 
 class Reporter:
-    """A progress callback: an overall bar with the time left and one for the current stage.
+    """A progress listener: an overall bar with the time left and one for the current stage.
 
     Where standard error is no terminal, a line is printed when a stage ends and every half minute.
-    What the library logs is shown too.
+    Log records of the library are shown too.
 
     Args:
-        title: what the overall bar is called.
-        overall: the stage that it counts; all others are steps on the way.
+        title: name of the overall bar.
+        overall: the stage that it counts; all others are nested in it.
         quiet: show nothing.
     """
 
@@ -86,8 +69,9 @@ class Reporter:
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeLeftColumn(),
+            TimeRemainingColumn(),
             console=self._console,
+            speed_estimate_period=float("inf"),  # tasks may take minutes
             disable=not self._console.is_terminal,
         )
         self._title = shown(title)
@@ -125,7 +109,7 @@ class Reporter:
         elif stage == self._counted:
             self._whole = done
             if self._overall is None:
-                self._overall = self._bars.add_task(self._title, total=total, began_at=done)
+                self._overall = self._bars.add_task(self._title, total=total, completed=done)
             self._bars.update(self._overall, completed=done, total=total)
         else:
             self._show(stage, done, total)
@@ -134,7 +118,7 @@ class Reporter:
         if self._stage is None or self._stage[0] != stage:
             if self._stage is not None:
                 self._bars.remove_task(self._stage[1])
-            self._stage = (stage, self._bars.add_task(f"  {stage}", total=total, began_at=done))
+            self._stage = (stage, self._bars.add_task(f"  {stage}", total=total, completed=done))
         self._bars.update(self._stage[1], completed=done, total=total)
         if self._overall is not None and self._counted == "tasks" and stage.startswith("learning"):
             self._bars.update(self._overall, completed=self._whole + 0.9 * done / total)
