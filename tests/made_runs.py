@@ -85,7 +85,7 @@ class RunMaker:
                 lines.append({"stage": "train", "task": task, "step": step, "losses": losses})
         return [json.dumps(line) + "\n" for line in lines]
 
-    def paint(
+    def generate(
         self, run: Path, *, task: str = "01-birds", size: int = 32, count: int = 6, **extra: Any
     ) -> Path:
         folder = run / "tasks" / task / "synthetic"

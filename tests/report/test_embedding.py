@@ -126,7 +126,7 @@ def test_only_methods_with_features_are_drawn(run: Path, make_run: Any) -> None:
     assert found.group.label == "gift"
 
 
-def test_runs_without_features_are_refused_with_the_cure(make_run: Any, tmp_path: Path) -> None:
+def test_runs_without_features_are_refused_with_a_hint(make_run: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--set evaluation\.embedding_images=20"):
         write_report([make_run("old")], tmp_path / "out", embedding=())
     assert not (tmp_path / "out").exists()
@@ -218,12 +218,12 @@ def test_a_run_keeps_features_at_every_stage(
 
     learner.learn(tasks[0])
     measure(learner, tasks, given, folder, features=5)
-    told = load_file(folder.task(1, "fruit") / FILE)["features"]
-    assert np.abs(told[:5] - start["features"][:5]).max() > 0.01  # by the task's own model
-    np.testing.assert_array_equal(told[5:], start["features"][5:])
+    informed = load_file(folder.task(1, "fruit") / FILE)["features"]
+    assert np.abs(informed[:5] - start["features"][:5]).max() > 0.01  # by the task's own model
+    np.testing.assert_array_equal(informed[5:], start["features"][5:])
     measure(learner, tasks, replace(given, task_id="hidden"), folder, features=5)
-    untold = load_file(folder.task(1, "fruit") / FILE)["features"]
-    np.testing.assert_array_equal(untold, start["features"])
+    agnostic = load_file(folder.task(1, "fruit") / FILE)["features"]
+    np.testing.assert_array_equal(agnostic, start["features"])
 
 
 def test_no_features_are_kept_unless_asked_for(

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,8 @@ def report(make_shared_run: Any) -> ReportFiles:
         make_run("f", method="fine & <b>tune</b>", shift=-10.0),
         make_run("l", method="lwf", accuracy=[[70.0, 45.0, 30.0]], finished=False),
     ]
-    make_run.paint(runs[0])
-    make_run.paint(runs[0], task="02-x", size=200)
+    make_run.generate(runs[0])
+    make_run.generate(runs[0], task="02-x", size=200)
     return write_report(runs, make_run.root.parent / "report")
 
 
@@ -165,9 +167,9 @@ def test_same_runs_same_bytes_and_no_global_effects(make_run: Any, tmp_path: Pat
     assert dict(mpl.rcParams) == before
 
 
-def test_broken_pictures_are_left_out(make_run: Any) -> None:
+def test_broken_pictures_are_skipped(make_run: Any) -> None:
     run = make_run("a")
-    (make_run.paint(run, count=2) / "0.png").write_bytes(b"not an image")
+    (make_run.generate(run, count=2) / "0.png").write_bytes(b"not an image")
     shown = gallery(compare([read_run(run, images_per_task=24)]))
     assert shown is not None
     [(task, pictures)] = shown.tasks
@@ -201,6 +203,11 @@ def test_equal_curves_show_in_the_gaps_of_each_other() -> None:
     for at in np.arange(0, 36, 0.5):
         drawn = [(at + offset) % (on + off) < on for offset, (on, off) in (first, second, third)]
         assert drawn == [at // length % 3 == place for place in range(3)]
+
+
+def test_reports_need_no_torch() -> None:
+    code = "import sys, gift.report; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_writes_nothing_when_refused(make_run: Any, tmp_path: Path) -> None:

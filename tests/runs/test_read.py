@@ -61,7 +61,7 @@ def test_step_repeated_after_a_resume_counts_once(make_run: Any) -> None:
 
 def test_samples_are_spread_over_the_set(make_run: Any) -> None:
     path = make_run("a")
-    make_run.paint(path, count=10)
+    make_run.generate(path, count=10)
     images = read_run(path, images_per_task=5).samples["birds"]
     assert [image.path.name for image in images] == [f"{i}.png" for i in (0, 2, 4, 6, 8)]
     assert len(read_run(path, images_per_task=100).samples["birds"]) == 10
@@ -69,10 +69,10 @@ def test_samples_are_spread_over_the_set(make_run: Any) -> None:
 
 def test_black_images_and_files_elsewhere_are_skipped(make_run: Any) -> None:
     path = make_run("a")
-    make_run.paint(path, black=True)
+    make_run.generate(path, black=True)
     (make_run.root / "secret.png").write_bytes(b"x")
-    make_run.paint(path, task="02-x", file="../../../../secret.png")
-    make_run.paint(path, task="99-unknown")
+    make_run.generate(path, task="02-x", file="../../../../secret.png")
+    make_run.generate(path, task="99-unknown")
     assert read_run(path, images_per_task=5).samples == {}
 
 

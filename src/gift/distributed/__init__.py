@@ -1,21 +1,25 @@
 """Several processes on one computation: process group, FSDP, shared locks and signals."""
 
-from gift.distributed.locks import all_gather_objects, shared_lock
-from gift.distributed.processes import (
-    all_reduce,
-    any_rank,
-    backward,
-    barrier,
-    gather,
-    initialise,
-    is_main,
-    main_first,
-    map_rows,
-    on_main,
-    rank,
-    shard,
-    world_size,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gift.distributed.locks import all_gather_objects, shared_lock
+    from gift.distributed.processes import (
+        all_reduce,
+        any_rank,
+        backward,
+        barrier,
+        gather,
+        initialise,
+        is_main,
+        main_first,
+        map_rows,
+        on_main,
+        rank,
+        shard,
+        world_size,
+    )
 
 __all__ = [
     "all_gather_objects",
@@ -34,3 +38,11 @@ __all__ = [
     "shared_lock",
     "world_size",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch at the first use: who only reads a run folder needs none."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "locks" if name in {"all_gather_objects", "shared_lock"} else "processes"
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -95,7 +95,7 @@ class Comparison:
 def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Comparison:
     """Group runs by label (by default: by method).
 
-    Two runs of one method with the same seed are not two seeds: without labels, they are told
+    Two runs of one method with the same seed are not two seeds: without labels, they are kept
     apart by the names of their folders.
 
     Raises:

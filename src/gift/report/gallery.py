@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from gift.data.images import opened
 from gift.report.comparison import Comparison
 from gift.runs.read import Run, SyntheticImage
 
@@ -28,7 +27,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures per task, and the run that painted them."""
+    """Pictures per task, and the run that generated them."""
 
     run: Run
     tasks: tuple[tuple[str, tuple[Picture, ...]], ...]
@@ -46,7 +45,9 @@ def gallery(comparison: Comparison) -> Gallery | None:
 
 
 def _pictures(images: Sequence[SyntheticImage]) -> tuple[Picture, ...]:
-    """Unreadable files are left out: a report is no place to fail over one picture."""
+    """Unreadable files are skipped: a report is no place to fail over one picture."""
+    from gift.data.images import opened  # gift.data needs torch, a page without images does not
+
     pictures = []
     for image in images:
         try:

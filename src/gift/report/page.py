@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from gift.files import write_text
 from gift.progress import report
 from gift.report import figures, style
-from gift.report.comparison import Comparison, compare
+from gift.report.comparison import Comparison, Group, compare
 from gift.report.embedding import PERPLEXITY, Embedding, embeddings
 from gift.report.embedding import figure as embedding_figure
 from gift.report.gallery import gallery
@@ -32,14 +32,6 @@ from gift.report.tables import (
 )
 from gift.runs.read import printable, read_run
 
-SECTIONS = (
-    "sequence",
-    "matrices",
-    "embedding",
-    "losses",
-    "costs",
-)  # those of the page that hold figures
-
 
 @dataclass(frozen=True)
 class ReportFiles:
@@ -52,10 +44,12 @@ class ReportFiles:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on the page."""
+    """A figure, in which section of the page it stands, and its description."""
 
+    section: str
     name: str
-    svg: Markup
+    label: str
+    figure: Figure
 
 
 def write_report(
@@ -93,90 +87,69 @@ def write_report(
     embedded = () if embedding is None else embeddings(comparison, embedding)
     report("report", len(runs), len(runs) + 1)
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    tables = _tables(comparison)
-    drawings, figure_files = _draw(comparison, embedded, out / "figures")
+    tables = {table.name: table for table in _tables(comparison)}
+    pictures: dict[str, dict[str, Markup]] = {}
+    figure_files: list[Path] = []
+    with style.drawing():
+        for drawing in _drawings(comparison, embedded, tables):
+            style.settle(drawing.figure)
+            svg = style.inline_svg(drawing.figure, drawing.name, drawing.label)
+            pictures.setdefault(drawing.section, {})[drawing.name] = Markup(svg)
+            figure_files += style.save(drawing.figure, out / "figures", drawing.name)
     page = out / "report.html"
-    write_text(page, _render(comparison, tables, drawings, title))
+    write_text(page, _render(comparison, tables, pictures, title))
     table_files = tuple(_table_files(tables.values(), out / "tables"))
     report("report", len(runs) + 1, len(runs) + 1)
-    return ReportFiles(page, figure_files, table_files)
+    return ReportFiles(page, tuple(figure_files), table_files)
 
 
-def _tables(comparison: Comparison) -> dict[str, Table]:
-    slugs = _slugs(comparison)
-    matrices = [
-        matrix_table(comparison, group, f"accuracy-{slugs[group.label]}")
-        for group in comparison.groups
-    ]
-    tables = [
-        metrics_table(comparison),
-        gains_table(comparison),
-        *(per_task_table(comparison, metric) for metric in per_task_metrics(comparison)),
-        *matrices,
-    ]
-    if len((costs := costs_table(comparison)).header) > 1:
-        tables.append(costs)
-    return {table.name: table for table in tables}
+def _tables(comparison: Comparison) -> Iterator[Table]:
+    yield metrics_table(comparison)
+    yield gains_table(comparison)
+    for metric in per_task_metrics(comparison):
+        yield per_task_table(comparison, metric)
+    for group, slug in _slugs(comparison):
+        yield matrix_table(comparison, group, f"accuracy-{slug}")
+    costs = costs_table(comparison)
+    if len(costs.header) > 1:
+        yield costs
 
 
-def _draw(
-    comparison: Comparison, embedded: Sequence[Embedding], folder: Path
-) -> tuple[dict[str, list[Drawing]], tuple[Path, ...]]:
-    """Draw every figure that the runs have data for; the key is the section of the page."""
-    slugs = _slugs(comparison)
-    drawn: dict[str, list[tuple[str, str, Figure]]] = {}
-    files: list[Path] = []
-    drawings: dict[str, list[Drawing]] = {section: [] for section in SECTIONS}
-    with style.drawing():
-        if any(group.matrices.size for group in comparison.groups):
-            drawn["sequence"] = [_sequence(comparison)]
-            scale = figures.heat_scale(comparison)
-            drawn["matrices"] = [
-                (
-                    f"accuracy-{slugs[group.label]}",
-                    f"Heat map: accuracy matrix of {group.label}",
-                    figures.accuracy_matrix(comparison, group, scale),
-                )
-                for group in comparison.groups
-                if group.matrices.size
-            ]
-        drawn["embedding"] = [
-            (
-                f"embedding-{slugs[one.group.label]}",
-                f"Scatter plots: test images in the feature space of {one.group.label}",
-                embedding_figure(comparison, one),
-            )
-            for one in embedded
-        ]
-        if figures.loss_names(comparison):
-            label = "Line charts: training losses over the sequence of tasks"
-            drawn["losses"] = [("losses", label, figures.losses(comparison))]
-        if len((table := costs_table(comparison)).header) > 1:
-            label = "Bar charts: time per stage, peak memory and storage of each method"
-            drawn["costs"] = [("costs", label, figures.costs(table))]
-        for section, content in drawn.items():
-            for name, label, figure in content:
-                style.settle(figure)
-                svg = Markup(style.inline_svg(figure, name, label))
-                drawings[section].append(Drawing(name, svg))
-                files += style.save(figure, folder, name)
-    return drawings, tuple(files)
-
-
-def _sequence(comparison: Comparison) -> tuple[str, str, Figure]:
-    """Name, description and drawing of how accuracy went on."""
-    name = "accuracy-over-sequence"
-    if comparison.start.seen_only:
+def _drawings(
+    comparison: Comparison, embedded: Sequence[Embedding], tables: Mapping[str, Table]
+) -> Iterator[Drawing]:
+    """Every figure that the runs have data for."""
+    slugs = {group.label: slug for group, slug in _slugs(comparison)}
+    learned = [group for group in comparison.groups if group.matrices.size]
+    if learned and comparison.start.seen_only:
         label = "Line chart: accuracy over the classes seen after each learned task"
-        return name, label, figures.accuracy_of_classes_seen(comparison)
-    label = "Line charts: accuracy on each task after each learned task"
-    return name, label, figures.accuracy_over_sequence(comparison)
+        figure = figures.accuracy_of_classes_seen(comparison)
+        yield Drawing("sequence", "accuracy-over-sequence", label, figure)
+    elif learned:
+        label = "Line charts: accuracy on each task after each learned task"
+        figure = figures.accuracy_over_sequence(comparison)
+        yield Drawing("sequence", "accuracy-over-sequence", label, figure)
+    scale = figures.heat_scale(comparison)
+    for group in learned:
+        label = f"Heat map: accuracy matrix of {group.label}"
+        figure = figures.accuracy_matrix(comparison, group, scale)
+        yield Drawing("matrices", f"accuracy-{slugs[group.label]}", label, figure)
+    for one in embedded:
+        label = f"Scatter plots: test images in the feature space of {one.group.label}"
+        figure = embedding_figure(comparison, one)
+        yield Drawing("embedding", f"embedding-{slugs[one.group.label]}", label, figure)
+    if figures.loss_names(comparison):
+        label = "Line charts: training losses over the sequence of tasks"
+        yield Drawing("losses", "losses", label, figures.losses(comparison))
+    if "costs" in tables:
+        label = "Bar charts: time per stage, peak memory and storage of each method"
+        yield Drawing("costs", "costs", label, figures.costs(tables["costs"]))
 
 
 def _render(
     comparison: Comparison,
-    tables: dict[str, Table],
-    drawings: dict[str, list[Drawing]],
+    tables: Mapping[str, Table],
+    pictures: Mapping[str, Mapping[str, Markup]],
     title: str | None,
 ) -> str:
     environment = Environment(
@@ -195,7 +168,7 @@ def _render(
         tables=tables,
         per_task=[tables[f"{metric}-per-task"] for metric in per_task_metrics(comparison)],
         swatches=dict(zip((g.label for g in comparison.groups), colors, strict=True)),
-        drawings=drawings,
+        pictures=pictures,
         heat_scale=figures.heat_scale(comparison),
         perplexity=PERPLEXITY,
         gallery=gallery(comparison),
@@ -211,31 +184,27 @@ def _render(
 def _environments(comparison: Comparison) -> dict[str, list[str]]:
     """Every key of the environments with its different values."""
     found: dict[str, dict[str, None]] = {}
-    for group in comparison.groups:
-        for run in group.runs:
-            for key, value in run.environment.items():
-                found.setdefault(key, {})[value] = None
+    for run in comparison.runs:
+        for key, value in run.environment.items():
+            found.setdefault(key, {})[value] = None
     return {key: list(values) for key, values in found.items()}
 
 
-def _slugs(comparison: Comparison) -> dict[str, str]:
-    """File names for the methods by label: labels are data, never a path."""
-    slugs: dict[str, str] = {}
+def _slugs(comparison: Comparison) -> Iterator[tuple[Group, str]]:
+    """The methods with names for their files: labels are data, never a path."""
+    taken: set[str] = set()
     for group in comparison.groups:
         slug = re.sub(r"[^a-z0-9]+", "-", group.label.lower()).strip("-")[:60] or "method"
-        while slug in slugs.values():
-            slug = f"{slug}-{len(slugs) + 1}"
-        slugs[group.label] = slug
-    return slugs
+        while slug in taken:
+            slug = f"{slug}-{len(taken) + 1}"
+        taken.add(slug)
+        yield group, slug
 
 
-def _table_files(tables: Iterable[Table], folder: Path) -> Iterable[Path]:
+def _table_files(tables: Iterable[Table], folder: Path) -> Iterator[Path]:
     for table in tables:
-        for suffix, text in (
-            ("md", table.markdown()),
-            ("csv", table.csv()),
-            ("tex", table.latex()),
-        ):
+        texts = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
+        for suffix, text in texts.items():
             path = folder / f"{table.name}.{suffix}"
             write_text(path, text)
             yield path
