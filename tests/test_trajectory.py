@@ -25,7 +25,7 @@ METHODS = [name for name in method_names() if method_class(name).trains]
 
 
 def trajectory(method: str, home: Path, data: Path) -> list[dict[str, float]]:
-    """The named losses of five steps on each of two tasks of the tiny world."""
+    """The named losses of five steps on each of two tasks of the micro benchmark."""
     learner = Learner.from_pretrained(
         "builtin:micro/clip",
         method=method,

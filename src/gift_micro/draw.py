@@ -110,7 +110,7 @@ class Canvas:
         return [(a * x + b * y + e, c * x + d * y + f) for x, y in points]
 
     def fill(self, colour: Colour) -> None:
-        """Paint the whole frame."""
+        """Fill the whole frame."""
         self._pen.rectangle((0, 0, self.pixels, self.pixels), fill=self.ink(colour))
 
     def poly(self, points: Iterable[Point], colour: Colour) -> None:
@@ -193,7 +193,7 @@ class Canvas:
         return inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
 
     def mask(self, where: NDArray[np.bool_], colour: Colour) -> None:
-        """Paint the pixels selected by a mask."""
+        """Fill the pixels selected by a mask."""
         self.image.paste(self.ink(colour), mask=Image.fromarray(where.astype(np.uint8) * 255))
 
     def mottle(self, cells: int, amount: float) -> None:
@@ -205,7 +205,7 @@ class Canvas:
         self._pen = ImageDraw.Draw(self.image)
 
 
-Painter = Callable[[Canvas, np.random.Generator], None]
+DrawConcept = Callable[[Canvas, np.random.Generator], None]
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class Concept:
 
     name: str
     family: str
-    draw: Painter
+    draw: DrawConcept
     full_frame: bool = False
 
 
@@ -226,10 +226,10 @@ class Family:
         self.full_frame = full_frame
         self.concepts: list[Concept] = []
 
-    def add(self, name: str) -> Callable[[Painter], Painter]:
+    def add(self, name: str) -> Callable[[DrawConcept], DrawConcept]:
         """Decorator: register a drawing function under a concept name."""
 
-        def register(draw: Painter) -> Painter:
+        def register(draw: DrawConcept) -> DrawConcept:
             self.concepts.append(Concept(name, self.name, draw, self.full_frame))
             return draw
 
