@@ -11,7 +11,7 @@ from gift.data import Paths
 from gift.files import read_json
 from gift.progress import listening
 from gift.runs import RunFolder
-from gift.studies import Interval, parse_space, search
+from gift.studies import Interval, search
 
 RATE = "training.learning_rate"
 
@@ -20,8 +20,8 @@ RATE = "training.learning_rate"
 def benchmark(tmp_path):
     """Two tasks whose classes differ in brightness; the test images are broken on purpose."""
     for number, name in enumerate(("colours", "shapes")):
-        for part in ("train", "validation", "test"):
-            write_folder(tmp_path / name / part, ("one", "two", "three"), seed=number)
+        for split in ("train", "validation", "test"):
+            write_folder(tmp_path / name / split, ("one", "two", "three"), seed=number)
         (tmp_path / name / "test" / "one" / "0.png").write_bytes(b"never opened")
     tasks = [{"name": name, "source": {"path": name}} for name in ("colours", "shapes")]
     path = tmp_path / "mine.yaml"
@@ -134,7 +134,7 @@ def test_an_interval_is_searched_without_repeats(start):
     assert outcome["space"][RATE] == {"low": 1e-4, "high": 1e-2}
 
 
-def test_a_failed_trial_is_reported_and_the_search_goes_on(start):
+def test_a_failed_trial_is_reported_and_the_search_continues(start):
     outcome = start({RATE: [1e30, 1e-3]})
     good, bad = sorted(outcome["rows"], key=lambda row: row["values"][RATE])
     assert "not finite" in bad["failure"]
@@ -254,25 +254,3 @@ def test_optuna_is_named_where_it_is_missing(start, monkeypatch):
     monkeypatch.setattr("gift.studies.searching.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'gift-cl\[search\]'"):
         start({RATE: [1e-3]})
-
-
-def test_a_space_from_the_command_line():
-    texts = ["a.b=1e-3,2", "c=0.1..10", "d=true,null,word", "e=1.", "model=../clip,x..y"]
-    assert parse_space(texts) == {
-        "a.b": [1e-3, 2],
-        "c": Interval(0.1, 10.0),
-        "d": [True, None, "word"],
-        "e": [1.0],
-        "model": ["../clip", "x..y"],
-    }
-
-
-@pytest.mark.parametrize("text", ["a", "=1", "a=", "a=1,,2", "a=[1", "a=3..1", "a=0..1", "a=1..1"])
-def test_a_space_that_cannot_be_read(text):
-    with pytest.raises(ValueError, match=r"KEY=low\.\.high|value|interval"):
-        parse_space([text])
-
-
-def test_a_key_twice_is_refused():
-    with pytest.raises(ValueError, match="a is given twice"):
-        parse_space(["a=1", "a=2"])
