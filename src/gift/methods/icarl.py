@@ -7,7 +7,6 @@ in the comparisons of ZSCL (Zheng et al., ICCV 2023).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.data.loader import Batch, ImageTexts, PixelSet
+from gift.data.loader import Batch, ImageTexts
 from gift.methods.base import Backward, Method, TaskContext, with_prefix, without_prefix
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel, encode_all_images
@@ -102,11 +101,10 @@ class Icarl(Method):
         ]
         current = task.sets["current"].pixels
         rng = np.random.default_rng([task.seed, *b"herding of", *task.labels.name.encode()])
-        drawn = np.sort(rng.permutation(len(current))[: self.settings.herding_images])
-        images = _Drawn(current, tuple(drawn.tolist()))
-        chosen = herding(encode_all_images(model, images), quota)
+        drawn = np.sort(rng.permutation(len(current))[: self.settings.herding_images]).tolist()
+        chosen = herding(encode_all_images(model, current, positions=drawn), quota)
         side = model.preprocess.size
-        new = np.array([images[i] for i in chosen], np.uint8).reshape(-1, side, side, 3)
+        new = np.array([current[drawn[i]] for i in chosen], np.uint8).reshape(-1, side, side, 3)
         self._pixels = np.concatenate([*kept, new])
         self._counts = [*map(len, kept), len(new)]
 
@@ -167,17 +165,3 @@ def herding(features: Tensor, count: int) -> list[int]:
         blocked[best] = -torch.inf
         direction += mean - features[best]
     return taken
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Some images of a set."""
-
-    pixels: PixelSet
-    positions: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, index: int) -> Pixels:
-        return self.pixels[self.positions[index]]

@@ -17,11 +17,24 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 @torch.no_grad()
 def encode_all_images(
-    model: VisionLanguageModel, pixels: PixelSet, *, batch_size: int = 128
+    model: VisionLanguageModel,
+    pixels: PixelSet,
+    *,
+    positions: Sequence[int] | None = None,
+    batch_size: int = 128,
 ) -> Tensor:
-    """Unit features [N, D] of preprocessed images, uint8 [S, S, 3] each, on the model's device."""
-    positions = range(len(pixels))
-    batches = [positions[start : start + batch_size] for start in positions[::batch_size]]
+    """Unit features [N, D] of preprocessed images, uint8 [S, S, 3] each, on the model's device.
+
+    Args:
+        model: in evaluation mode.
+        pixels: a set of images.
+        positions: those to encode, in this order; all by default.
+        batch_size: images encoded at a time; it bears on memory and speed only.
+    """
+    if positions is None:
+        positions = range(len(pixels))
+    starts = range(0, len(positions), batch_size)
+    batches = [positions[start : start + batch_size] for start in starts]
     return torch.cat([model.encode_images(pixel_batch(model, pixels, batch)) for batch in batches])
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -31,40 +31,10 @@ _QUICK_GELU = 1.702
 """quick_gelu(x) = x * sigmoid(1.702 * x) = silu(1.702 * x) / 1.702."""
 
 
-class _Linear(Protocol):
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, states: Tensor) -> Tensor: ...
-
-
-class _Attention(Protocol):
-    num_heads: int
-    scale: float
-    q_proj: _Linear
-    k_proj: _Linear
-    v_proj: _Linear
-    out_proj: _Linear
-
-
-class _Mlp(Protocol):
-    activation_fn: nn.Module
-    fc1: _Linear
-    fc2: _Linear
-
-    def __call__(self, states: Tensor) -> Tensor: ...
-
-
-class _Layer(Protocol):
-    """What is used of transformers' layers."""
-
-    training: bool
-    gradient_checkpointing: bool
-    self_attn: _Attention
-    layer_norm1: nn.LayerNorm
-    mlp: _Mlp
-    layer_norm2: nn.LayerNorm
-
+_Attention: TypeAlias = Any
+_Mlp: TypeAlias = Any
+_Layer: TypeAlias = Any
+"""Modules of transformers' encoders, whose attributes have no types."""
 
 _LAYER = {"self_attn", "layer_norm1", "mlp", "layer_norm2"}
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "out_proj"}
@@ -253,7 +223,8 @@ def _attend(attention: _Attention, states: Tensor) -> Tensor:
     """Every token [B, L, D] to every token."""
     asked, keys, values = (_heads(attention, p(states)) for p in _projections(attention))
     seen = F.scaled_dot_product_attention(asked, keys, values, scale=attention.scale)
-    return attention.out_proj(seen.transpose(1, 2).flatten(2))
+    made: Tensor = attention.out_proj(seen.transpose(1, 2).flatten(2))
+    return made
 
 
 def _attend_in_texts(texts: PackedTexts, attention: _Attention, states: Tensor) -> Tensor:
@@ -264,10 +235,11 @@ def _attend_in_texts(texts: PackedTexts, attention: _Attention, states: Tensor) 
     seen = F.scaled_dot_product_attention(
         asked, keys, values, is_causal=True, scale=attention.scale
     )
-    return attention.out_proj(texts.packed(seen.transpose(1, 2).flatten(2)))
+    made: Tensor = attention.out_proj(texts.packed(seen.transpose(1, 2).flatten(2)))
+    return made
 
 
-def _projections(attention: _Attention) -> tuple[_Linear, _Linear, _Linear]:
+def _projections(attention: _Attention) -> tuple[nn.Module, nn.Module, nn.Module]:
     return attention.q_proj, attention.k_proj, attention.v_proj
 
 
@@ -295,13 +267,15 @@ def _attend_once(
         scores = scores.masked_fill(~is_there[:, None], float("-inf"))
     mixed = scores.softmax(-1) @ states
     seen = torch.einsum("bhe,hde->bhd", mixed, value.weight.unflatten(0, split))
-    return attention.out_proj((seen + value.bias.unflatten(0, split)).flatten(1))
+    made: Tensor = attention.out_proj((seen + value.bias.unflatten(0, split)).flatten(1))
+    return made
 
 
 def _mlp(mlp: _Mlp, states: Tensor) -> Tensor:
     plain = _is_plain(mlp.fc1) and _is_plain(mlp.fc2)
     if not (plain and isinstance(mlp.activation_fn, QuickGELUActivation)):
-        return mlp(states)
+        plain_made: Tensor = mlp(states)
+        return plain_made
     first, second, factor = mlp.fc1, mlp.fc2, _QUICK_GELU
     rows = states.flatten(0, -2)
     hidden = F.silu(torch.addmm(first.bias, rows, first.weight.T, beta=factor, alpha=factor))
