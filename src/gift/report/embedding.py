@@ -1,4 +1,4 @@
-"""Images in the space of the features that a method names them by, flattened with t-SNE."""
+"""t-SNE scatter plots of test images, by the features that a method classifies them by."""
 
 from __future__ import annotations
 
@@ -60,15 +60,16 @@ def embeddings(comparison: Comparison, sessions: Sequence[int] = ()) -> tuple[Em
     Raises:
         ValueError: no run has features, or not those of a session; or they cannot be read.
     """
-    found, plane = [], _Plane()
+    found: list[Embedding] = []
+    known: list[tuple[Array, Array]] = []
     for group in comparison.groups:
-        with_features = (run for run in (*group.used, *group.runs) if _kept(run))
+        with_features = (run for run in (*group.used, *group.runs) if _stored(run))
         if (run := next(with_features, None)) is not None:
-            found.append(Embedding(group, tuple(_stages(run, sessions, plane))))
+            found.append(Embedding(group, tuple(_stages(run, sessions, known))))
     if not found:
         raise ValueError(
-            "none of these runs has kept features of images to draw. They are kept while a run "
-            "goes on: make it anew in another folder with --set evaluation.embedding_images=20."
+            "none of these runs has features of images to draw, which are stored during a run: "
+            "run it again in another folder with --set evaluation.embedding_images=20."
         )
     return tuple(found)
 
@@ -125,9 +126,9 @@ def _look(task: int) -> tuple[str, str]:
     return SERIES[task % len(SERIES)], MARKERS[(task + turn) % len(MARKERS)]
 
 
-def _stages(run: Run, sessions: Sequence[int], plane: _Plane) -> Iterator[Stage]:
-    kept = _kept(run)
-    learned = [session for session in kept if session]
+def _stages(run: Run, sessions: Sequence[int], known: list[tuple[Array, Array]]) -> Iterator[Stage]:
+    stored = _stored(run)
+    learned = [session for session in stored if session]
     if missing := sorted(set(sessions) - set(learned)):
         raise ValueError(
             f"{run.folder} has no features of images after session {missing[0]}; it has those "
@@ -136,11 +137,11 @@ def _stages(run: Run, sessions: Sequence[int], plane: _Plane) -> Iterator[Stage]
     middle = learned[(len(learned) - 1) // 2 :][:1]
     wanted = {0, *(sessions or (*learned[:1], *middle, *learned[-1:]))}
     for session in sorted(wanted):
-        features, tasks = _read(kept[session], len(run.matrix.tasks))
-        yield Stage(session, plane.points(features), tasks)
+        features, tasks = _read(stored[session], len(run.matrix.tasks))
+        yield Stage(session, _points(features, known), tasks)
 
 
-def _kept(run: Run) -> dict[int, Path]:
+def _stored(run: Run) -> dict[int, Path]:
     """The files of features by the number of tasks learned; none where the first is missing."""
     start = run.folder / "features.safetensors"
     if not start.is_file():
@@ -165,29 +166,23 @@ def _read(path: Path, tasks: int) -> tuple[Array, np.ndarray[Any, np.dtype[np.in
         raise ValueError(f"{path} holds no features of images of the run's {tasks} tasks.")
     if len(of) < _FEWEST:
         raise ValueError(
-            f"{path} holds the features of {len(of)} images, too few for a picture; make the run "
-            "anew in another folder with --set evaluation.embedding_images=20."
+            f"{path} holds the features of {len(of)} images, too few for a figure; run it "
+            "again in another folder with --set evaluation.embedding_images=20."
         )
     return features, of
 
 
-class _Plane:
-    """Where features lie when they are flattened; the same ones always lie the same."""
-
-    def __init__(self) -> None:
-        self._known: list[tuple[Array, Array]] = []
-
-    def points(self, features: Array) -> Array:
-        """The points [N, 2] of features [N, D]: neighbours are near each other (t-SNE)."""
-        for known, points in self._known:
-            if known.shape == features.shape and np.allclose(known, features, atol=_ROUNDING):
-                return points
-        points = _flat(features)
-        self._known.append((features, points))
-        return points
+def _points(features: Array, known: list[tuple[Array, Array]]) -> Array:
+    """The points [N, 2] of features [N, D]; features that are known get the same points again."""
+    for earlier, points in known:
+        if earlier.shape == features.shape and np.allclose(earlier, features, atol=_ROUNDING):
+            return points
+    known.append((features, _flat(features)))
+    return known[-1][1]
 
 
 def _flat(features: Array) -> Array:
+    """Features in the plane by t-SNE: neighbours are near each other."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 

@@ -26,7 +26,7 @@ from gift.report.style import (
     series,
 )
 from gift.report.tables import ZERO_SHOT, Table
-from gift.runs.read import TrainStep
+from gift.runs.read import Run
 
 WIDTH = 10.0  # inches of a full-width figure
 POINTS_PER_TASK = 40  # of a loss curve
@@ -168,7 +168,7 @@ def losses(comparison: Comparison) -> Figure:
     names, tasks = loss_names(comparison), comparison.start.tasks
     figure, panels = _panels(len(names), columns=1, height=1.6, share=False)
     for axes, name in zip(panels, names, strict=True):
-        curves = [_loss_curve(tasks, group.used[0].steps, name) for group in comparison.groups]
+        curves = [loss_curve(group.used[:1], name, tasks) for group in comparison.groups]
         for index, ((x, y), dash) in enumerate(
             zip(curves, dashes([y for _, y in curves]), strict=True)
         ):
@@ -268,17 +268,19 @@ def _heat_cell(
         )
 
 
-def _loss_curve(tasks: Sequence[str], steps: Sequence[TrainStep], name: str) -> tuple[Array, Array]:
-    """Means of up to POINTS_PER_TASK neighbouring steps; x counts tasks. NaN parts the tasks."""
+def loss_curve(runs: Sequence[Run], name: str, tasks: Sequence[str]) -> tuple[Array, Array]:
+    """Means over runs and up to POINTS_PER_TASK groups of steps; x counts tasks. NaN parts them."""
+    by_step: dict[tuple[str, int], list[float]] = {}
+    for run in runs:
+        for step in run.steps:
+            if name in step.losses:
+                by_step.setdefault((step.task, step.step), []).append(step.losses[name])
     xs: list[float] = []
     ys: list[float] = []
     for position, task in enumerate(tasks):
-        own = sorted((s.step, s.losses[name]) for s in steps if s.task == task and name in s.losses)
-        if not own:
-            continue
-        end = max(s.step for s in steps if s.task == task) + 1
-        for chunk in np.array_split(np.array(own), min(POINTS_PER_TASK, len(own))):
-            xs.append(position + float(chunk[:, 0].mean()) / end)
+        own = sorted((at, float(np.mean(v))) for (of, at), v in by_step.items() if of == task)
+        for chunk in np.array_split(np.array(own), min(POINTS_PER_TASK, len(own))) if own else ():
+            xs.append(position + float(chunk[:, 0].mean()) / (own[-1][0] + 1))
             ys.append(float(chunk[:, 1].mean()))
         xs.append(position + 1.0)
         ys.append(math.nan)

@@ -10,14 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from gift.metrics import Array
+from gift.report.figures import loss_curve
 from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, series, settle
 from gift.report.tables import WHOLE, estimates, measurements
 from gift.settings import flat, identity
 from gift.studies.entries import Experiment, Picture
 from gift.studies.table import COLUMNS, RowResult
-
-POINTS_PER_TASK = 40  # of a loss curve
 
 Drawing = Callable[[Experiment, Picture, Sequence[RowResult]], Figure]
 
@@ -71,7 +69,7 @@ def loss(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figu
     tasks = rows[0].runs[0].matrix.tasks[: picture.tasks]
     figure, axes = _chart(picture)
     for index, row in enumerate(rows):
-        x, y = loss_curve(row, str(picture.loss), tasks)
+        x, y = loss_curve(row.runs, str(picture.loss), tasks)
         color, _, dash = series(index)
         axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4, label=row.label)
     for boundary in range(1, len(tasks)):
@@ -82,25 +80,6 @@ def loss(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figu
     axes.set_xlabel("training steps of each task")
     figure.legend(loc="outside upper left", ncols=len(rows))
     return figure
-
-
-def loss_curve(row: RowResult, name: str, tasks: Sequence[str]) -> tuple[Array, Array]:
-    """Means over runs and neighbouring steps; x counts tasks. NaN parts the tasks."""
-    by_step: dict[tuple[str, int], list[float]] = {}
-    for run in row.runs:
-        for step in run.steps:
-            if name in step.losses:
-                by_step.setdefault((step.task, step.step), []).append(step.losses[name])
-    xs: list[float] = []
-    ys: list[float] = []
-    for position, task in enumerate(tasks):
-        own = sorted((at, float(np.mean(v))) for (of, at), v in by_step.items() if of == task)
-        for chunk in np.array_split(np.array(own), min(POINTS_PER_TASK, len(own))) if own else ():
-            xs.append(position + float(chunk[:, 0].mean()) / (own[-1][0] + 1))
-            ys.append(float(chunk[:, 1].mean()))
-        xs.append(position + 1.0)
-        ys.append(np.nan)
-    return np.array(xs), np.array(ys)
 
 
 def first_task(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
