@@ -1,10 +1,9 @@
-"""Kill runs of the tiny world again and again, start them again, and compare.
+"""Kill runs of the micro benchmark again and again, resume them, and compare.
 
-One run is left alone. Others with the same settings are killed (SIGKILL) and started anew with the
-same command until they are done. The moments are aimed at in turns: while images are painted, a
-model is trained, a model is measured, files are written, and at any moment at all. What must come
-out is what came out of the first: the same weights to the last bit, the same accuracies; and no
-task that was finished may be learned again.
+One run is not interrupted. Others with the same settings are killed (SIGKILL) and resumed with the
+same command until they are done. The kills are aimed in turns at: generation, training, evaluation,
+writing, and any time at all. The outcome must be that of the first run: the same weights to the
+last bit, the same accuracies; and no finished task may be learned again.
 
     python benchmarks/kill_resume.py --kills 50 --out results/bench/kill_resume.json
 
@@ -43,8 +42,8 @@ SETTINGS = {
     "synthesis.images": 64,
     "synthesis.steps": 4,
 }
-AIMS = ("painting", "training", "evaluation", "writing", "any moment")
-LONGEST = {"painting": 1.0, "training": 2.0, "evaluation": 0.1, "writing": 0.0}
+AIMS = ("generation", "training", "evaluation", "writing", "any time")
+LONGEST = {"generation": 1.0, "training": 2.0, "evaluation": 0.1, "writing": 0.0}
 """Seconds that a kill comes at most after its stage began."""
 
 
@@ -57,7 +56,7 @@ def command(method: str, folder: Path, home: Path) -> list[str]:
 
 
 def finished_tasks(folder: Path) -> int:
-    """Tasks that a run would go on from, after a kill at any moment."""
+    """Tasks that a run would resume after, whenever it was killed."""
     run = RunFolder(folder)
     try:
         return len(read_json(run.whole_learner() / "memory.json")) if run.has_learner else 0
@@ -88,12 +87,12 @@ def stage(folder: Path, before: int) -> str:
         learned = 0
     matrix = folder / "matrix.json"
     measured = len(read_json(matrix)["accuracy"]) if matrix.exists() else -1
-    match last["stage"]:
-        case "prepare" | "evaluate" if measured == len(TASKS):
+    match last.stage:
+        case "prepare" | "evaluate" | "matrix" if measured == len(TASKS):
             return "writing"
-        case "prepare" | "evaluate":
-            return "painting" if learned == measured else "evaluation"
-        case "train" if "seconds" in last:
+        case "prepare" | "evaluate" | "matrix":
+            return "generation" if learned == measured else "evaluation"
+        case "train" if last.seconds is not None:
             return "evaluation" if learned > measured else "writing"
     return "training"
 
@@ -115,8 +114,8 @@ class Attempts:
     Attributes:
         words: the command.
         folder: its run folder.
-        whole: seconds that it takes when it is left alone.
-        chance: decides on the moments.
+        whole: seconds that it takes when it is not interrupted.
+        chance: decides on the times.
     """
 
     words: list[str]
@@ -137,12 +136,12 @@ class Attempts:
         before = log.stat().st_size if log.exists() else 0
         process = subprocess.Popen(self.words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         started = time.monotonic()
-        moment = started + self.chance.uniform(0.05, 1.0) * self.whole
-        reached = aim == "any moment"
-        while process.poll() is None and not (reached and time.monotonic() >= moment):
+        deadline = started + self.chance.uniform(0.05, 1.0) * self.whole
+        reached = aim == "any time"
+        while process.poll() is None and not (reached and time.monotonic() >= deadline):
             if not reached and stage(self.folder, before) == aim:
                 reached = True
-                moment = time.monotonic() + self.chance.uniform(0, LONGEST[aim])
+                deadline = time.monotonic() + self.chance.uniform(0, LONGEST[aim])
             time.sleep(0.001)
         if process.returncode is None:
             found = stage(self.folder, before)
@@ -184,7 +183,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--method", default="gift")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the times")
     parser.add_argument("--out", type=Path, help="a JSON file for the outcome")
     options = parser.parse_args()
     chance, aims, tally = random.Random(options.seed), cycle(AIMS), Tally()

@@ -1,4 +1,4 @@
-"""A run that is killed at a random moment ends like one that was left alone."""
+"""A run that is killed at random times ends like an uninterrupted one."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "kill_resume.py"
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_like_one_that_was_left_alone(tmp_path):
+def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
     result = subprocess.run(
         [sys.executable, SCRIPT, "--kills", "2", "--out", tmp_path / "outcome.json"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

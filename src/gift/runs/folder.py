@@ -13,13 +13,12 @@ import logging
 import os
 import platform
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from filelock import FileLock, Timeout
@@ -92,10 +91,6 @@ class RunFolder:
         """Whether a task was finished here."""
         places = (self.learner, self.path / "learner.new", self.previous_learner)
         return any((folder / "memory.json").exists() for folder in places)
-
-    @property
-    def has_config(self) -> bool:
-        return (self.path / _CONFIG).exists()
 
     @property
     def run_id(self) -> str:
@@ -213,48 +208,41 @@ class RunFolder:
         distributed.on_main(lambda: self._write_config(config))
 
     def _write_config(self, config: Settings) -> None:
-        manifest, settings = read_manifest(self.path), digest(identity(config))
+        manifest = read_manifest(self.path)
         if self._begun:
-            self._check_config(config, manifest)
+            self._check_config(config)
             manifest = manifest or self._adopted(config)
-        manifest = manifest or _new_manifest()
+        manifest = manifest or Manifest.of_a_new_run()
         if not self.done or _problem(self.path, _CONFIG):
             values = config.model_dump(mode="json")
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-            manifest = manifest.model_copy(update={"settings": settings})
+            manifest = manifest.model_copy(update={"settings": digest(identity(config))})
             write_member(self.path, manifest, _CONFIG, text)
 
-    def _check_config(self, config: Settings, manifest: Manifest | None) -> None:
-        try:
-            stored = self.read_config(type(config))
-        except ValueError as problem:
-            if manifest is None or manifest.settings != digest(identity(config)):
-                raise ValueError(
-                    f"{problem} The settings given are not those that {self.path} was made with."
-                ) from None
-            log.warning("%s The settings given are those of the run; it is written anew.", problem)
-            return
-        self._refuse_differences(stored, config)
-
-    def _refuse_differences(self, stored: Settings, config: Settings) -> None:
-        if different := differences(identity(stored), identity(config)):
+    def _check_config(self, config: Settings) -> None:
+        manifest = read_manifest(self.path) or Manifest()
+        different = _differences(
+            lambda: identity(self.read_config(type(config))), identity(config), manifest.settings
+        )
+        if different:
             raise ValueError(
-                f"{self.path} was made with other settings: {'; '.join(different)}. Use another "
-                "folder, or the same settings to continue."
+                f"{self.path} was made with other settings: {different}. Use another folder, or "
+                "the same settings to continue."
             )
 
     def _adopted(self, config: Settings) -> Manifest:
-        """A manifest for a copied learner, or for the folder of a version that wrote none."""
+        """A new manifest for a copied learner, or for the folder of a version that wrote none."""
         log.warning("%s has no manifest.json; its files are taken as they are.", self.path)
-        names = (name for name in _MEMBERS if (self.path / name).exists())
-        learner = (
-            read_manifest(self.learner) if self.learner.exists() else None
-        ) or _new_manifest()
+        learner = read_manifest(self.learner) or Manifest.of_a_new_run()
         manifest = Manifest(
             run=learner.run,
             settings=digest(identity(config)),
             data=learner.data,
-            files={name: (checksum(self.path / name),) for name in names},
+            files={
+                name: (checksum(self.path / name),)
+                for name in _MEMBERS
+                if (self.path / name).exists()
+            },
         )
         for folder in (self.learner, self.previous_learner):
             if folder.exists() and read_manifest(folder) is None:
@@ -295,17 +283,14 @@ class RunFolder:
         distributed.on_main(lambda: self._write_data(description))
 
     def _write_data(self, description: Mapping[str, Mapping[str, object]]) -> None:
-        manifest = read_manifest(self.path) or _new_manifest()
+        manifest = read_manifest(self.path) or Manifest.of_a_new_run()
         now = _without_places(description)
         if self._begun and (manifest.data or (self.path / _DATA).exists()):
-            try:
-                known = _without_places(json.loads(read_member(self.path, _DATA) or "{}"))
-                different = "; ".join(differences(known, now))
-            except ValueError as problem:
-                different = "" if manifest.data == digest(now) else str(problem).rstrip(".")
-                if not different:
-                    log.warning("%s The data are those of the run; it is written anew.", problem)
-            if different:
+
+            def stored() -> dict[str, object]:
+                return _without_places(json.loads(read_member(self.path, _DATA) or "{}"))
+
+            if different := _differences(stored, now, manifest.data):
                 raise ValueError(
                     f"{self.path} was begun on other data: {different}. Bring the data back as "
                     "they were, or use another folder."
@@ -337,10 +322,11 @@ class RunFolder:
             ValueError: the folder holds a learner with other settings, or that of another run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self.has_config:
+        if (self.path / _CONFIG).exists():
+            self._check_config(config)
+        else:
             self._write_config(config)
-        self._refuse_differences(self.read_config(type(config)), config)
-        root = read_manifest(self.path) or Manifest()
+        root = read_manifest(self.path) or self._adopted(config)
         manifest = Manifest(
             run=root.run,
             settings=digest(identity(config)),
@@ -348,11 +334,10 @@ class RunFolder:
             method=method,
             tasks=tuple(tasks),
         )
+        previous = None
         if damage(self.learner) is None:
             self._check_learner(self.learner, config)
             previous = self.previous_learner
-        else:
-            previous = None
         with replacing(self.learner, manifest, previous=previous) as new:
             yield new
         for position, name in enumerate(tasks, start=1):
@@ -386,13 +371,15 @@ class RunFolder:
     def _check_learner(self, folder: Path, config: Settings) -> None:
         """Refuse the learner of another run, or of other settings than the folder's."""
         root, own = read_manifest(self.path), read_manifest(folder)
-        if root is not None and own is not None and root.run != own.run:
+        if own is None:
+            return
+        if root is not None and root.run != own.run:
             raise ValueError(
                 f"{folder} belongs to another run than {self.path}. Put the run's own folder back, "
                 "or use another run folder."
             )
-        comparable = own is not None and own.settings and own.version == Manifest().version
-        if own is not None and comparable and own.settings != digest(identity(config)):
+        comparable = own.settings and own.version == Manifest().version
+        if comparable and own.settings != digest(identity(config)):
             raise ValueError(
                 f"{folder} was made with other settings than {self.path / _CONFIG} holds. Put the "
                 "file or folder back that belongs to it."
@@ -519,7 +506,7 @@ class RunFolder:
             self._write_result(_SUMMARY, as_json(summary.model_dump(mode="json")))
 
     def _write_result(self, name: str, text: str) -> None:
-        manifest = read_manifest(self.path) or _new_manifest()
+        manifest = read_manifest(self.path) or Manifest.of_a_new_run()
         write_member(self.path, manifest, name, text)
 
     def read_summary(self) -> Summary:
@@ -550,10 +537,6 @@ class RunFolder:
             write_text(self.path / "DONE", "")
 
 
-def _new_manifest() -> Manifest:
-    return Manifest(run=secrets.token_hex(8))
-
-
 def _problem(folder: Path, name: str) -> str | None:
     """What is wrong with one of the folder's own files, as a sentence; None when it is whole."""
     try:
@@ -561,6 +544,20 @@ def _problem(folder: Path, name: str) -> str | None:
     except ValueError as problem:
         return str(problem)
     return None
+
+
+def _differences(stored: Callable[[], dict[str, Any]], now: dict[str, Any], known: str) -> str:
+    """What differs between stored settings or data and those of now; empty where nothing does.
+
+    Where the stored ones are damaged, the manifest's digest of them is compared.
+    """
+    try:
+        return "; ".join(differences(stored(), now))
+    except ValueError as problem:
+        if known != digest(now):
+            return str(problem).rstrip(".")
+        log.warning("%s What it held is known to be the same; it is written anew.", problem)
+        return ""
 
 
 def _without_places(description: Mapping[str, Mapping[str, object]]) -> dict[str, object]:

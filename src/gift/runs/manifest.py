@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,11 @@ class Manifest(BaseModel):
     method: str = ""
     tasks: tuple[str, ...] = ()
     files: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def of_a_new_run(cls) -> Manifest:
+        """A manifest with a new run id."""
+        return cls(run=secrets.token_hex(8))
 
     def foreign(self, other: Manifest) -> list[str]:
         """In what the states of two manifests do not belong together."""
