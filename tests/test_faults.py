@@ -334,7 +334,7 @@ def test_asked_to_stop(fresh, expected, stage, count, number):
     with at(stage, count, number):
         status, text = fresh.start()
     assert status == 130
-    assert "interrupted; finished work is kept, run the same command again" in text
+    assert "interrupted; what was finished is kept, run the same command again" in text
     assert fresh.start()[0] == 0
     assert fresh.result == expected
 

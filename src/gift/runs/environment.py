@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import re
 import resource
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
+from gift.files import read_json, write_json
 from gift.runs.manifest import package_version
+
+log = logging.getLogger(__name__)
 
 _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
 
@@ -20,15 +25,8 @@ _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "num
 class Environment(TypedDict):
     """Versions, machine and source state of one start.
 
-    Attributes:
-        python: its version.
-        platform: operating system and its version.
-        processor: its name.
-        cores: of the machine.
-        device: where the model was.
-        packages: versions by name.
-        commit: of the checkout that the package runs from; None where it is installed.
-        clean: whether the package had no uncommitted changes there.
+    ``commit`` is that of the checkout that the package runs from, ``clean`` whether the package had
+    no uncommitted changes there; None where it is installed.
     """
 
     python: str
@@ -54,6 +52,19 @@ def environment(device: str) -> Environment:
         commit=commit,
         clean=clean,
     )
+
+
+def add_environment(path: Path, device: str) -> None:
+    """Write the environment of this start to a JSON file; those of earlier ones stay in a list."""
+    earlier = []
+    if path.exists():
+        try:
+            found = dict(read_json(path))
+            earlier = [*found.pop("earlier", []), found]
+        except (ValueError, TypeError):
+            log.warning("%s is damaged; the environments of earlier starts are lost.", path)
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    write_json(path, {**environment(device), "started": now, "earlier": earlier})
 
 
 def _source_state() -> tuple[str | None, bool | None]:

@@ -6,8 +6,6 @@ belongs to stands in ``manifest.json`` (:mod:`gift.runs.manifest`).
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import logging
 import os
@@ -35,7 +33,7 @@ from gift.files import (
     writing_to,
 )
 from gift.metrics import AccuracyMatrix
-from gift.runs.environment import environment
+from gift.runs.environment import add_environment
 from gift.runs.manifest import (
     Manifest,
     damage,
@@ -47,7 +45,14 @@ from gift.runs.manifest import (
     write_manifest,
     write_member,
 )
-from gift.runs.records import EARLIER_STAGES, Event, Summary, read_events, read_summary
+from gift.runs.records import (
+    EARLIER_STAGES,
+    Event,
+    Summary,
+    read_events,
+    read_matrix,
+    read_summary,
+)
 from gift.settings import Settings, differences, identity, validate
 
 log = logging.getLogger(__name__)
@@ -413,17 +418,8 @@ class RunFolder:
 
     def write_environment(self, device: str) -> None:
         """Add this start to env.json: the newest one's values, and ``earlier`` ones in a list."""
-        if not distributed.is_main():
-            return
-        path, earlier = self.path / "env.json", []
-        if path.exists():
-            try:
-                found = dict(read_json(path))
-                earlier = [*found.pop("earlier", []), found]
-            except (ValueError, TypeError):
-                log.warning("%s is damaged; the environments of earlier starts are lost.", path)
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
-        write_json(path, {**environment(device), "started": now, "earlier": earlier})
+        if distributed.is_main():
+            add_environment(self.path / "env.json", device)
 
     def log(self, stage: str, **values: object) -> None:
         """Append one line to events.jsonl; see :class:`~gift.runs.records.Event` for the values."""
@@ -453,46 +449,10 @@ class RunFolder:
     def read_matrix(self) -> AccuracyMatrix | None:
         """The accuracy matrix as far as it is measured, or None.
 
-        One that was altered is rebuilt from events.jsonl, and used where its checksum is right.
-
         Raises:
             ValueError: it is altered and cannot be rebuilt, or is no matrix.
         """
-        path = self.path / _MATRIX
-        hint = "Put back a copy of it, or start again in another folder."
-        try:
-            content = read_member(self.path, _MATRIX)
-        except ValueError as problem:
-            manifest = read_manifest(self.path) or Manifest()
-            if (matrix := self._rebuilt_matrix(manifest)) is None:
-                raise ValueError(f"{problem} {hint}") from None
-            log.warning("%s It is rebuilt from events.jsonl.", problem)
-            return matrix
-        try:
-            return None if content is None else AccuracyMatrix.from_json(json.loads(content))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}). {hint}") from None
-
-    def _rebuilt_matrix(self, manifest: Manifest) -> AccuracyMatrix | None:
-        """The matrix from the log of evaluations; None where no checksum proves it right."""
-        matrix, rows = None, {}
-        for event in self.events():
-            if event.stage == "evaluate":
-                rows[event.task] = event.accuracy
-            elif event.matrix:
-                matrix = AccuracyMatrix.from_json(event.matrix)
-        if matrix is None:
-            return None
-        candidates = [matrix]
-        for row in itertools.takewhile(bool, (rows.get(task) for task in matrix.tasks)):
-            matrix = matrix.with_row([(row or {}).get(name) for name in matrix.tasks])
-            candidates.append(matrix)
-        sums = [
-            hashlib.sha256(as_json(candidate.to_json()).encode()).hexdigest()
-            for candidate in candidates
-        ]
-        right = [i for i, found in enumerate(sums) if manifest.accepts(_MATRIX, found)]
-        return candidates[right[-1]] if right else None
+        return read_matrix(self.path)
 
     def write_matrix(self, matrix: AccuracyMatrix) -> None:
         if not distributed.is_main():

@@ -13,9 +13,16 @@ import yaml
 
 from gift.files import read_json
 from gift.metrics import AccuracyMatrix
-from gift.runs.folder import RunFolder
 from gift.runs.manifest import read_member
-from gift.runs.records import EARLIER_STAGES, Event, Storage, Summary, read_events, read_summary
+from gift.runs.records import (
+    EARLIER_STAGES,
+    Event,
+    Storage,
+    Summary,
+    read_events,
+    read_matrix,
+    read_summary,
+)
 
 STAGES = ("prepare", "generate", "train", "merge", "evaluate", "total")
 
@@ -103,7 +110,7 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         FileNotFoundError: there is no ``matrix.json``.
         ValueError: a file in it was altered or cannot be understood.
     """
-    measured = RunFolder(folder).read_matrix()
+    measured = read_matrix(folder)
     if measured is None:
         raise FileNotFoundError(
             f"{folder} is not a run folder: it has no matrix.json. Give the folder that a run "

@@ -1,14 +1,18 @@
-"""What ``events.jsonl`` and ``summary.json`` hold."""
+"""What ``events.jsonl``, ``matrix.json`` and ``summary.json`` hold, and how they are read."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gift.runs.manifest import read_member
+from gift.files import as_json
+from gift.metrics import AccuracyMatrix
+from gift.runs.manifest import read_manifest, read_member
 
 log = logging.getLogger(__name__)
 
@@ -143,3 +147,44 @@ def read_summary(folder: Path) -> Summary | None:
             f"{folder / 'summary.json'} is no summary of a run ({first['msg']}: "
             f"{'.'.join(map(str, first['loc']))})."
         ) from None
+
+
+def read_matrix(folder: Path) -> AccuracyMatrix | None:
+    """A folder's ``matrix.json``; None where there is none.
+
+    One that was altered is rebuilt from ``events.jsonl`` where a checksum proves the result right.
+
+    Raises:
+        ValueError: it is altered and cannot be rebuilt, or is no matrix.
+    """
+    hint = "Put back a copy of it, or start again in another folder."
+    try:
+        content = read_member(folder, "matrix.json")
+    except ValueError as problem:
+        if (matrix := _rebuilt_matrix(folder)) is None:
+            raise ValueError(f"{problem} {hint}") from None
+        log.warning("%s It is rebuilt from events.jsonl.", problem)
+        return matrix
+    try:
+        return None if content is None else AccuracyMatrix.from_json(json.loads(content))
+    except (ValueError, KeyError, TypeError) as error:
+        path = folder / "matrix.json"
+        raise ValueError(f"{path} is damaged ({error!r}). {hint}") from None
+
+
+def _rebuilt_matrix(folder: Path) -> AccuracyMatrix | None:
+    """The longest matrix from the log of evaluations whose checksum is in the manifest."""
+    matrix, rows = None, {}
+    for event in read_events(folder):
+        if event.stage == "evaluate":
+            rows[event.task] = event.accuracy
+        elif event.matrix:
+            matrix = AccuracyMatrix.from_json(event.matrix)
+    manifest, found = read_manifest(folder), None
+    while matrix is not None and manifest is not None:
+        text = as_json(matrix.to_json())
+        if manifest.accepts("matrix.json", hashlib.sha256(text.encode()).hexdigest()):
+            found = matrix
+        row = None if matrix.complete else rows.get(matrix.tasks[len(matrix.accuracy)])
+        matrix = matrix.with_row([row.get(name) for name in matrix.tasks]) if row else None
+    return found
