@@ -237,6 +237,7 @@ class RunFolder:
 
     def _adopted(self, config: Settings) -> Manifest:
         """A new manifest for a copied learner, or for the folder of a version that wrote none."""
+        self._check_learner(self.learner, config)
         log.warning("%s has no manifest.json; its files are taken as they are.", self.path)
         learner = read_manifest(self.learner) or Manifest.of_a_new_run()
         manifest = Manifest(
@@ -384,7 +385,7 @@ class RunFolder:
                 "or use another run folder."
             )
         comparable = own.settings and own.version == Manifest().version
-        if comparable and own.settings != digest(identity(config)):
+        if comparable and own.settings not in _digests(config):
             raise ValueError(
                 f"{folder} was made with other settings than {self.path / _CONFIG} holds. Put the "
                 "file or folder back that belongs to it."
@@ -518,6 +519,13 @@ def _differences(stored: Callable[[], dict[str, Any]], now: dict[str, Any], know
             return str(problem).rstrip(".")
         log.warning("%s What it held is known to be the same; it is written anew.", problem)
         return ""
+
+
+def _digests(config: Settings) -> set[str]:
+    """Digests of the settings, and of the part of them that a base class describes."""
+    bases = [base for base in type(config).mro() if issubclass(base, Settings)]
+    found = identity(config)
+    return {digest({k: v for k, v in found.items() if k in base.model_fields}) for base in bases}
 
 
 def _without_places(description: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
