@@ -1,4 +1,4 @@
-"""A much smaller world, from nothing to its models."""
+"""Training of much smaller models, from drawing to the report."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ SCALE = BuildScale(
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("world")
+    folder = tmp_path_factory.mktemp("models")
     return folder, build(folder, scale=SCALE, threads=1)
 
 
@@ -74,7 +74,7 @@ def test_the_pipeline_reads_the_text_tower_of_clip(built: tuple[Path, dict[str, 
         assert torch.equal(value, encoder.state_dict()[name]), name
 
 
-def test_the_pipeline_paints_without_a_size_or_a_warning(
+def test_the_pipeline_generates_without_a_size_or_a_warning(
     built: tuple[Path, dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -82,13 +82,13 @@ def test_the_pipeline_paints_without_a_size_or_a_warning(
     assert not caplog.records
     pipeline.set_progress_bar_config(disable=True)
 
-    def paint() -> Any:
+    def generate() -> Any:
         generator = torch.Generator().manual_seed(0)
         return pipeline("a photo of a star.", num_inference_steps=3, generator=generator).images[0]
 
-    image = paint()
+    image = generate()
     assert image.size == (32, 32)
-    assert image.tobytes() == paint().tobytes()
+    assert image.tobytes() == generate().tobytes()
 
 
 def test_a_finished_build_does_nothing_and_a_different_one_is_refused(

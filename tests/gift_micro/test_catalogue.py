@@ -1,4 +1,4 @@
-"""The shipped entries fit the world."""
+"""The shipped entries fit the drawings."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_the_shipped_file_is_the_written_one(name: str) -> None:
     assert shipped == catalogue()[name], "run python -m gift_micro.catalogue"
 
 
-def test_entries_parse_to_the_world() -> None:
+def test_entries_have_the_concepts_as_classes() -> None:
     assert class_list("micro-base") == BASE_NAMES
     for family in TASK_FAMILIES:
         entry = load_dataset(dataset_name(family))

@@ -1,4 +1,4 @@
-"""The tiny CLIP's vocabulary, loss and saved folder."""
+"""The small CLIP's vocabulary, loss and saved folder."""
 
 import math
 from pathlib import Path

@@ -25,7 +25,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return Corpus.open(folder)
 
 
-def test_shares_are_as_set(corpus: Corpus) -> None:
+def test_fractions_are_as_set(corpus: Corpus) -> None:
     assert len(corpus) == 1_000
     assert corpus.pixels.shape == (1_000, 32, 32, 3)
     assert corpus.clean.mean() == pytest.approx(0.65, abs=0.05)

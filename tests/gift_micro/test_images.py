@@ -71,7 +71,7 @@ def test_two_at_once_draw_a_folder_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(list((tmp_path / "data" / "dtd").rglob("*.png"))) == 4 * len(concepts_of("dtd"))
 
 
-def test_the_published_draw_stays_as_it_is() -> None:
+def test_the_published_data_seed_stays_as_it_is() -> None:
     """Results refer to these images: they are recorded here and must never change."""
     digest = hashlib.sha256()
     for family in TASK_FAMILIES:
@@ -81,7 +81,7 @@ def test_the_published_draw_stays_as_it_is() -> None:
     assert digest.hexdigest()[:16] == "6a63e2f5c703c86b"
 
 
-def test_another_draw_deals_the_digits_out_anew() -> None:
+def test_another_data_seed_splits_the_digits_differently() -> None:
     train = {digit.tobytes() for digit in images._digits(4, "train")}
     test = {digit.tobytes() for digit in images._digits(4, "test", 1)}
     assert train & test
@@ -107,9 +107,9 @@ def test_a_concept_looks_different_in_another_data_set() -> None:
 @pytest.mark.parametrize("draw", [0, 2])
 def test_no_handwritten_digit_is_in_two_splits(draw: int) -> None:
     for label in range(10):
-        shares = [images._digits(label, split, draw) for split in COUNTS]
-        assert [len(share) for share in shares] == list(COUNTS.values())
-        kept = np.concatenate(shares).reshape(sum(COUNTS.values()), -1)
+        parts = [images._digits(label, split, draw) for split in COUNTS]
+        assert [len(part) for part in parts] == list(COUNTS.values())
+        kept = np.concatenate(parts).reshape(sum(COUNTS.values()), -1)
         assert len(np.unique(kept, axis=0)) == len(kept)
 
 

@@ -21,7 +21,7 @@ def model() -> nn.Module:
 
 
 def trained(folder: Path, *, break_at: int | None = None, schedule: Schedule = SCHEDULE) -> Tensor:
-    """The weights after a training that is broken off before a step, if wanted, and resumed."""
+    """The weights after a training that is interrupted before a step, if wanted, and resumed."""
     network, calls = model(), 0
 
     def loss(generator: torch.Generator) -> Tensor:
