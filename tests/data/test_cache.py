@@ -131,9 +131,9 @@ def test_of_two_processes_one_builds_and_the_other_waits(images, tmp_path):
         subprocess.Popen([sys.executable, "-c", BUILD, tmp_path, *names], stdout=subprocess.PIPE)
         for names in (("a", "b"), ("b", "a"))
     ]
-    told = sorted(process.communicate(timeout=60)[0].split() for process in processes)
-    assert [int(decoded) for decoded, _ in told] == [0, 5]
-    assert told[0][1] == told[1][1]
+    printed = sorted(process.communicate(timeout=60)[0].split() for process in processes)
+    assert [int(decoded) for decoded, _ in printed] == [0, 5]
+    assert printed[0][1] == printed[1][1]
     assert [path.suffix for path in (tmp_path / "cache" / "pixels").iterdir()] == [".npy"]
 
 
@@ -162,7 +162,7 @@ def test_full_disk_says_what_to_do(images, tmp_path, monkeypatch):
     assert list((tmp_path / "cache" / "pixels").iterdir()) == []
 
 
-def test_home(monkeypatch, tmp_path):
+def test_default_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("GIFT_HOME", str(tmp_path))
     assert Paths.of().cache == tmp_path
     monkeypatch.delenv("GIFT_HOME")
@@ -206,18 +206,18 @@ def fill(home):
     for side in (4, 8):
         shrink = partial(shrunk, side=side)
         pixels(images, shrink, str(side), Paths.of(home))
-    painted = home / "images" / "0123abcd"
-    painted.mkdir(parents=True)
-    (painted / "set.json").write_text("{}")
-    (painted / "000001.png").write_bytes(b"12345")
-    (painted / ".lock").touch()
+    synthetic = home / "images" / "0123abcd"
+    synthetic.mkdir(parents=True)
+    (synthetic / "set.json").write_text("{}")
+    (synthetic / "000001.png").write_bytes(b"12345")
+    (synthetic / ".lock").touch()
     made = home / "data" / load_dataset("micro-dtd").source.path
     write_folder(made / "train")
     made.with_name(f".{made.name}.lock").touch()
     write_folder(home / "data" / "draw-2" / load_dataset("micro-dtd").source.path / "train")
     (home / "data" / "MNIST").mkdir()
     (home / "data" / "MNIST" / "mine").write_bytes(b"x")
-    return painted, made
+    return synthetic, made
 
 
 @pytest.fixture
@@ -226,22 +226,24 @@ def home(tmp_path):
 
 
 def test_everything_is_counted(home):
-    painted, _ = fill(home)
-    os.utime(painted / "000001.png", (2e9, 1e9))
-    kept = {one.kind: one for one in cache_usage(Paths.of(home))}
-    assert {kind: one.number for kind, one in kept.items()} == {
+    synthetic, _ = fill(home)
+    os.utime(synthetic / "000001.png", (2e9, 1e9))
+    usage = {one.kind: one for one in cache_usage(Paths.of(home))}
+    assert {kind: one.number for kind, one in usage.items()} == {
         "pixels": 2,
         "checked": 1,
         "images": 1,
         "data": 2,
     }
-    assert kept["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * (128 + 32)  # pixels, header and checksum
-    assert kept["images"].bytes == 7
-    assert kept["images"].last_use == datetime.fromtimestamp(2e9, UTC)
-    assert kept["data"].bytes > 8 * 50
+    assert usage["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * (
+        128 + 32
+    )  # with header and checksum
+    assert usage["images"].bytes == 7
+    assert usage["images"].last_use == datetime.fromtimestamp(2e9, UTC)
+    assert usage["data"].bytes > 8 * 50
 
 
-def test_an_empty_home_holds_nothing(home):
+def test_an_empty_directory_holds_nothing(home):
     assert [(one.number, one.bytes, one.last_use) for one in cache_usage(Paths.of(home))] == [
         (0, 0, None)
     ] * 4
@@ -265,9 +267,9 @@ def test_only_what_is_named_is_deleted(home):
 
 @pytest.mark.parametrize("kind", ["images", "data", "pixels"])
 def test_nothing_is_deleted_while_something_is_made(home, kind):
-    painted, made = fill(home)
+    synthetic, made = fill(home)
     lock = {
-        "images": painted / ".lock",
+        "images": synthetic / ".lock",
         "data": made.with_name(f".{made.name}.lock"),
         "pixels": home / "pixels" / "abc.lock",
     }[kind]

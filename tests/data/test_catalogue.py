@@ -17,12 +17,12 @@ from gift.data.entries import Counts, HubSource, RandomSplit, Source, Subset
 from gift.data.readers import reader, reader_names
 
 
-def make(root, **parts):
-    for part, counts in parts.items():
+def make(root, **splits):
+    for split, counts in splits.items():
         for folder, count in counts.items():
-            (root / part / folder).mkdir(parents=True)
+            (root / split / folder).mkdir(parents=True)
             for i in range(count):
-                Image.new("RGB", (2, 2)).save(root / part / folder / f"{i}.png")
+                Image.new("RGB", (2, 2)).save(root / split / folder / f"{i}.png")
     return root
 
 
@@ -193,7 +193,7 @@ def test_every_module_of_the_readers_is_one():
         ({"source": {"kind": "zip", "path": "x"}}, "unknown kind 'zip'.* Known: aircraft"),
     ],
 )
-def test_wrong_words_are_refused(values, message):
+def test_wrong_names_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         assert entry(**values).own_labels
 

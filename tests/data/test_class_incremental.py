@@ -22,7 +22,7 @@ def letters(classnames: Any = LETTERS) -> DatasetEntry:
     return DatasetEntry(name="letters", source=Source(path="letters"), classnames=classnames)
 
 
-def dealt(order: Sequence[int] | None, initial: int, increment: int) -> list[tuple[int, ...]]:
+def stepped(order: Sequence[int] | None, initial: int, increment: int) -> list[tuple[int, ...]]:
     rule = ClassIncremental(dataset="letters", order=order, initial=initial, increment=increment)
     return [entry.subset.labels for entry in rule.steps(letters()) if entry.subset]
 
@@ -32,14 +32,14 @@ def test_every_class_is_in_one_step_and_the_order_is_kept(
     order: list[int], sizes: tuple[int, int]
 ) -> None:
     initial, increment = sizes
-    steps = dealt(order, initial, increment)
+    steps = stepped(order, initial, increment)
     assert [label for labels in steps for label in labels] == order
     assert len(steps[0]) == initial
     assert all(len(labels) == increment for labels in steps[1:])
 
 
 def test_the_default_order_is_that_of_the_labels() -> None:
-    assert dealt(None, 4, 2) == [(0, 1, 2, 3), (4, 5)]
+    assert stepped(None, 4, 2) == [(0, 1, 2, 3), (4, 5)]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_wrong_steps_are_refused(
     order: list[int] | None, initial: int, increment: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        dealt(order, initial, increment)
+        stepped(order, initial, increment)
 
 
 def test_folders_alone_do_not_fix_labels() -> None:
@@ -68,9 +68,9 @@ def test_folders_alone_do_not_fix_labels() -> None:
 
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Path:
-    for part in ("train", "test"):
-        write_folder(tmp_path / "letters" / part, LETTERS, count=2)
-    words = {
+    for split in ("train", "test"):
+        write_folder(tmp_path / "letters" / split, LETTERS, count=2)
+    dataset = {
         "name": "letters",
         "source": {"path": "letters"},
         "classnames": list(LETTERS),
@@ -79,7 +79,7 @@ def benchmark(tmp_path: Path) -> Path:
     content = {
         "name": "mine",
         "class_incremental": {
-            "dataset": words,
+            "dataset": dataset,
             "order": [5, 0, 3, 1, 4, 2],
             "initial": 2,
             "increment": 2,
@@ -120,7 +120,7 @@ def assert_labels_fit(task: Task) -> None:
             assert path.parent.name == task.labels.classnames[label]
 
 
-def test_a_subset_keeps_the_words_of_its_data_set(tmp_path: Path) -> None:
+def test_a_subset_keeps_the_names_of_its_data_set(tmp_path: Path) -> None:
     write_folder(tmp_path / "letters" / "train", LETTERS, count=2)
     part = DatasetEntry.model_validate(
         letters().model_dump() | {"name": "some", "subset": {"of": "letters", "labels": [4, 0]}}

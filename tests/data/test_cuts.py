@@ -45,9 +45,9 @@ def test_real_files_are_read(name, tmp_path):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_cut_is_not_taken_for_the_whole(name):
-    finding = check_dataset(load_dataset(name), Paths.of(data=CUTS))
-    assert finding.classes == SIZES[name][0]
-    (problem,) = finding.problems
+    result = check_dataset(load_dataset(name), Paths.of(data=CUTS))
+    assert result.classes == SIZES[name][0]
+    (problem,) = result.problems
     assert "train images expected" in problem
 
 
@@ -64,8 +64,8 @@ def benchmark(tmp_path, capsys):
     where = ("--data-root", CUTS, "--home", tmp_path / "home", "--no-decode", "--json")
     assert call("data", "check", *SIZES, *where) == 1
     tasks = []
-    for finding in json.loads(capsys.readouterr().out)["data_sets"]:
-        (problem,) = finding["problems"]
+    for result in json.loads(capsys.readouterr().out)["data_sets"]:
+        (problem,) = result["problems"]
         (task,) = yaml.safe_load(problem.partition("'tasks':\n")[2])
         tasks.append(task | {"templates": ["a photo of a {}."]})
     names = [task["dataset"] for task in tasks]

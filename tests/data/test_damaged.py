@@ -1,4 +1,4 @@
-"""Public data sets that are incomplete, damaged or another version are refused with the cure."""
+"""Public data sets that are incomplete, damaged or another version are refused with the hint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cut(path: Path) -> None:
 
 
 def refusal(name: str, data_root: Path, damage) -> str:
-    """The message about a damaged miniature; it always names the data set and the cure."""
+    """The message about a damaged miniature; it always names the data set and the hint."""
     entry, made = miniature(name, data_root)
     damage(made.root)
     with pytest.raises((FileNotFoundError, ValueError)) as error:
@@ -48,8 +48,8 @@ def refusal(name: str, data_root: Path, damage) -> str:
     message = str(error.value)
     assert message.startswith(f"{name}: ")
     assert str(made.root) in message
-    problem, cure, more = message.partition(entry.obtain)
-    assert cure
+    problem, hint, more = message.partition(entry.obtain)
+    assert hint
     assert "\n" not in problem
     assert bool(more) == ("images expected" in problem)  # the lines to go on with what is there
     return message
@@ -131,7 +131,7 @@ DAMAGES = {
         lambda root: edit(root / "images_variant_train.txt", ("0000002", "0000001")),
         "lists images/0000001.jpg twice",
     ),
-    "aircraft: one image in two parts": (
+    "aircraft: one image in two splits": (
         "aircraft",
         lambda root: edit(root / "images_variant_test.txt", ("0000201", "0000001")),
         "0000001.jpg is listed as train and as test image",

@@ -29,7 +29,7 @@ def test_flat_folder_in_byte_order(tmp_path):
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
 def test_split_folder(tmp_path, validation):
-    make(tmp_path, *(f"{part}/{c}/x.png" for part in ("train", "test", validation) for c in "ab"))
+    make(tmp_path, *(f"{split}/{c}/x.png" for split in ("train", "test", validation) for c in "ab"))
     found = scan(tmp_path)
     assert set(found) == {"train", "test", "validation"}
     assert all(folders == ["a", "b"] for _, folders in found.values())
@@ -65,7 +65,7 @@ def test_missing_folder(tmp_path):
 
 
 @pytest.mark.parametrize("link", ["file", "folder"])
-def test_parts_that_share_files_are_refused(tmp_path, link):
+def test_splits_that_share_files_are_refused(tmp_path, link):
     make(tmp_path, "train/a/x.png")
     if link == "file":
         (tmp_path / "test/a").mkdir(parents=True)

@@ -89,7 +89,7 @@ def test_other_spellings_are_translated_or_refused(tmp_path):
     assert open_task(entry(folder, hub=hub, **words), Paths.of(data=tmp_path)).train.labels[0] == 2
 
 
-def test_parts_are_joined_ordered_and_split(tmp_path):
+def test_splits_are_joined_ordered_and_split(tmp_path):
     folder = write_copy(
         tmp_path / "copy", file=lambda split: [f"{n % 3}_{split}_{n}" for n in range(6)]
     )

@@ -23,7 +23,7 @@ def test_class_names_are_data(name):
         (("cat",), ("a {}.", "a photo"), "'a photo' has no '{}'"),
     ],
 )
-def test_wrong_words_are_refused(classnames, templates, message):
+def test_wrong_names_are_refused(classnames, templates, message):
     with pytest.raises(ValueError, match=message):
         LabelSpace("pets", classnames, templates)
 

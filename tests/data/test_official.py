@@ -46,8 +46,8 @@ def found_labels(images, root: Path):
     if isinstance(images, ImageFiles):
         names = [path.relative_to(root).as_posix() for path in images.files]
     else:
-        part = Path(images.source.path).name.replace("t10k", "test").partition("-")[0]
-        names = [f"{part} {position}" for position in images.positions]
+        split = Path(images.source.path).name.replace("t10k", "test").partition("-")[0]
+        names = [f"{split} {position}" for position in images.positions]
         assert all(image.getpixel((3, 5)) == (label,) * 3 for image, label in pairs(images))
     assert names == sorted(names) or not isinstance(images, ImageFiles)
     return dict(zip(names, images.labels, strict=True))
@@ -60,15 +60,15 @@ def pairs(images):
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name not in RANDOM])
 def test_every_image_has_its_label(opened, name):
     task, made = opened(name)
-    parts = {"train": task.train, "validation": task.validation, "test": task.test}
-    found = {part: found_labels(images, made.root) for part, images in parts.items() if images}
+    splits = {"train": task.train, "validation": task.validation, "test": task.test}
+    found = {split: found_labels(images, made.root) for split, images in splits.items() if images}
     assert found == made.parts
     assert task.labels.classnames == class_list(name)
     assert task.train[0].mode == "RGB"
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_a_data_set_without_parts_is_split_by_the_published_rule(opened, name):
+def test_a_data_set_without_splits_is_split_by_the_published_rule(opened, name):
     task, made = opened(name)
     labels = made.parts["all"]
     in_order = sorted(labels, key=str.encode)
@@ -136,7 +136,7 @@ def test_a_missing_data_set_says_where_and_what(name, tmp_path):
 def test_labels_with_one_name_form_one_class(tmp_path):
     """ImageNet has two classes "missile"; here they are the second and last of four."""
     wnids = ("n1", "n2", "n3", "n4")
-    files = {f"{part}/{w}/x.JPEG": 0 for part in ("train", "val") for w in wnids}
+    files = {f"{split}/{w}/x.JPEG": 0 for split in ("train", "val") for w in wnids}
     write_images(tmp_path / "imagenet", {"all": files})
     entry = load_dataset("imagenet").model_copy(
         update={

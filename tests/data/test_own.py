@@ -101,7 +101,7 @@ def test_wrong_orders_and_tasks_are_refused(tmp_path, content, message):
         ),
     ],
 )
-def test_wrong_words_are_refused_when_the_file_is_read(tmp_path, changes, message):
+def test_wrong_names_are_refused_when_the_file_is_read(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         load(tmp_path, tasks={"skin": SKIN | changes})
 
@@ -113,8 +113,8 @@ def test_wrong_templates_of_steps_are_refused(tmp_path):
 
 
 def test_labels_outside_the_names_are_refused(tmp_path):
-    for part in ("train", "test"):
-        write_folder(tmp_path / "data/skin" / part, ("benign nevus", "melanoma", "wart"))
+    for split in ("train", "test"):
+        write_folder(tmp_path / "data/skin" / split, ("benign nevus", "melanoma", "wart"))
     (entry,) = load(tmp_path, tasks={"skin": SKIN}).datasets()
     with pytest.raises(ValueError, match=r"do not fit the class names: .*unexpected wart"):
         open_task(entry, Paths.of(data=tmp_path))

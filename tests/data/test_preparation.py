@@ -62,9 +62,9 @@ def test_some_tasks_in_the_order_of_the_benchmark(name):
         benchmark.datasets(["nonsense"])
 
 
-def test_the_part_to_measure_takes_the_place_of_the_test_part(tmp_path):
-    for part, count in {"train": 10, "validation": 3, "test": 2}.items():
-        write_folder(tmp_path / "all" / part, count=count)
+def test_the_measured_split_takes_the_place_of_the_test_split(tmp_path):
+    for split, count in {"train": 10, "validation": 3, "test": 2}.items():
+        write_folder(tmp_path / "all" / split, count=count)
     task = Task.from_folder(tmp_path / "all")
     assert measured_split(task, "test", 0.2).evaluation == task.test
     validation = measured_split(task, "validation", 0.2)
@@ -101,8 +101,8 @@ def colours(**values):
 
 
 def test_a_prepared_data_set_leaves_nothing_to_decode(tmp_path, tiny_clip_folder):
-    for part in ("train", "test"):
-        write_folder(tmp_path / "data" / "colours" / part, count=3)
+    for split in ("train", "test"):
+        write_folder(tmp_path / "data" / "colours" / split, count=3)
     learner = Learner.from_pretrained(
         tiny_clip_folder, method="finetune", paths=Paths.of(tmp_path / "home")
     )
@@ -117,8 +117,8 @@ def test_a_prepared_data_set_leaves_nothing_to_decode(tmp_path, tiny_clip_folder
 
 
 def test_steps_are_prepared_as_they_are_measured(tmp_path):
-    for part in ("train", "test"):
-        write_folder(tmp_path / "colours" / part, count=3)
+    for split in ("train", "test"):
+        write_folder(tmp_path / "colours" / split, count=3)
     steps = [
         colours(name=f"colours-{n}", subset={"of": "colours", "labels": [n]}) for n in range(2)
     ]
@@ -140,11 +140,11 @@ def test_what_can_be_made_is_made(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["missing", "short", "unreadable"])
-def test_what_cannot_be_prepared_is_told(tmp_path, damage):
+def test_what_cannot_be_prepared_is_explained(tmp_path, damage):
     entry = colours(counts={"train": 4}) if damage == "short" else colours()
     if damage != "missing":
-        for part in ("train", "test"):
-            write_folder(tmp_path / "colours" / part, count=1)
+        for split in ("train", "test"):
+            write_folder(tmp_path / "colours" / split, count=1)
     if damage == "unreadable":
         (tmp_path / "colours" / "test" / "red" / "0.png").write_bytes(b"?")
     done = prepare([entry], Paths(tmp_path / "home", tmp_path), SMALL)
@@ -188,9 +188,9 @@ def test_the_command_downloads_a_chosen_commit_and_says_what_it_cannot_do(
     (tmp_path / "mine.yaml").write_text(json.dumps({"name": "mine", "tasks": [content]}))
     chosen = ("--set", "hub_revisions.dtd2=abc123")
     assert call("data", "prepare", tmp_path / "mine.yaml", *chosen, *where, "--json") == 0
-    (told,) = json.loads(capsys.readouterr().out)["data_sets"]
-    assert told["done"] == ["hub copy there", "checked"]
-    assert told["images"] == {"train": 8, "test": 1}
+    (identity,) = json.loads(capsys.readouterr().out)["data_sets"]
+    assert identity["done"] == ["hub copy there", "checked"]
+    assert identity["images"] == {"train": 8, "test": 1}
     assert call("data", "check", tmp_path / "mine.yaml", *chosen, *where) == 0
     assert call("data", "check", tmp_path / "mine.yaml", "--set", "seed=1", *where) == 1
     assert "unknown setting 'seed'" in capsys.readouterr().err
@@ -201,48 +201,48 @@ def test_the_command_downloads_a_chosen_commit_and_says_what_it_cannot_do(
 
 def test_all_is_well(tmp_path):
     entry, made = miniature("dtd", tmp_path)
-    finding = check_dataset(entry, Paths.of(tmp_path, tmp_path), decode=True)
-    assert finding.ok
-    assert finding.problems == ()
-    assert finding.found_in == str(made.root)
-    assert finding.classes == 47
-    assert finding.images == finding.expected == {"train": 47, "validation": 47, "test": 47}
-    assert finding.looked_in == (
+    result = check_dataset(entry, Paths.of(tmp_path, tmp_path), decode=True)
+    assert result.ok
+    assert result.problems == ()
+    assert result.found_in == str(made.root)
+    assert result.classes == 47
+    assert result.images == result.expected == {"train": 47, "validation": 47, "test": 47}
+    assert result.looked_in == (
         str(made.root),
         "mcimpoi/dtd_split_1 on the Hugging Face hub (no commit chosen)",
     )
-    json.dumps(asdict(finding))
+    json.dumps(asdict(result))
 
 
-def test_what_is_missing_is_told(tmp_path):
-    finding = check_dataset(load_dataset("sun397"), Paths.of(data=tmp_path))
-    assert not finding.ok
-    assert finding.found_in is None
-    assert finding.expected == {"train": 87003, "test": 21751}
-    assert "SUN397.tar.gz" in finding.problems[0]
+def test_what_is_missing_is_named(tmp_path):
+    result = check_dataset(load_dataset("sun397"), Paths.of(data=tmp_path))
+    assert not result.ok
+    assert result.found_in is None
+    assert result.expected == {"train": 87003, "test": 21751}
+    assert "SUN397.tar.gz" in result.problems[0]
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_named_at_once(tmp_path):
     _, made = miniature("aircraft", tmp_path)
     listing = made.root / "images_variant_test.txt"
     listing.write_text(listing.read_text().replace("Yak-42", "Yak-43"))
     path = made.root / "images" / "0000007.jpg"
     path.write_bytes(b"?")
-    finding = check_dataset(load_dataset("aircraft"), Paths.of(tmp_path, tmp_path), decode=True)
-    labels, counts, unreadable = finding.problems
+    result = check_dataset(load_dataset("aircraft"), Paths.of(tmp_path, tmp_path), decode=True)
+    labels, counts, unreadable = result.problems
     assert "missing none; unexpected Yak-43" in labels
     assert "3334 train images expected" in counts
     assert "3333 test images expected" in counts
     assert str(path) in unreadable
-    assert finding.classes is None
-    assert finding.images == {"train": 100, "validation": 100, "test": 100}
+    assert result.classes is None
+    assert result.images == {"train": 100, "validation": 100, "test": 100}
 
 
 def test_folders_are_checked_too(tmp_path):
     write_folder(tmp_path / "mine" / "train")
     entry = DatasetEntry.model_validate({"name": "mine", "source": {"path": "mine"}})
-    finding = check_dataset(entry, Paths.of(data=tmp_path))
-    assert (finding.ok, finding.classes, finding.images) == (True, 2, {"train": 8})
+    result = check_dataset(entry, Paths.of(data=tmp_path))
+    assert (result.ok, result.classes, result.images) == (True, 2, {"train": 8})
 
 
 # What a task is made of, wherever and whenever its files were put
@@ -251,8 +251,8 @@ ENTRY = DatasetEntry.model_validate({"name": "skin", "version": 3, "source": {"p
 
 
 def write(root):
-    for part, count in {"train": 4, "test": 2}.items():
-        write_folder(root / "skin" / part, count=count)
+    for split, count in {"train": 4, "test": 2}.items():
+        write_folder(root / "skin" / split, count=count)
     return root
 
 
@@ -262,11 +262,11 @@ def found(root, entry=ENTRY):
 
 
 def test_it_names_place_numbers_and_version(tmp_path):
-    told = found(write(tmp_path))
-    assert (told["data_set"], told["version"], told["classes"]) == ("skin", 3, 2)
-    assert (told["place"], told["metric"]) == ("skin", "top1")
-    assert (told["train"]["images"], told["test"]["images"]) == (8, 4)
-    assert told["train"]["checksum"] != told["test"]["checksum"]
+    identity = found(write(tmp_path))
+    assert (identity["data_set"], identity["version"], identity["classes"]) == ("skin", 3, 2)
+    assert (identity["place"], identity["metric"]) == ("skin", "top1")
+    assert (identity["train"]["images"], identity["test"]["images"]) == (8, 4)
+    assert identity["train"]["checksum"] != identity["test"]["checksum"]
 
 
 def test_neither_place_nor_time_changes_it(tmp_path):
@@ -298,11 +298,11 @@ def test_other_images_change_it(tmp_path, change, key):
 def test_other_labels_words_and_splits_change_it(tmp_path):
     write_folder(tmp_path / "skin", count=10)
 
-    def told(**changes):
+    def identity(**changes):
         return found(tmp_path, DatasetEntry.model_validate(ENTRY.model_dump() | changes))
 
     split = {"train": 0.8, "seed": 42}
-    first = told(random_split=split)
+    first = identity(random_split=split)
     names = {"green": "g", "red": "r"}
     for changes, keys in (
         ({"classnames": names}, {"words"}),
@@ -311,7 +311,7 @@ def test_other_labels_words_and_splits_change_it(tmp_path):
         ({"random_split": {"train": 0.8, "seed": 1}}, {"train", "test"}),
         ({"metric": "mean_per_class"}, {"metric"}),
     ):
-        other = told(**{"random_split": split} | changes)
+        other = identity(**{"random_split": split} | changes)
         assert {key for key in first if first[key] != other[key]} == keys
 
 

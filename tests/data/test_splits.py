@@ -32,7 +32,7 @@ PUBLISHED = {
         "8e198d70d0a346564d8d7abe7b7de70285cb2b34149be6ddf62491f15d66e2be",
     ),
 }
-"""First training positions and SHA-256 of the comma-joined positions of both parts."""
+"""First training positions and SHA-256 of the comma-joined positions of both splits."""
 
 
 def digest(positions) -> str:
@@ -59,7 +59,7 @@ def test_the_permutation_is_that_of_torch(count, seed):
 
 
 @given(st.integers(1, 500), st.floats(0.05, 0.95), st.integers(0, 100))
-def test_every_image_is_in_one_part(count, share, seed):
+def test_every_image_is_in_one_split(count, share, seed):
     train, test = random_split(count, share, seed)
     assert len(train) == int(share * count)
     assert sorted(train + test) == list(range(count))
@@ -77,9 +77,9 @@ def test_a_flat_folder_is_split_by_its_entry(tmp_path):
     assert task.test.files == tuple(files[i] for i in test)
 
 
-def test_parts_of_its_own_are_not_split_again(tmp_path):
-    for part in ("train", "test"):
-        write_folder(tmp_path / "shapes" / part)
+def test_splits_of_its_own_are_not_split_again(tmp_path):
+    for split in ("train", "test"):
+        write_folder(tmp_path / "shapes" / split)
     entry = DatasetEntry.model_validate(
         {"name": "shapes", "source": {"path": "shapes"}, "random_split": {}}
     )

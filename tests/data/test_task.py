@@ -22,7 +22,7 @@ def test_flat_folder_is_trained_and_evaluated_on(root):
     assert task.evaluation is task.train
 
 
-def test_split_folder_is_evaluated_on_its_test_part(root):
+def test_split_folder_is_evaluated_on_its_test_split(root):
     root.rename(root.parent / "train")
     (root.parent / "test/blue_circle").mkdir(parents=True)
     (root.parent / "test/red_square").mkdir(parents=True)
