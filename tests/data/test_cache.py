@@ -235,9 +235,7 @@ def test_everything_is_counted(home):
         "images": 1,
         "data": 2,
     }
-    assert usage["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * (
-        128 + 32
-    )  # with header and checksum
+    assert usage["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * (128 + 32)  # with header and checksum
     assert usage["images"].bytes == 7
     assert usage["images"].last_use == datetime.fromtimestamp(2e9, UTC)
     assert usage["data"].bytes > 8 * 50

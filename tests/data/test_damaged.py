@@ -129,12 +129,12 @@ DAMAGES = {
     "aircraft: an image twice": (
         "aircraft",
         lambda root: edit(root / "images_variant_train.txt", ("0000002", "0000001")),
-        "lists images/0000001.jpg twice",
+        "images/0000001.jpg is listed twice, in train and in train",
     ),
     "aircraft: one image in two splits": (
         "aircraft",
         lambda root: edit(root / "images_variant_test.txt", ("0000201", "0000001")),
-        "0000001.jpg is listed as train and as test image",
+        "0000001.jpg is listed twice, in train and in test",
     ),
     "caltech101: a category missing": (
         "caltech101",
@@ -174,7 +174,7 @@ DAMAGES = {
     "dtd: outside": (
         "dtd",
         lambda root: edit(root / "labels/test1.txt", ("banded/", "banded/../../")),
-        "lists images outside",
+        "images are listed outside",
     ),
     "eurosat: other names": (
         "eurosat",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from gift.data.images import ImageFiles, ImageSet, NumberedImages
 from gift.data.labels import LabelSpace
 from gift.data.lists import shipped_names
 from gift.data.paths import Paths
-from gift.data.readers import Splits, reader
+from gift.data.readers import Splits, files_in, reader
 from gift.data.readers.folder import class_name
 from gift.data.splits import random_split
 from gift.data.task import Task
@@ -131,13 +132,14 @@ def read(entry: DatasetEntry, paths: Paths) -> Found:
     if source is not None and _has_files(entry, paths):
         root = paths.data / source.path
         try:
-            found = _collected(str(root), reader(source.kind)(root, entry.expected_labels or ()))
-            _refuse_shared(found)
+            splits = reader(source.kind)(root, entry.expected_labels or ())
+            _check_files(root, splits)
         except (FileNotFoundError, ValueError) as error:
             if source.kind == "folder":  # says what to do by itself
                 raise
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             raise kind(f"{entry.name}: {error}. {entry.hint}") from error
+        found = _collected(str(root), splits)
     elif entry.hub is not None and entry.hub.usable:
         splits = hub.read(entry.hub, entry.name)
         found = _collected(entry.hub.place, splits, _hub_spelling(entry))
@@ -185,12 +187,26 @@ def _collected(place: str, splits: Splits, spelled: Callable[[str], str] = str) 
     return Found(place, names, images)
 
 
-def _refuse_shared(found: Found) -> None:
+def _check_files(root: Path, splits: Splits) -> None:
+    """Refuse images that are missing, listed twice or outside a data set's folder."""
     split_of: dict[Path, str] = {}
-    for split, images in found.splits.items():
-        for path in images.files if isinstance(images, ImageFiles) else ():
-            if (other := split_of.setdefault(path, split)) != split:
-                raise ValueError(f"{path} is listed as {other} and as {split} image")
+    names: dict[Path, set[str]] = defaultdict(set)
+    for split, (source, _) in splits.items():
+        for path in source if isinstance(source, Sequence) else ():
+            if path in split_of:
+                raise ValueError(f"{path} is listed twice, in {split_of[path]} and in {split}")
+            split_of[path] = split
+            names[path.parent].add(path.name)
+    missing: list[Path] = []
+    for folder, wanted in names.items():
+        if not folder.is_relative_to(root) or ".." in folder.relative_to(root).parts:
+            raise ValueError(f"images are listed outside {root}, in {folder}")
+        missing += [folder / name for name in wanted.difference(files_in(folder))]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(split_of)} images that are listed in {root} are missing, the "
+            f"first is {min(missing)}"
+        )
 
 
 def _nowhere(entry: DatasetEntry, paths: Paths) -> str:

@@ -3,7 +3,8 @@
 The ``kind`` of a data set's source names the module. Its function ``read(root, wanted)`` takes the
 folder and the label strings that the data set's entry expects, and returns for every split its
 images and their labels: strings as the files spell them, or numbers where they have no names. It
-raises FileNotFoundError or ValueError that names the file.
+raises FileNotFoundError or ValueError that names the file; images that are missing, listed twice or
+outside the folder are found by :mod:`gift.data.opening`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,13 @@ def subfolders(path: Path) -> list[str]:
     return sorted(found, key=os.fsencode)
 
 
+def files_in(folder: Path) -> list[str]:
+    """Names of the visible files in a folder, in any order; none where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
+
+
 def in_class_folders(
     root: Path, folders: Iterable[tuple[str, str]], suffix: str, prefix: str = ""
 ) -> tuple[list[Path], list[str]]:
@@ -111,55 +118,23 @@ def in_class_folders(
         suffix: end of the images' names.
         prefix: beginning of the images' names; ``{}`` stands for the label.
     """
-    return listed(
+    return in_order(
         root,
         (
             (f"{folder}/{file}", label)
             for folder, label in folders
-            for file in _files(root / folder)
+            for file in files_in(root / folder)
             if file.startswith(prefix.replace("{}", label)) and file.endswith(suffix)
         ),
-        root,
     )
 
 
-def listed(
-    root: Path, images: Iterable[tuple[str, str]], source: Path
-) -> tuple[list[Path], list[str]]:
-    """Images that a file lists, in byte order of their paths.
+def in_order(root: Path, images: Iterable[tuple[str, str]]) -> tuple[list[Path], list[str]]:
+    """Images in byte order of their paths, and their labels.
 
     Args:
         root: the folder that the paths begin in.
         images: path with slashes, and label, of every image.
-        source: the file or folder that lists them.
-
-    Raises:
-        FileNotFoundError: images are missing.
-        ValueError: an image is listed twice, or lies outside the folder.
     """
     pairs = sorted(images, key=lambda pair: os.fsencode(pair[0]))
-    by_folder: dict[str, set[str]] = {}
-    for name, _ in pairs:
-        folder, _, file = name.rpartition("/")
-        by_folder.setdefault(folder, set()).add(file)
-    missing: list[Path] = []
-    for folder, files in by_folder.items():
-        if ".." in folder.split("/") or folder.startswith("/"):
-            raise ValueError(f"{source} lists images outside {root}, in {folder!r}")
-        missing += [root / folder / file for file in files.difference(_files(root / folder))]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(pairs)} images that {source} lists are missing, the first is "
-            f"{min(missing)}"
-        )
-    for (before, _), (name, _) in pairwise(pairs):
-        if before == name:
-            raise ValueError(f"{source} lists {name} twice")
     return [root / name for name, _ in pairs], [label for _, label in pairs]
-
-
-def _files(folder: Path) -> list[str]:
-    """Names of the visible files in a folder, in any order; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    return [name for name in os.listdir(folder) if not name.startswith(".")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers import Splits, lines, listed
+from gift.data.readers import Splits, in_order, lines
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
@@ -15,5 +15,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         listing = root / f"images_variant_{word}.txt"
         rows = (line.partition(" ") for line in lines(listing))
         images = ((f"images/{number}.jpg", variant.strip()) for number, _, variant in rows)
-        splits[split] = listed(root, images, listing)
+        splits[split] = in_order(root, images)
     return splits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers import Splits, lines, listed
+from gift.data.readers import Splits, in_order, lines
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
@@ -14,5 +14,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
     for word, split in {"train1": "train", "val1": "validation", "test1": "test"}.items():
         listing = root / "labels" / f"{word}.txt"
         images = ((name, name.partition("/")[0]) for name in lines(listing))
-        splits[split] = listed(root / "images", images, listing)
+        splits[split] = in_order(root / "images", images)
     return splits

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gift.data.readers import Splits, listed, load_mat
+from gift.data.readers import Splits, in_order, load_mat
 
 _SPLITS = {"trnid": "train", "valid": "validation", "tstid": "test"}
 
@@ -24,6 +24,6 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         if len(numbers) and not (numbers[0] >= 1 and numbers[-1] <= len(labels)):
             raise ValueError(f"{splits_file} has images that {labels_file} does not label")
         images = ((f"jpg/image_{number:05d}.jpg", "") for number in numbers)
-        paths, _ = listed(root, images, splits_file)
+        paths, _ = in_order(root, images)
         splits[split] = paths, (labels[numbers - 1] - 1).tolist()
     return splits

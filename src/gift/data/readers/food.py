@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers import Splits, existing, listed
+from gift.data.readers import Splits, existing, in_order
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
@@ -21,5 +21,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
             raise ValueError(f"{listing} must hold a list of images for every dish")
         images = ((f"{name}.jpg", dish) for dish, names in content.items() for name in names)
-        splits[split] = listed(root / "images", images, listing)
+        splits[split] = in_order(root / "images", images)
     return splits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers import Splits, lines, listed
+from gift.data.readers import Splits, in_order, lines
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
@@ -15,5 +15,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         listing = root / "annotations" / f"{word}.txt"
         names = (line.split()[0] for line in lines(listing) if not line.startswith("#"))
         images = ((f"images/{name}.jpg", name.rpartition("_")[0]) for name in names)
-        splits[split] = listed(root, images, listing)
+        splits[split] = in_order(root, images)
     return splits

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gift.data.readers import Splits, listed, load_mat, named
+from gift.data.readers import Splits, in_order, load_mat, named
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
@@ -25,5 +25,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         rows = np.atleast_1d(rows)
         labels = named([int(label) for label in rows["class"]], names, listing, first=1)
         files = (f"cars_{split}/{name}" for name in rows["fname"])
-        splits[split] = listed(root, zip(files, labels, strict=True), listing)
+        splits[split] = in_order(root, zip(files, labels, strict=True))
     return splits

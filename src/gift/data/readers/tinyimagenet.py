@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gift.data.readers import Splits, in_class_folders, lines, listed
+from gift.data.readers import Splits, in_class_folders, in_order, lines
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
@@ -19,5 +19,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
     images = ((f"val/images/{file}", "".join(rest[:1])) for file, *rest in rows)
     return {
         "train": in_class_folders(root, folders, ".JPEG"),
-        "test": listed(root, images, listing),
+        "test": in_order(root, images),
     }
