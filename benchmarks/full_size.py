@@ -1,7 +1,7 @@
 """Time and memory of GIFT at full size, with random weights, through the library's own path.
 
 A model folder and a pipeline folder of the chosen architecture are written to disk; then a learner
-paints, learns one task, is evaluated twice (the second time from the pixel cache), saved, and read
+generates images, learns one task, is evaluated twice (the second time from the pixel cache), saved, and read
 again. Weights do not change how long anything takes, so nothing is downloaded; accuracies mean
 nothing here.
 
@@ -126,7 +126,7 @@ def write_clip(folder: Path, sizes: dict[str, Any], tokenizer: CLIPTokenizer) ->
 def write_pipeline(
     folder: Path, sizes: dict[str, Any], tokenizer: CLIPTokenizer, side: int
 ) -> dict[str, int]:
-    """A Stable Diffusion with random weights that paints ``side`` x ``side`` pixels.
+    """A Stable Diffusion with random weights that generates images of ``side`` x ``side`` pixels.
 
     Returns:
         The number of parameters of each part.
@@ -180,7 +180,7 @@ def architecture(model: str, side: int) -> dict[str, Any]:
     """The configurations of both models.
 
     Raises:
-        ValueError: there is no such architecture, or it cannot paint images of that side.
+        ValueError: there is no such architecture, or it cannot generate images of that side.
     """
     names = sorted(path.stem for path in MODELS.glob("*.yaml"))
     if model not in names:
@@ -225,7 +225,7 @@ def write_task(folder: Path, classes: int, per_class: int) -> Task:
 
 
 def learner_settings(options: argparse.Namespace, models: Path, number: int) -> LearnerConfig:
-    """The learner that paints with the given batch size, counted from 0; each its own images."""
+    """The learner that generates with the given batch size, counted from 0; each its own images."""
     return validate(
         LearnerConfig,
         {
@@ -260,9 +260,9 @@ def measure(options: argparse.Namespace, folder: Path, device: torch.device) -> 
     for config in configs:
         with watch.stage("read CLIP"):
             learner = Learner(config, paths=Paths.of(folder / "home"))
-        with watch.stage("read and hash the pipeline, paint one image"):
+        with watch.stage("read and hash the pipeline, generate one image"):
             learner.generate(1)
-        with watch.stage(f"paint, {config.synthesis.batch_size} at a time", options.images):
+        with watch.stage(f"generate, {config.synthesis.batch_size} at a time", options.images):
             learner.generate(options.images + 1)
     run = RunFolder(folder / "learner")
     run.path.mkdir()
@@ -288,11 +288,11 @@ def parts_of_learning(run: RunFolder, options: argparse.Namespace) -> list[Stage
     events = [event for event in run.events() if event.stage == "train"]
     steps = [event for event in events if event.step is not None]
     (whole,) = (event.seconds for event in events if event.seconds is not None)
-    available, painted = options.classes * options.per_class, options.images + 1
-    seen = sum(images_in(len(steps), n, options.train_batch) for n in (available, painted))
+    available, synthetic = options.classes * options.per_class, options.images + 1
+    seen = sum(images_in(len(steps), n, options.train_batch) for n in (available, synthetic))
     looped = seen / (steps[-1].images_per_second or 1.0)
     return [
-        Stage("  of it: features of the teacher", round(whole - looped, 3), images=painted),
+        Stage("  of it: features of the teacher", round(whole - looped, 3), images=synthetic),
         Stage("  of it: the steps", round(looped, 3), images=seen),
     ]
 
@@ -342,14 +342,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--model", default="base", help="architecture: a file in benchmarks/models")
     add("--device", choices=["cpu", "cuda"], help="by default a GPU where there is one")
     add("--precision", choices=["fp32", "bf16"], default="fp32", help="of training")
-    add("--size", type=int, default=512, help="side of the painted images, in pixels")
+    add("--size", type=int, default=512, help="side of the synthetic images, in pixels")
     add("--steps", type=int, default=50, help="denoising steps")
     add(
-        "--images", type=int, default=16, help="images to paint at every batch size, after one more"
+        "--images", type=int, default=16, help="images to generate at every batch size, after one more"
     )
-    add("--batch-size", type=int, nargs="+", default=[1, 8], help="images painted at a time")
+    add("--batch-size", type=int, nargs="+", default=[1, 8], help="images generated at a time")
     add("--iterations", type=int, default=2, help="training steps")
-    add("--train-batch", type=int, default=64, help="images per step of the task; as many painted")
+    add("--train-batch", type=int, default=64, help="images per step of the task; as many synthetic")
     add("--classes", type=int, default=100, help="classes of the task")
     add("--per-class", type=int, default=2, help="training images of each, and test images")
     add("--work", type=Path, help="folder for models and caches, removed afterwards")

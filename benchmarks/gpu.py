@@ -1,4 +1,4 @@
-"""Training steps, painting and evaluation on a GPU: images per second, and times the published.
+"""Training steps, image generation and evaluation on a GPU: images per second, and times the published.
 
 Weights are random, since they change no time, so nothing is downloaded. Every figure is the best
 wall time of several rounds on a device that has nothing else to do.
@@ -115,7 +115,7 @@ class Clock:
 
 
 def steps(clock: Clock, subject: Subject, images: int, backend: str) -> Iterator[Row]:
-    """Training steps of as many images of the task as painted ones, each by its side."""
+    """Training steps of as many images of the task as synthetic ones, for each way."""
     variants = {
         "ours": (False, None),
         "ours, compiled": (False, backend),
@@ -134,8 +134,8 @@ def steps(clock: Clock, subject: Subject, images: int, backend: str) -> Iterator
             yield clock.row(f"{name}, {variant}", 2 * images, make, first)
 
 
-def painting(clock: Clock, model: str, denoising: int, batches: Sequence[int]) -> Iterator[Row]:
-    """Images painted at several batch sizes, against the first; the library's generator."""
+def generation(clock: Clock, model: str, denoising: int, batches: Sequence[int]) -> Iterator[Row]:
+    """Images generated at several batch sizes, against the first; the library's generator."""
     from full_size import architecture, write_models  # they need diffusers
 
     from gift.synthesis import DiffusersGenerator
@@ -151,7 +151,7 @@ def painting(clock: Clock, model: str, denoising: int, batches: Sequence[int]) -
             generator.load()
             prompts, seeds = ["a photo of a fox."] * size, list(range(size))
             row = clock.row(
-                f"painting in {denoising} steps, {size} at a time",
+                f"generation in {denoising} steps, {size} at a time",
                 size,
                 lambda g=generator, p=prompts, s=seeds: lambda: g.generate(p, s),
                 first,
@@ -190,9 +190,9 @@ def measure(options: argparse.Namespace) -> list[Row]:
     rows = list(steps(clock, subject, options.images, options.backend))
     rows += evaluation(clock, subject, options.evaluate)
     if importlib.util.find_spec("diffusers"):
-        rows += painting(clock, options.model, options.steps, options.batch_size)
+        rows += generation(clock, options.model, options.steps, options.batch_size)
     else:
-        rows.append(Row("painting", None, 0, note="diffusers is not installed"))
+        rows.append(Row("generation", None, 0, note="diffusers is not installed"))
     return rows
 
 
@@ -226,7 +226,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     models = sorted(path.stem for path in measured.MODELS.glob("*.yaml"))
     add("--device", default="cuda", choices=["cuda", "cpu"], help="where to measure")
     add("--model", default="base", choices=models, help="architecture, in benchmarks/models")
-    add("--images", type=int, default=64, help="images per step of the task; as many painted")
+    add("--images", type=int, default=64, help="images per step of the task; as many synthetic")
     add("--backend", default="inductor", help="of torch.compile")
     add("--evaluate", type=int, default=2048, help="test images")
     add("--steps", type=int, default=50, help="denoising steps")

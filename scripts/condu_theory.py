@@ -1,9 +1,9 @@
-"""Measure two claims of ConDU's theory on random task vectors and on those of the tiny world.
+"""Measure two claims of ConDU's theory on random task vectors and on those of the micro benchmark.
 
 The claims are in docs/methods/condu_theory.md: merging an unchanged set of task vectors again and
 again comes to rest, and one more task changes the vectors of the others less and less. The numbers
 go to results/theory/condu.json, their picture to docs/images/condu-theory.png. Task vectors of the
-tiny world are those of a run of finetune_individual, which is made where it is missing.
+micro benchmark are those of a run of finetune_individual, which is made where it is missing.
 
     python scripts/condu_theory.py
 """
@@ -359,7 +359,7 @@ def main() -> None:
     for name, draw in random.items():
         print(f"{name}: {TASKS} task vectors, {len(SEEDS)} seeds", flush=True)
         found[name] = measured([draw(TASKS, seed) for seed in SEEDS])
-    print(f"tiny world: {len(own)} task vectors, {len(SEEDS)} orders", flush=True)
+    print(f"micro benchmark: {len(own)} task vectors, {len(SEEDS)} orders", flush=True)
     found["tiny world"] = measured([shuffled(own, seed) for seed in SEEDS], reordered=True)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     write_json(

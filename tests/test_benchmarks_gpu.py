@@ -41,7 +41,7 @@ def test_everything_in_small(tmp_path, capsys, monkeypatch):
     first = rows["step, 2 + 2 images, 3 classes, published"]
     compiled = rows["step, 2 + 2 images, 3 classes, ours, bf16, compiled"]
     assert compiled["against"] == first["images"] / first["seconds"]
-    assert rows["painting in 2 steps, 2 at a time"]["against"]
+    assert rows["generation in 2 steps, 2 at a time"]["against"]
     assert rows["evaluation, from the cache"]["images"] == 3
     assert len(rows) == len(report["rows"]) == 9
     assert len(table.splitlines()) == 11
@@ -55,12 +55,12 @@ def test_a_missing_gpu_is_named(capsys):
     assert "torch sees no GPU here" in capsys.readouterr().err
 
 
-def test_painting_is_left_out_without_diffusers(monkeypatch):
+def test_generation_is_skipped_without_diffusers(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(gpu, "steps", lambda *_: iter(()))
     monkeypatch.setattr(gpu, "evaluation", lambda *_: iter(()))
     rows = gpu.measure(gpu.parse(SMALL))
-    assert "| painting | diffusers is not installed |" in gpu.markdown(rows)
+    assert "| generation | diffusers is not installed |" in gpu.markdown(rows)
 
 
 def test_what_does_not_fit_leaves_a_note():

@@ -40,9 +40,9 @@ def test_all_stages_in_small(tmp_path, capsys):
     assert script.main([*SMALL, "--work", str(tmp_path), "--out", str(out)]) == 0
     report = json.loads(out.read_text())
     stages = {stage["name"]: stage for stage in report["stages"]}
-    assert stages["paint, 1 at a time"]["images"] == stages["paint, 3 at a time"]["images"] == 3
+    assert stages["generate, 1 at a time"]["images"] == stages["generate, 3 at a time"]["images"] == 3
     assert stages["evaluate, from the pixel cache"]["images"] == 6
-    # Two steps: 4 and 2 images of the task's 6, twice 4 painted ones.
+    # Two steps: 4 and 2 images of the task's 6, twice 4 synthetic ones.
     assert stages["  of it: the steps"]["images"] == 14
     learned = stages["learn a task, 2 steps"]
     parts = [stage["seconds"] for name, stage in stages.items() if name.startswith("  of it")]

@@ -158,7 +158,7 @@ def test_a_pipeline_that_names_other_programs_is_refused(
         DiffusersGenerator(copy, steps=1).load()
 
 
-# Two-tower models
+# CLIP-like models
 
 
 @pytest.fixture

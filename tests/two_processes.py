@@ -58,7 +58,7 @@ def learned(
 
 
 def first_task(model_folder: str, folder: Path, *, kill: bool) -> dict[str, torch.Tensor]:
-    """GIFT's first task on spread weights: ended in its last step, or gone on with from there."""
+    """GIFT's first task on sharded weights: interrupted in its last step, or resumed from there."""
     model = VisionLanguageModel.from_pretrained(model_folder, dtype=torch.float64)
     shares = []
 

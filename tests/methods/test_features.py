@@ -17,13 +17,13 @@ close = torch.testing.assert_close
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("told", [True, False])
-def test_features_are_unit_rows(tiny_clip, name, told):
+@pytest.mark.parametrize("task_known", [True, False])
+def test_features_are_unit_rows(tiny_clip, name, task_known):
     method = create_method(name)
     if name in TRAINED:
         learn(tiny_clip, method, 0)
     pixels = images(tiny_clip)
-    found = method.predictor(tiny_clip).features(pixels, TASKS[0].name if told else None)
+    found = method.predictor(tiny_clip).features(pixels, TASKS[0].name if task_known else None)
     assert found.shape == tiny_clip.encode_images(pixels).shape
     assert not found.requires_grad
     close(found.norm(dim=1), torch.ones(len(pixels)))

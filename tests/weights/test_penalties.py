@@ -163,12 +163,12 @@ def test_fisher_does_not_feel_the_scale_of_the_loss():
     groups = consolidation.normalization_groups(parameters)
     before = {n: p.grad.clone() for n, p in parameters.items() if p.grad is not None}
     consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=1.0)
-    pull = {n: parameters[n].grad - g for n, g in before.items()}
+    penalty = {n: parameters[n].grad - g for n, g in before.items()}
     for name, gradient in before.items():
         parameters[name].grad = 7 * gradient
     consolidation.add_adaptive_gradient(parameters, anchor, groups, weight=1.0)
     scaled = {n: parameters[n].grad - 7 * g for n, g in before.items()}
-    torch.testing.assert_close(scaled, pull)
+    torch.testing.assert_close(scaled, penalty)
 
 
 def test_fisher_comes_from_the_summed_gradient_however_the_batch_was_split():
@@ -259,12 +259,12 @@ def test_the_mean_fisher_is_the_mean_of_each_batchs_own():
 
 
 def test_the_running_mean_is_the_mean_of_all_moments():
-    moments = [toy(seed)[1] for seed in range(12)]
-    running = consolidation.RunningMean(moments[0])
-    for moment in moments[1:]:
-        running.add(moment)
+    checkpoints = [toy(seed)[1] for seed in range(12)]
+    running = consolidation.RunningMean(checkpoints[0])
+    for checkpoint in checkpoints[1:]:
+        running.add(checkpoint)
     for name, value in running.value.items():
-        torch.testing.assert_close(value, sum(m[name] for m in moments) / 12)
+        torch.testing.assert_close(value, sum(m[name] for m in checkpoints) / 12)
 
 
 def test_interpolation_is_exact_at_its_ends():
