@@ -1,8 +1,8 @@
 """Time and memory of GIFT at full size, with random weights, through the library's own path.
 
 A model folder and a pipeline folder of the chosen architecture are written to disk; then a learner
-generates images, learns one task, is evaluated twice (the second time from the pixel cache), saved, and read
-again. Weights do not change how long anything takes, so nothing is downloaded; accuracies mean
+generates images, learns one task, is evaluated twice (the second time from the pixel cache), saved,
+and read again. Weights do not change how long anything takes, so nothing is downloaded; accuracies mean
 nothing here.
 
     python benchmarks/full_size.py                              # as published, on a GPU
@@ -344,12 +344,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--precision", choices=["fp32", "bf16"], default="fp32", help="of training")
     add("--size", type=int, default=512, help="side of the synthetic images, in pixels")
     add("--steps", type=int, default=50, help="denoising steps")
-    add(
-        "--images", type=int, default=16, help="images to generate at every batch size, after one more"
-    )
+    add("--images", type=int, default=16, help="images generated at every batch size")
     add("--batch-size", type=int, nargs="+", default=[1, 8], help="images generated at a time")
     add("--iterations", type=int, default=2, help="training steps")
-    add("--train-batch", type=int, default=64, help="images per step of the task; as many synthetic")
+    add("--train-batch", type=int, default=64, help="task images per step; as many synthetic")
     add("--classes", type=int, default=100, help="classes of the task")
     add("--per-class", type=int, default=2, help="training images of each, and test images")
     add("--work", type=Path, help="folder for models and caches, removed afterwards")

@@ -1,4 +1,4 @@
-"""Training steps, image generation and evaluation on a GPU: images per second, and times the published.
+"""Training, generation and evaluation on a GPU: images per second, and times the published.
 
 Weights are random, since they change no time, so nothing is downloaded. Every figure is the best
 wall time of several rounds on a device that has nothing else to do.

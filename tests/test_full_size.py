@@ -40,7 +40,8 @@ def test_all_stages_in_small(tmp_path, capsys):
     assert script.main([*SMALL, "--work", str(tmp_path), "--out", str(out)]) == 0
     report = json.loads(out.read_text())
     stages = {stage["name"]: stage for stage in report["stages"]}
-    assert stages["generate, 1 at a time"]["images"] == stages["generate, 3 at a time"]["images"] == 3
+    for size in (1, 3):
+        assert stages[f"generate, {size} at a time"]["images"] == 3
     assert stages["evaluate, from the pixel cache"]["images"] == 6
     # Two steps: 4 and 2 images of the task's 6, twice 4 synthetic ones.
     assert stages["  of it: the steps"]["images"] == 14
