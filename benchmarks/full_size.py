@@ -2,8 +2,8 @@
 
 A model folder and a pipeline folder of the chosen architecture are written to disk; then a learner
 generates images, learns one task, is evaluated twice (the second time from the pixel cache), saved,
-and read again. Weights do not change how long anything takes, so nothing is downloaded; accuracies mean
-nothing here.
+and read again. Weights do not change how long anything takes, so nothing is downloaded; accuracies
+mean nothing here.
 
     python benchmarks/full_size.py                              # as published, on a GPU
     python benchmarks/full_size.py --device cpu --steps 2 --images 2 --train-batch 4 --classes 10
