@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gift.report import figures, metrics_markdown, per_task_markdown
+from gift.report import figures, metrics_markdown, per_task_markdown, write_report
 from gift.report.comparison import compare
 from gift.report.tables import (
     WHOLE,
@@ -176,7 +177,7 @@ def test_costs_have_what_is_stored_where_a_run_tells(make_run: Any) -> None:
     assert titles[-3:] == ["Peak memory", "Stored beside the model", "Extra parameters"]
 
 
-def test_times_without_what_was_cached_are_marked(make_run: Any) -> None:
+def test_times_without_what_was_cached_are_marked(make_run: Any, tmp_path: Path) -> None:
     runs = [make_run("a"), make_run("b", method="l2")]
     for run, cached in zip(runs, (2, 0), strict=True):
         with (run / "events.jsonl").open("w") as file:
@@ -186,3 +187,4 @@ def test_times_without_what_was_cached_are_marked(make_run: Any) -> None:
     costs = costs_table(compare([read_run(run) for run in runs]))
     assert [row[1] for row in costs.rows] == ["60.0 s *", "60.0 s"]
     assert costs.notes[0] == "* Without the time of what was in the cache already."
+    assert costs.notes[0] in write_report(runs, tmp_path / "out").page.read_text()
