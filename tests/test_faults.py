@@ -291,15 +291,15 @@ def test_a_read_only_learner_still_serves(done):
 
 
 @pytest.mark.parametrize(
-    ("moment", "workers"),
+    ("time", "workers"),
     [(("learning sounds", 1), 0), (("tasks", 2), 1)],
     ids=["during", "worker"],
 )
-def test_images_that_vanish_while_they_are_learned(stopped, expected, moment, workers):
-    """Put back, they are gone on with."""
+def test_images_that_vanish_while_they_are_learned(stopped, expected, time, workers):
+    """Put back, they let the run resume."""
     images, away = stopped.root / "sounds" / "train", stopped.root / "away"
     shutil.rmtree(stopped.run / "tasks" / "03-sounds" / "checkpoint")
-    with at(*moment, lambda: images.rename(away)):
+    with at(*time, lambda: images.rename(away)):
         message = stopped.fails(**{"training.workers": workers})
     assert re.match(r"\S+sounds/train/\w+/\d\.png cannot be read .*; replace or remove", message)
     assert message.count("\n") == 1
@@ -321,7 +321,7 @@ def test_an_image_that_vanished_between_two_starts(stopped, expected):
 
 # Being asked to stop ----------------------------------------------------------------------------
 
-MOMENTS = [
+STOPS = [
     ("decode", 8, signal.SIGTERM),
     ("generate", 2, signal.SIGINT),
     ("learning shapes", 2, signal.SIGTERM),
@@ -329,12 +329,12 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("stage", "count", "number"), MOMENTS)
+@pytest.mark.parametrize(("stage", "count", "number"), STOPS)
 def test_asked_to_stop(fresh, expected, stage, count, number):
     with at(stage, count, number):
         status, text = fresh.start()
     assert status == 130
-    assert "interrupted; what was finished is kept, run the same command again" in text
+    assert "interrupted; finished work is kept, run the same command again" in text
     assert fresh.start()[0] == 0
     assert fresh.result == expected
 

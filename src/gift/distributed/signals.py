@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop, noticed between two steps and not in the middle of one."""
+"""Stop signals (SIGINT, SIGTERM), handled between two training steps instead of inside one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Take note of a signal instead of acting on it while the block runs.
+    """Defer stop signals while the block runs.
 
-    A second Ctrl-C acts at once; SIGTERM may come several times, from a launcher and a cluster.
-    One that the block took no notice of acts at its end. In a thread other than the main one
-    nothing is deferred.
+    A second Ctrl-C raises at once; SIGTERM may come several times, from a launcher and a cluster.
+    At the end of the block a signal that came raises KeyboardInterrupt. In a thread other than the
+    main one nothing is deferred.
 
     Yields:
-        A function that tells whether one has come.
+        A function that returns whether a signal has come.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
