@@ -46,7 +46,7 @@ def found_labels(images, root: Path):
     if isinstance(images, ImageFiles):
         names = [path.relative_to(root).as_posix() for path in images.files]
     else:
-        split = Path(images.source.path).name.replace("t10k", "test").partition("-")[0]
+        split = Path(images.source.place).name.replace("t10k", "test").partition("-")[0]
         names = [f"{split} {position}" for position in images.positions]
         assert all(image.getpixel((3, 5)) == (label,) * 3 for image, label in pairs(images))
     assert names == sorted(names) or not isinstance(images, ImageFiles)

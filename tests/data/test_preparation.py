@@ -24,6 +24,7 @@ from gift.data import (
     measured_split,
     open_task,
     open_tasks,
+    pixels,
     prepare,
     provenance,
 )
@@ -96,6 +97,10 @@ SMALL = Preprocess(8, "squash", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 3)
 """Images of 8 x 8 pixels."""
 
 
+def decoding(paths, preprocess=SMALL):
+    return lambda images: pixels(images, preprocess.test_array, preprocess.key, paths)
+
+
 def colours(**values):
     return DatasetEntry.model_validate({"name": "colours", "source": {"path": "colours"}} | values)
 
@@ -106,8 +111,8 @@ def test_a_prepared_data_set_leaves_nothing_to_decode(tmp_path, tiny_clip_folder
     learner = Learner.from_pretrained(
         tiny_clip_folder, method="finetune", paths=Paths.of(tmp_path / "home")
     )
-    preprocess = learner.model.preprocess
-    done = prepare([colours()], Paths(tmp_path / "home", tmp_path / "data"), preprocess)
+    paths = Paths(tmp_path / "home", tmp_path / "data")
+    done = prepare([colours()], paths, decoding(paths, learner.model.preprocess))
     assert (done.done, done.cached, done.problem) == (("checked", "decoded"), 6, "")
     assert done.images == {"train": 6, "test": 6}
     stages = []
@@ -122,7 +127,8 @@ def test_steps_are_prepared_as_they_are_measured(tmp_path):
     steps = [
         colours(name=f"colours-{n}", subset={"of": "colours", "labels": [n]}) for n in range(2)
     ]
-    done = prepare(steps, Paths(tmp_path / "home", tmp_path), SMALL)
+    paths = Paths(tmp_path / "home", tmp_path)
+    done = prepare(steps, paths, decoding(paths))
     assert (done.name, done.images, done.cached) == ("colours", {"train": 6, "test": 6}, 6)
     assert len(list((tmp_path / "home" / "pixels").iterdir())) == 2
 
@@ -147,7 +153,8 @@ def test_what_cannot_be_prepared_is_explained(tmp_path, damage):
             write_folder(tmp_path / "colours" / split, count=1)
     if damage == "unreadable":
         (tmp_path / "colours" / "test" / "red" / "0.png").write_bytes(b"?")
-    done = prepare([entry], Paths(tmp_path / "home", tmp_path), SMALL)
+    paths = Paths(tmp_path / "home", tmp_path)
+    done = prepare([entry], paths, decoding(paths))
     expected = {"missing": "no folder", "short": "4 train images", "unreadable": "1 unreadable"}
     assert expected[damage] in done.problem
     assert done.cached is None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,8 +17,7 @@ from gift.cli.show import print_error, print_json, print_text, reporter
 from gift.progress import track
 
 if TYPE_CHECKING:
-    from gift.data import CacheUsage, CheckResult, DatasetEntry, Prepared
-    from gift.vlm import Preprocess
+    from gift.data import CacheUsage, DatasetEntry, ImageSet
 
 Names = Annotated[list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")]
 Revisions = Annotated[
@@ -48,14 +46,14 @@ def list_command(as_json: Json = False) -> None:
         return
     table = Table("data set", "classes", "train", "test", "licence", box=None)
     for entry in datasets:
-        sizes = ("-" if n is None else str(n) for n in (entry.counts.train, entry.counts.test))
+        sizes = map(_or_dash, (entry.counts.train, entry.counts.test))
         classes = len(entry.listed_names or ())
         table.add_row(entry.name, str(classes), *sizes, Text(entry.licence))
     Console().print(table)
+    Console().print()
     table = Table("benchmark", "tasks", "what it is", box=None)
     for benchmark in benchmarks:
         table.add_row(benchmark.name, str(len(benchmark.tasks)), Text(benchmark.title))
-    Console().print()
     Console().print(table)
 
 
@@ -76,21 +74,31 @@ def check_command(
     from gift.data import Paths, check_dataset, will_be_made
 
     paths = Paths.of(home, data_root)
-    results: list[CheckResult] = []
-    made: list[str] = []
+    entries = _unique(map(_whole, _entries(names, revisions)))
+    made = [entry.name for entry in entries if will_be_made(entry, paths)]
+    there = [entry for entry in entries if not will_be_made(entry, paths)]
     with reporter("checking", overall="data sets"):
-        for entry in track(_unique(map(_whole, _entries(names, revisions))), "data sets"):
-            if will_be_made(entry, paths):
-                made.append(entry.name)
-            else:
-                results.append(check_dataset(entry, paths, decode=decode))
-    good = all(result.ok for result in results)
+        results = [check_dataset(e, paths, decode=decode) for e in track(there, "data sets")]
+    bad = sum(not result.ok for result in results)
     if as_json:
         found = [asdict(result) | {"ok": result.ok} for result in results]
-        print_json({"ok": good, "data_sets": found, "made_by_a_run": made})
+        print_json({"ok": not bad, "data_sets": found, "made_by_a_run": made})
     else:
-        _print_results(results, made, paths.data)
-    if not good:
+        table = Table("data set", "found", "images", "expected", "classes", box=None)
+        for one in results:
+            state = "yes" if one.ok else "no" if one.found_in is None else "wrong"
+            images = _counts(one.images), _counts(one.expected)
+            table.add_row(one.name, state, *images, _or_dash(one.classes))
+        for name in made:
+            table.add_row(name, "made by the first run", "-", "-", "-")
+        _print(table, [problem for one in results for problem in one.problems])
+        print_text(
+            f"\nA run cannot start: {bad} of {len(results) + len(made)} data sets are missing or "
+            f"wrong. Data root: {paths.data}"
+            if bad
+            else f"\nA run can start: all data sets below {paths.data} are as expected."
+        )
+    if bad:
         raise typer.Exit(1)
 
 
@@ -109,10 +117,19 @@ def prepare_command(
     Data sets are downloaded only as hub copies of a chosen commit; all others have to be put there
     by hand, and the command says how. The exit status is 0 when a run can start, else 1.
     """
-    from gift.data import Paths, download, is_on_hub, prepare
+    from gift.data import Paths, download, is_on_hub, pixels, prepare
+    from gift.settings import absolute, locate
 
     paths = Paths.of(home, data_root)
-    preprocess = _preprocess(model) if model else None
+    decode: Callable[[ImageSet], object] | None = None
+    if model:
+        from gift.vlm import VisionLanguageModel
+
+        preprocess = VisionLanguageModel.from_pretrained(locate(absolute(model))).preprocess
+
+        def decode(images: ImageSet) -> object:
+            return pixels(images, preprocess.test_array, preprocess.key, paths)
+
     tasks: dict[str, list[DatasetEntry]] = {}
     for entry in _entries(names, revisions):
         tasks.setdefault(entry.whole_name, []).append(entry)
@@ -125,14 +142,19 @@ def prepare_command(
                 continue  # prepare() tells
     with reporter("preparing", overall="data sets"):
         groups = track(tasks.values(), "data sets")
-        prepared = [prepare(entries, paths, preprocess) for entries in groups]
-    good = not any(one.problem for one in prepared)
+        prepared = [prepare(entries, paths, decode) for entries in groups]
+    ready = sum(not one.problem for one in prepared)
     if as_json:
         done = [asdict(one) | {"ok": not one.problem} for one in prepared]
-        print_json({"ok": good, "data_sets": done})
+        print_json({"ok": ready == len(prepared), "data_sets": done})
     else:
-        _print_prepared(prepared, paths.data)
-    if not good:
+        table = Table("data set", "ready", "images", "decoded", "done", box=None)
+        for one in prepared:
+            state, steps = "no" if one.problem else "yes", Text(", ".join(one.done) or "-")
+            table.add_row(one.name, state, _counts(one.images), _or_dash(one.cached), steps)
+        _print(table, [one.problem for one in prepared if one.problem])
+        print_text(f"\n{ready} of {len(prepared)} data sets are ready. Data root: {paths.data}")
+    if ready < len(prepared):
         raise typer.Exit(1)
 
 
@@ -192,13 +214,7 @@ def _plain(usage: CacheUsage) -> dict[str, Any]:
 
 def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry]:
     """The data sets and tasks that names stand for, each once, with the chosen commits."""
-    from gift.data import (
-        benchmark_names,
-        dataset_names,
-        load_benchmark,
-        load_dataset,
-        with_revisions,
-    )
+    from gift import data
     from gift.settings import merge, parse_override
     from gift.text import unknown
 
@@ -207,12 +223,18 @@ def _entries(names: list[str], revisions: list[str] | None) -> list[DatasetEntry
         raise ValueError(f"--set: {unknown('setting', key, ['hub_revisions'])}")
     found: list[DatasetEntry] = []
     for name in names:
-        if name in dataset_names() and name not in benchmark_names():
-            found.append(load_dataset(name))
+        if name in data.dataset_names() and name not in data.benchmark_names():
+            found.append(data.load_dataset(name))
         else:
-            found += load_benchmark(name).datasets()
+            found += data.load_benchmark(name).datasets()
     commits = {name: str(commit) for name, commit in chosen.get("hub_revisions", {}).items()}
-    return with_revisions(_unique(found), commits)
+    return data.with_revisions(_unique(found), commits)
+
+
+def _whole(entry: DatasetEntry) -> DatasetEntry:
+    """The data set of which an entry is some classes, or the entry itself."""
+    whole = {"name": entry.whole_name, "subset": None}
+    return entry.model_copy(update=whole) if entry.subset else entry
 
 
 def _unique(entries: Iterable[DatasetEntry]) -> list[DatasetEntry]:
@@ -223,43 +245,10 @@ def _unique(entries: Iterable[DatasetEntry]) -> list[DatasetEntry]:
     return found
 
 
-def _whole(entry: DatasetEntry) -> DatasetEntry:
-    """The data set of which an entry is some classes, or the entry itself."""
-    if entry.subset is None:
-        return entry
-    return entry.model_copy(update={"name": entry.whole_name, "subset": None})
-
-
-def _preprocess(model: str) -> Preprocess:
-    from gift.settings import absolute, locate
-    from gift.vlm import VisionLanguageModel
-
-    return VisionLanguageModel.from_pretrained(locate(absolute(model))).preprocess
-
-
-def _print_results(results: list[CheckResult], made: list[str], root: Path) -> None:
-    table = Table("data set", "found", "images", "expected", "classes", box=None)
-    for result in results:
-        table.add_row(
-            result.name,
-            "yes" if result.ok else "no" if result.found_in is None else "wrong",
-            _counts(result.images),
-            _counts(result.expected),
-            "-" if result.classes is None else str(result.classes),
-        )
-    for name in made:
-        table.add_row(name, "made by the first run", "-", "-", "-")
+def _print(table: Table, problems: Iterable[str]) -> None:
     Console().print(table)
-    for result in results:
-        for problem in result.problems:
-            print_text(f"\n{problem}")
-    bad = sum(not result.ok for result in results)
-    print_text(
-        f"\nA run can start: all data sets below {root} are as expected."
-        if not bad
-        else f"\nA run cannot start: {bad} of {len(results) + len(made)} data sets are missing or "
-        f"wrong. Data root: {root}"
-    )
+    for problem in problems:
+        print_text(f"\n{problem}")
 
 
 def _counts(images: Mapping[str, int]) -> str:
@@ -267,19 +256,5 @@ def _counts(images: Mapping[str, int]) -> str:
     return ", ".join(f"{split} {images[split]}" for split in ordered) or "-"
 
 
-def _print_prepared(prepared: Sequence[Prepared], root: Path) -> None:
-    table = Table("data set", "ready", "images", "decoded", "done", box=None)
-    for one in prepared:
-        table.add_row(
-            one.name,
-            "no" if one.problem else "yes",
-            _counts(one.images),
-            "-" if one.cached is None else str(one.cached),
-            Text(", ".join(one.done) or "-"),
-        )
-    Console().print(table)
-    for one in prepared:
-        if one.problem:
-            print_text(f"\n{one.problem}")
-    ready = sum(not one.problem for one in prepared)
-    print_text(f"\n{ready} of {len(prepared)} data sets are ready. Data root: {root}")
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else str(number)

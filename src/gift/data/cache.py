@@ -7,12 +7,13 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -74,15 +75,16 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
     parts = (images.fingerprint, key, str(_VERSION), PIL.__version__)
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = paths.pixels / f"{name}.npy"
-    array = _load(path, len(images))
-    if array is None:
+    if (array := _load(path)) is None:
         with _making(path):
-            if _load(path, len(images)) is None:  # another process may have had the lock before
+            if _load(path) is None:  # another process may have had the lock before
                 if path.exists():
                     log.warning("%s is not as it was written; it is made again.", path)
                 _make(path, lambda index: transform(images[index]), len(images))
-        array = _load(path, len(images))
-        assert array is not None
+        array = _load(path)
+    assert array is not None
+    assert array.ndim == 4
+    assert len(array) == len(images)
     return array
 
 
@@ -107,10 +109,10 @@ def check_images(*splits: Images, paths: Paths) -> None:
             done += len(block)
             report("check", done, total)
     if problems:
-        more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise ValueError(
-            f"{len(problems)} unreadable images:\n" + "\n".join(problems[:_SHOWN]) + more
-        )
+        shown = [f"{len(problems)} unreadable images:", *problems[:_SHOWN]]
+        if len(problems) > _SHOWN:
+            shown.append(f"... and {len(problems) - _SHOWN} more")
+        raise ValueError("\n".join(shown))
     with _writing(paths.checked):
         for mark in todo:
             mark.touch()
@@ -159,13 +161,12 @@ def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
         for block in _in_threads(array, count):
             stack = np.stack(block)
             assert stack.dtype == np.uint8
-            content = stack.tobytes()
+            header = io.BytesIO()
             if not done:
-                header = io.BytesIO()
                 shape = (count, *stack.shape[1:])
                 values = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(header, values)
-                content = header.getvalue() + content
+            content = header.getvalue() + stack.tobytes()
             file.write(content)
             digest.update(content)
             done += len(block)
@@ -173,18 +174,14 @@ def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
         file.write(digest.digest())
 
 
-def _load(path: Path, count: int) -> Pixels | None:
+def _load(path: Path) -> Pixels | None:
     """The cached array, or None when it is missing or damaged."""
     try:
         stat = path.stat()
     except OSError:  # it is not there, nor perhaps its folder
         return None
-    if not _is_whole(path, stat.st_size, stat.st_mtime_ns, stat.st_ino):
-        return None
-    array: Pixels = np.load(path, mmap_mode="r")
-    assert array.ndim == 4
-    assert len(array) == count
-    return array
+    is_whole = _is_whole(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return np.load(path, mmap_mode="r") if is_whole else None
 
 
 @cache
@@ -234,7 +231,7 @@ def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
             deleted then.
     """
     things = {kind: _things(paths, kind) for kind in check_kinds(names)}
-    locks = [lock for kind in things for lock in _locks(paths, kind)]
+    locks = list(chain.from_iterable(_locks(paths, kind) for kind in things))
     with ExitStack() as held:
         for lock in locks:
             try:
@@ -245,7 +242,7 @@ def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
                     "until it is done, then clear again. Nothing was deleted."
                 ) from None
         cleared = [_usage(kind, found) for kind, found in things.items()]
-        for thing in (*(t for found in things.values() for t in found), *locks):
+        for thing in chain(*things.values(), locks):
             if thing.is_dir() and not thing.is_symlink():
                 shutil.rmtree(thing)
             else:
@@ -253,59 +250,53 @@ def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
     return cleared
 
 
-def check_kinds(names: Iterable[str]) -> list[Kind]:
+def check_kinds(names: Sequence[str]) -> list[Kind]:
     """The kinds of these names, each once.
 
     Raises:
         ValueError: a name that is none.
     """
-    names = list(names)
-    for name in names:
-        if name not in KINDS:
-            raise ValueError(unknown("kind", name, KINDS))
+    if wrong := [name for name in names if name not in KINDS]:
+        raise ValueError(unknown("kind", wrong[0], KINDS))
     return [kind for kind in KINDS if kind in names]
 
 
 def _things(paths: Paths, kind: Kind) -> list[Path]:
     """The files or folders of a kind, unfinished ones included."""
     if kind == "data":
-        made = _made(paths)
-        unfinished = [path.with_name(f"{path.name}.part") for path in made]
-        return [path for path in (*made, *unfinished) if path.exists()]
-    return [
-        path
-        for path in sorted((paths.cache / kind).glob("*"))
-        if path.is_dir() == (kind == "images") and path.suffix != ".lock"
-    ]
+        return _made(paths, "{}", "{}.part")
+    found = [path for path in sorted((paths.cache / kind).glob("*")) if path.suffix != ".lock"]
+    return [path for path in found if path.is_dir() == (kind == "images")]
 
 
 def _locks(paths: Paths, kind: Kind) -> list[Path]:
     if kind == "data":
-        beside = (path.with_name(f".{path.name}.lock") for path in _made(paths))
-        return [path for path in beside if path.exists()]
+        return _made(paths, ".{}.lock")
     return sorted((paths.cache / kind).glob("*/.lock" if kind == "images" else "*.lock"))
 
 
-def _made(paths: Paths) -> list[Path]:
-    """Where data sets that can be generated are, or would be, for every data seed."""
+def _made(paths: Paths, *names: str) -> list[Path]:
+    """What lies there of data sets that can be generated, for every data seed.
+
+    Args:
+        paths: has the cache directory.
+        names: of what is looked for; ``{}`` stands for the name of the data set's folder.
+    """
     entries = [entry for name in dataset_names() if (entry := load_dataset(name)).made_by]
     folders = sorted({entry.source.path for entry in entries if entry.source is not None})
     data = paths.cache / "data"
-    roots = [data, *sorted(data.glob("draw-*"))]
-    return [root / folder for root in roots for folder in folders]
+    made = [root / folder for root in (data, *sorted(data.glob("draw-*"))) for folder in folders]
+    found = [path.with_name(name.format(path.name)) for name in names for path in made]
+    return [path for path in found if path.exists()]
 
 
 def _usage(kind: Kind, things: Sequence[Path]) -> CacheUsage:
-    stats = [stat for thing in things for stat in _stats(thing)]
+    stats: list[os.stat_result] = []
+    for file in (file for thing in things for file in (thing, *thing.rglob("*"))):
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            if file.is_file():
+                stats.append(file.stat())
     times = [max(stat.st_atime, stat.st_mtime) for stat in stats]
     last_use = datetime.fromtimestamp(max(times), UTC) if times else None
     finished = [thing for thing in things if thing.suffix not in {".tmp", ".part"}]
     return CacheUsage(kind, len(finished), sum(stat.st_size for stat in stats), last_use)
-
-
-def _stats(path: Path) -> Iterator[os.stat_result]:
-    """Size and times of a file, or of the files in a folder; of those that are still there."""
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        with suppress(FileNotFoundError):
-            if file.is_file():
-                yield file.stat()

@@ -35,7 +35,6 @@ ordinary tasks (``skin-01``, ``skin-02``, ...)::
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +43,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, model_validator
 
 from gift.data.entries import NAME, DatasetEntry, Subset, Templates
+from gift.data.labels import repeated
 from gift.data.lists import is_path, shipped, shipped_names
 from gift.settings import Settings, merge, read_yaml, validate
 from gift.text import unknown
@@ -155,12 +155,8 @@ class BenchmarkEntry(Settings):
     def _has_tasks(self) -> Self:
         if bool(self.tasks) == bool(self.class_incremental):
             raise ValueError("give either tasks (at least one) or class_incremental")
-        if repeated := [name for name, count in Counter(self.tasks).items() if count > 1]:
-            raise ValueError(f"a task may stand once only: {', '.join(repeated)}")
-        return self
-
-    @model_validator(mode="after")
-    def _orders_are_whole(self) -> Self:
+        if twice := repeated(self.tasks):
+            raise ValueError(f"a task may stand once only: {', '.join(twice)}")
         if self.orders and self.class_incremental:
             raise ValueError("orders go with tasks; class_incremental has an order of its own")
         for name, order in self.orders.items():
@@ -182,16 +178,13 @@ class BenchmarkEntry(Settings):
         def find(name: str) -> DatasetEntry:
             return own.get(name) or load_dataset(name)
 
-        if self.class_incremental:
-            entries = self.class_incremental.steps(find(self.class_incremental.dataset))
-        else:
-            entries = tuple(map(find, self.tasks))
+        steps = self.class_incremental
+        entries = steps.steps(find(steps.dataset)) if steps else tuple(map(find, self.tasks))
         if only is None:
             return entries
         names = [entry.name for entry in entries]
-        for name in only:
-            if name not in names:
-                raise ValueError(unknown("task", name, names))
+        if wrong := [name for name in only if name not in names]:
+            raise ValueError(unknown("task", wrong[0], names))
         return tuple(entry for entry in entries if entry.name in only)
 
     def in_order(self, name: str | None) -> BenchmarkEntry:
@@ -273,15 +266,17 @@ def rule_of(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> dict[
     another metric than top-1, other numbers of images than the shipped data set has.
     """
     entries = tuple(entries)
-    rule: dict[str, Any] = {"label_space": benchmark.label_space, "task_id": benchmark.task_id}
-    if metrics := {e.name: e.metric for e in entries if e.metric != "top1"}:
-        rule["metric"] = metrics
-    own_counts = {
-        entry.whole_name: entry.counts.model_dump(exclude_none=True)
-        for entry in entries
-        if entry.dataset is not None and entry.counts != load_dataset(entry.dataset).counts
+    rule = {
+        "label_space": benchmark.label_space,
+        "task_id": benchmark.task_id,
+        "metric": {entry.name: entry.metric for entry in entries if entry.metric != "top1"},
+        "counts": {
+            entry.whole_name: entry.counts.model_dump(exclude_none=True)
+            for entry in entries
+            if entry.dataset is not None and entry.counts != load_dataset(entry.dataset).counts
+        },
     }
-    return rule | ({"counts": own_counts} if own_counts else {})
+    return {key: value for key, value in rule.items() if value}
 
 
 def with_revisions(
@@ -296,23 +291,22 @@ def with_revisions(
     Raises:
         ValueError: a name that is none of theirs, or a data set without a hub copy.
     """
-    entries = list(entries)
-    copies = {entry.whole_name for entry in entries if entry.hub is not None}
+    chosen = list(entries)
+    copies = {entry.whole_name for entry in chosen if entry.hub is not None}
     for name in set(revisions) - copies:
         raise ValueError(f"hub_revisions: {unknown('hub copy', name, copies)}")
-    return [
-        entry.model_copy(update={"hub": entry.hub.model_copy(update={"revision": revision})})
-        if entry.hub is not None and (revision := revisions.get(entry.whole_name))
-        else entry
-        for entry in entries
-    ]
+    for number, entry in enumerate(chosen):
+        if entry.hub is not None and (revision := revisions.get(entry.whole_name)):
+            hub = entry.hub.model_copy(update={"revision": revision})
+            chosen[number] = entry.model_copy(update={"hub": hub})
+    return chosen
 
 
 def _not_each_once(order: Sequence[T], items: Collection[T], unknown_items: str) -> str:
     """Why an order does not hold every item once; empty if it does."""
     for problem, found in (
         (unknown_items, [item for item in order if item not in items]),
-        ("repeats", [item for item in items if order.count(item) > 1]),
+        ("repeats", repeated(order)),
         ("lacks", [item for item in items if item not in order]),
     ):
         if found:
@@ -333,7 +327,13 @@ def _read_own(path: Path) -> BenchmarkEntry:
 
     tasks = values.get("tasks")
     if isinstance(tasks, dict):
-        tasks = [_with_name(name, value, path) for name, value in tasks.items()]
+        for name, value in tasks.items():
+            if value is not None and (not isinstance(value, dict) or "name" in value):
+                raise ValueError(
+                    f"{path}: tasks.{name} must hold the settings of a data set, without 'name' "
+                    f"(that is {name!r}), or nothing for the shipped data set of that name."
+                )
+        tasks = [name if value is None else {"name": name} | value for name, value in tasks.items()]
     if isinstance(tasks, list):
         numbered = enumerate(tasks, start=1)
         values["tasks"] = [name_of(task, f"task {number}") for number, task in numbered]
@@ -343,18 +343,6 @@ def _read_own(path: Path) -> BenchmarkEntry:
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
     base = _beside(path.parent, benchmark.base_classnames)
     return benchmark.model_copy(update={"base_classnames": base})
-
-
-def _with_name(name: Any, value: Any, path: Path) -> Any:
-    """A task of a mapping as it would stand in a list; without a value, a shipped data set."""
-    if value is None:
-        return name
-    if not isinstance(value, dict) or "name" in value:
-        raise ValueError(
-            f"{path}: tasks.{name} must hold the settings of a data set, without 'name' (that is "
-            f"{name!r}), or nothing for the shipped data set of that name."
-        )
-    return {"name": name} | value
 
 
 def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEntry:
@@ -386,5 +374,5 @@ def load_dataset(name: str) -> DatasetEntry:
     Raises:
         ValueError: unknown name (with the nearest), or a wrong entry.
     """
-    path = shipped("data set", name, "datasets", ".yaml")
-    return validate(DatasetEntry, read_yaml(path), where=name)
+    values = read_yaml(shipped("data set", name, "datasets", ".yaml"))
+    return validate(DatasetEntry, values, where=name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gift.data.labels import LabelSpace
+from gift.data.labels import LabelSpace, repeated
 from gift.data.lists import class_list, label_list
 from gift.data.readers import reader_names
 from gift.settings import Settings
@@ -76,17 +75,16 @@ class HubSource(Settings):
     def _accepts_parts(cls, values: object) -> object:
         """``parts``, the former name of ``splits``."""
         if isinstance(values, dict) and "parts" in values:
-            former, values = values["parts"], {k: v for k, v in values.items() if k != "parts"}
-            values["splits"] = former
+            values = values | {"splits": values["parts"]}
+            del values["parts"]
         return values
 
     @model_validator(mode="after")
     def _shares_nothing(self) -> Self:
-        times = Counter(theirs for names in self.splits.values() for theirs in names)
-        if repeated := sorted(name for name, count in times.items() if count > 1):
+        if twice := repeated(theirs for names in self.splits.values() for theirs in names):
             raise ValueError(
-                f"hub.splits uses the split {repeated[0]!r} twice; an image may belong to one "
-                "split only"
+                f"hub.splits uses the split {min(twice)!r} twice; an image may belong to one split "
+                "only"
             )
         return self
 
@@ -131,8 +129,8 @@ class Subset(Settings):
 
     @model_validator(mode="after")
     def _takes_each_once(self) -> Self:
-        if repeated := [label for label, count in Counter(self.labels).items() if count > 1]:
-            raise ValueError(f"subset.labels repeats {repeated[0]}; a class stands once")
+        if twice := repeated(self.labels):
+            raise ValueError(f"subset.labels repeats {twice[0]}; a class stands once")
         return self
 
 
@@ -179,7 +177,7 @@ class DatasetEntry(Settings):
     )
 
     @model_validator(mode="after")
-    def _is_somewhere(self) -> Self:
+    def _fits(self) -> Self:
         if self.source is None and (self.hub is None or self.made_by is not None):
             raise ValueError(
                 "say where the images are: give 'source', or 'hub'; or name a shipped data set as "
@@ -189,10 +187,6 @@ class DatasetEntry(Settings):
             raise ValueError("only folders give class names by themselves: give 'classnames'")
         if self.labels is not None and not isinstance(self.classnames, (str, tuple)):
             raise ValueError("'labels' go with 'classnames' as a list, one each")
-        return self
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
         if isinstance(self.classnames, (tuple, dict)):
             self.check_names()
         return self
@@ -206,9 +200,9 @@ class DatasetEntry(Settings):
         names = self.listed_names or ()
         if self.shared_names:
             names = tuple(dict.fromkeys(names))
-        elif repeated := [name for name, count in Counter(names).items() if count > 1]:
+        elif twice := repeated(names):
             raise ValueError(
-                f"'classnames' must differ, but {repeated[0]!r} is repeated; rename it, or set "
+                f"'classnames' must differ, but {twice[0]!r} is repeated; rename it, or set "
                 "shared_names to make one class of them"
             )
         LabelSpace(self.name, names, self.templates)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,55 +12,12 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from gift.data.entries import HubSource
-from gift.data.images import opened, to_rgb
+from gift.data.images import ImageSource, opened, to_rgb
 from gift.data.readers import Splits
 from gift.text import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Rows of encoded images: an :class:`~gift.data.images.ImageSource`.
-
-    Attributes:
-        place: where they are, for messages.
-        rows: a data set whose column ``column`` holds encoded images.
-        column: that column.
-        order: numbers of the rows, in the order in which they are used.
-    """
-
-    place: str
-    rows: Dataset
-    column: str
-    order: Sequence[int]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over path, size and time of change of the files that hold the rows."""
-        digest = hashlib.sha256(f"{self.place}\0{self.column}".encode())
-        for file in self.rows.cache_files:
-            stat = Path(file["filename"]).stat()
-            digest.update(f"{file['filename']}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-
-    def image(self, number: int) -> Image.Image:
-        """Decode the image of a row.
-
-        Raises:
-            OSError: it is no image, too large or cannot be decoded; the message names copy and row.
-        """
-        try:
-            content = self.rows[number][self.column]
-            # A path in a row could name any file of this machine: only what is inside counts.
-            with opened(BytesIO(content["bytes"] or b"")) as image:
-                return to_rgb(image)
-        except Exception as error:  # PIL's decoders raise nearly every type on damaged files
-            raise OSError(
-                f"row {number} of {self.place} cannot be read as an image ({error}); choose "
-                "another commit of the copy."
-            ) from error
 
 
 def read(source: HubSource, name: str) -> Splits:
@@ -84,9 +40,38 @@ def read(source: HubSource, name: str) -> Splits:
             order = sorted(order, key=keys.__getitem__)
         names = getattr(rows.features[source.label], "names", None)
         labels = [str(value) if names is None else names[value] for value in rows[source.label][:]]
-        table = Table(f"{source.place}, {'+'.join(theirs)}", rows, source.image, order)
-        splits[split] = table, [labels[number] for number in order]
+        place = f"{source.place}, {'+'.join(theirs)}"
+        image = partial(_image, rows, source.image, place)
+        images = ImageSource(place, order, image, _fingerprint(rows, source.image, place))
+        splits[split] = images, [labels[number] for number in order]
     return splits
+
+
+def _image(rows: Dataset, column: str, place: str, number: int) -> Image.Image:
+    """Decode the image of a row.
+
+    Raises:
+        OSError: it is no image, too large or cannot be decoded; the message names copy and row.
+    """
+    try:
+        content = rows[number][column]
+        # A path in a row could name any file of this machine: only what is inside counts.
+        with opened(BytesIO(content["bytes"] or b"")) as image:
+            return to_rgb(image)
+    except Exception as error:  # PIL's decoders raise nearly every type on damaged files
+        raise OSError(
+            f"row {number} of {place} cannot be read as an image ({error}); choose another commit "
+            "of the copy."
+        ) from error
+
+
+def _fingerprint(rows: Dataset, column: str, place: str) -> str:
+    """SHA-256 over path, size and time of change of the files that hold the rows."""
+    digest = hashlib.sha256(f"{place}\0{column}".encode())
+    for file in rows.cache_files:
+        stat = Path(file["filename"]).stat()
+        digest.update(f"{file['filename']}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _rows(source: HubSource, splits: Sequence[str], place: str) -> Dataset:

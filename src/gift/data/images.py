@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol, Self
@@ -205,58 +205,38 @@ class ImageFiles(ImageSet):
         return str(self.files[index].parent)
 
 
-class ImageSource(Protocol):
-    """Numbered images of one place: a file, or a table."""
-
-    @property
-    def place(self) -> str:
-        """Where they are, for messages."""
-        ...
-
-    @property
-    def order(self) -> Sequence[int]:
-        """Their numbers, in the order in which they are used."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever an image may have changed."""
-        ...
-
-    def image(self, number: int) -> Image.Image:
-        """One image as RGB."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
-class PixelFile:
-    """The decoded content of a file of images: an :class:`ImageSource`.
+class ImageSource:
+    """Numbered images of one place: a file, or a table.
 
     Attributes:
+        place: where they are, for messages.
+        order: their numbers, in the order in which they are used.
+        image: number -> image as RGB.
+        fingerprint: changes whenever an image may have changed.
+    """
+
+    place: str
+    order: Sequence[int]
+    image: Callable[[int], Image.Image]
+    fingerprint: str
+
+
+def pixel_source(path: Path, pixels: NDArray[np.uint8]) -> ImageSource:
+    """The decoded content of a file of images.
+
+    Args:
         path: the file.
         pixels: uint8 [N, H, W] or [N, H, W, 3].
     """
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    image = partial(_from_pixels, pixels)
+    return ImageSource(str(path), range(len(pixels)), image, digest.hexdigest())
 
-    path: Path
-    pixels: NDArray[np.uint8]
 
-    @property
-    def place(self) -> str:
-        return str(self.path)
-
-    @property
-    def order(self) -> Sequence[int]:
-        return range(len(self.pixels))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over the shape and all values."""
-        digest = hashlib.sha256(repr(self.pixels.shape).encode())
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()
-
-    def image(self, number: int) -> Image.Image:
-        return Image.fromarray(self.pixels[number]).convert("RGB")
+def _from_pixels(pixels: NDArray[np.uint8], number: int) -> Image.Image:
+    return Image.fromarray(pixels[number]).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -287,7 +267,6 @@ class NumberedImages(ImageSet):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The numbers."""
         return tuple(map(str, self.positions))
 
     def _taken(self, indices: Sequence[int], labels: Sequence[int]) -> Self:
@@ -295,5 +274,4 @@ class NumberedImages(ImageSet):
         return replace(self, positions=positions, labels=tuple(labels))
 
     def origin(self, index: int) -> str:
-        """The source."""
         return self.source.place

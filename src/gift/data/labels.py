@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gift.text import check_name, fill
+
+T = TypeVar("T")
+
+
+def repeated(items: Iterable[T]) -> list[T]:
+    """The items that occur more than once, each once, in their order."""
+    return [item for item, count in Counter(items).items() if count > 1]
 
 
 @dataclass(frozen=True)
@@ -26,24 +36,21 @@ class LabelSpace:
         object.__setattr__(self, "classnames", tuple(self.classnames))
         object.__setattr__(self, "templates", tuple(self.templates))
         check_name("the task name", self.name)
-        for name in self.classnames:
-            check_name(f"{self.name}: the class name", name)
-        for template in self.templates:
-            check_name(f"{self.name}: the template", template)
         if not self.classnames:
             raise ValueError(f"{self.name}: a task needs at least one class name, none was given.")
-        empty = [i for i, name in enumerate(self.classnames) if not name.strip()]
-        if empty:
-            raise ValueError(f"{self.name}: the class name of label {empty[0]} is empty; name it.")
-        repeated = sorted({c for c in self.classnames if self.classnames.count(c) > 1})
-        if repeated:
+        for label, name in enumerate(self.classnames):
+            check_name(f"{self.name}: the class name", name)
+            if not name.strip():
+                raise ValueError(f"{self.name}: the class name of label {label} is empty; name it.")
+        if twice := repeated(self.classnames):
             raise ValueError(
                 f"{self.name}: class names must differ, but these are repeated: "
-                f"{', '.join(map(repr, repeated))}."
+                f"{', '.join(map(repr, sorted(twice)))}."
             )
         if not self.templates:
             raise ValueError(f"{self.name}: give at least one template, e.g. 'a photo of a {{}}.'.")
         for template in self.templates:
+            check_name(f"{self.name}: the template", template)
             if "{}" not in template:
                 raise ValueError(
                     f"{self.name}: the template {template!r} has no '{{}}' for the class name; "

@@ -38,6 +38,7 @@ class Found:
     names: tuple[str, ...] | None
     splits: dict[str, ImageSet]
 
+    @property
     def counts(self) -> dict[str, int]:
         """The number of images in every split."""
         return {split: len(images) for split, images in self.splits.items()}
@@ -50,7 +51,7 @@ def open_task(entry: DatasetEntry, paths: Paths) -> Task:
         FileNotFoundError: files are missing; tells where they were looked for and what to do.
         ValueError: labels or numbers of images other than the entry says, or damaged files.
     """
-    return as_task(entry, read(entry, paths))
+    return _as_task(entry, read(entry, paths))
 
 
 def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> list[Task]:
@@ -76,15 +77,18 @@ def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> 
             )
         paths = replace(paths, data=paths.data / f"draw-{draw}")
     known: dict[str, Found] = {}
-    tasks: list[Task] = []
+    tasks = []
     for entry in entries:
-        if will_be_made(entry, paths):
-            _make(entry, paths, draw)
+        if entry.made_by is not None and entry.source is not None and will_be_made(entry, paths):
+            target = paths.data / entry.source.path
+            hint = "free some space there, or name another folder with --data-root"
+            with writing_to(target.parent, "the data folder", hint):
+                maker(entry.made_by)(entry.whole_name, target, draw)
         whole = {"name": entry.whole_name, "subset": None, "templates": ("{}",)}
         key = repr(entry.model_copy(update=whole))
         if key not in known:
             known[key] = read(entry, paths)
-        tasks.append(as_task(entry, known[key]))
+        tasks.append(_as_task(entry, known[key]))
     return tasks
 
 
@@ -92,15 +96,6 @@ def will_be_made(entry: DatasetEntry, paths: Paths) -> bool:
     """Whether a run would generate the data set's folder."""
     missing = entry.source is not None and not (paths.data / entry.source.path).exists()
     return entry.made_by is not None and missing
-
-
-def _make(entry: DatasetEntry, paths: Paths, draw: int) -> None:
-    assert entry.made_by is not None
-    assert entry.source is not None
-    target = paths.data / entry.source.path
-    hint = "free some space there, or name another folder with --data-root"
-    with writing_to(target.parent, "the data folder", hint):
-        maker(entry.made_by)(entry.whole_name, target, draw)
 
 
 def is_on_hub(entry: DatasetEntry, paths: Paths) -> bool:
@@ -142,7 +137,13 @@ def read(entry: DatasetEntry, paths: Paths) -> Found:
         found = _collected(str(root), splits)
     elif entry.hub is not None and entry.hub.usable:
         splits = hub.read(entry.hub, entry.name)
-        found = _collected(entry.hub.place, splits, _hub_spelling(entry))
+        names = entry.listed_names or ()
+        own = entry.own_labels or names
+        pairs = [*zip(names, own, strict=True), *zip(own, own, strict=True)]
+        known = {_plain(theirs): label for theirs, label in [*pairs, *entry.hub.names.items()]}
+        found = _collected(
+            entry.hub.place, splits, lambda theirs: known.get(_plain(theirs), theirs)
+        )
     else:
         raise FileNotFoundError(_nowhere(entry, paths))
     if (rule := entry.random_split) is None:
@@ -161,14 +162,9 @@ def _has_files(entry: DatasetEntry, paths: Paths) -> bool:
     return entry.source is not None and (paths.data / entry.source.path).is_dir()
 
 
-def _hub_spelling(entry: DatasetEntry) -> Callable[[str], str]:
-    """Label names as copies spell them (case and underscores aside) -> the data set's own."""
-    assert entry.hub is not None
-    names = entry.listed_names or ()
-    own = entry.own_labels or names
-    pairs = [*zip(names, own, strict=True), *zip(own, own, strict=True), *entry.hub.names.items()]
-    known = {class_name(spelled).casefold(): label for spelled, label in pairs}
-    return lambda name: known.get(class_name(name).casefold(), name)
+def _plain(label: str) -> str:
+    """A label without what copies on the hub spell in their own way: case and underscores."""
+    return class_name(label).casefold()
 
 
 def _collected(place: str, splits: Splits, spelled: Callable[[str], str] = str) -> Found:
@@ -211,28 +207,25 @@ def _check_files(root: Path, splits: Splits) -> None:
 
 def _nowhere(entry: DatasetEntry, paths: Paths) -> str:
     """Where the images were looked for, and how to get them there."""
-    hints = []
     if entry.source is None:
         message = f"{entry.name}: its images are on the hub only."
-    elif entry.obtain:
-        message = f"{entry.name}: no folder {paths.data / entry.source.path}."
-        hints.append(f"{entry.obtain} The data root is {paths.data}.")
     else:
-        message = f"{entry.name}: no folder {paths.data / entry.source.path};"
-        hints.append(
-            "a run of a benchmark makes it."
-            if entry.made_by
-            else "put the data set there, or name the folder that holds it as data root."
-        )
+        message = f"{entry.name}: no folder {paths.data / entry.source.path}"
+        if entry.obtain:
+            message += f". {entry.obtain} The data root is {paths.data}."
+        elif entry.made_by:
+            message += "; a run of a benchmark makes it."
+        else:
+            message += "; put the data set there, or name the folder that holds it as data root."
     if entry.hub is not None:
-        hints.append(
-            f"To use the copy {entry.hub.id} of the Hugging Face hub, choose a commit of it: "
+        message += (
+            f" To use the copy {entry.hub.id} of the Hugging Face hub, choose a commit of it: "
             f"--set hub_revisions.{entry.whole_name}=<commit>."
         )
-    return " ".join([message, *hints])
+    return message
 
 
-def as_task(entry: DatasetEntry, found: Found) -> Task:
+def _as_task(entry: DatasetEntry, found: Found) -> Task:
     """A task of the classes that an entry names, made of what was found.
 
     Raises:
@@ -241,7 +234,10 @@ def as_task(entry: DatasetEntry, found: Found) -> Task:
     classnames, label_of = match_labels(entry, found)
     if problem := count_problem(entry, found):
         raise ValueError(problem)
-    splits = {split: _relabelled(images, label_of) for split, images in found.splits.items()}
+    splits: dict[str, ImageSet] = {}
+    for split, images in found.splits.items():
+        kept = images.select([i for i, label in enumerate(images.labels) if label in label_of])
+        splits[split] = kept.relabelled([label_of[label] for label in kept.labels])
     return Task(
         LabelSpace(entry.name, classnames, entry.templates),
         splits["train"],
@@ -250,12 +246,6 @@ def as_task(entry: DatasetEntry, found: Found) -> Task:
         metric=entry.metric,
         place=found.place,
     )
-
-
-def _relabelled(images: ImageSet, label_of: dict[int, int]) -> ImageSet:
-    """The images whose label is a key of the mapping, with the label that it has there."""
-    kept = images.select([i for i, label in enumerate(images.labels) if label in label_of])
-    return kept.relabelled([label_of[label] for label in kept.labels])
 
 
 def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], dict[int, int]]:
@@ -318,15 +308,16 @@ def _matched(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], Sequen
 
 def count_problem(entry: DatasetEntry, found: Found) -> str:
     """The message about splits with another number of images than expected; empty if all fit."""
-    counts, expected = found.counts(), entry.counts.model_dump(exclude_none=True)
-    wrong = [
-        f"{count} {split} images expected in {found.place}, but {counts.get(split, 0)} found"
-        for split, count in expected.items()
-        if counts.get(split, 0) != count
-    ]
-    if not wrong:
+    expected = entry.counts.model_dump(exclude_none=True)
+    counts = {split: found.counts.get(split, 0) for split in expected}
+    if counts == expected:
         return ""
-    there = f"counts: {{{', '.join(f'{split}: {counts.get(split, 0)}' for split in expected)}}}"
+    wrong = "; ".join(
+        f"{expected[split]} {split} images expected in {found.place}, but {count} found"
+        for split, count in counts.items()
+        if count != expected[split]
+    )
+    there = f"counts: {{{', '.join(f'{split}: {count}' for split, count in counts.items())}}}"
     if entry.whole_name not in shipped_names("datasets", ".yaml"):
         hint = f"To continue with what is there, write in its entry: {there}"
     else:
@@ -335,4 +326,4 @@ def count_problem(entry: DatasetEntry, found: Found) -> str:
             "ones): write a benchmark file of your own with this under 'tasks':\n"
             f"  - dataset: {entry.whole_name}\n    {there}"
         )
-    return f"{entry.name}: {'; '.join(wrong)}. {entry.hint} {hint}"
+    return f"{entry.name}: {wrong}. {entry.hint} {hint}"

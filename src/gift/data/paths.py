@@ -29,7 +29,9 @@ class Paths:
                 (``$XDG_CACHE_HOME`` or ``~/.cache``).
             data: by default ``data`` in the cache directory.
         """
-        cache = cache or _default_cache()
+        if cache is None:
+            user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+            cache = Path(os.environ.get("GIFT_HOME") or f"{user}/gift").expanduser()
         return cls(cache, data or cache / "data")
 
     @property
@@ -46,9 +48,3 @@ class Paths:
     def images(self) -> Path:
         """Sets of synthetic images."""
         return self.cache / "images"
-
-
-def _default_cache() -> Path:
-    if home := os.environ.get("GIFT_HOME"):
-        return Path(home).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gift"

@@ -5,16 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from gift.data.cache import check_images, pixels
+from gift.data.cache import check_images
 from gift.data.entries import DatasetEntry, Metric
 from gift.data.images import ImageSet
 from gift.data.opening import count_problem, is_on_hub, match_labels, open_tasks, read, will_be_made
@@ -53,41 +48,39 @@ class CheckResult:
 def check_dataset(entry: DatasetEntry, paths: Paths, *, decode: bool = False) -> CheckResult:
     """Look for a data set and compare it with its entry.
 
+    Nothing is raised for a data set that is missing, wrong or damaged.
+
     Args:
         entry: the data set.
         paths: the cache directory and where the paths of sources begin.
         decode: whether every image is decoded.
-
-    Returns:
-        What was found. Nothing is raised for a data set that is missing, wrong or damaged.
     """
     looked_in = [] if entry.source is None else [str(paths.data / entry.source.path)]
     if entry.hub is not None:
         commit = entry.hub.revision or "no commit chosen"
         looked_in.append(f"{entry.hub.id} on the Hugging Face hub ({commit})")
     expected = entry.counts.model_dump(exclude_none=True)
+    result = CheckResult(entry.name, tuple(looked_in), expected=expected)
     try:
         found = read(entry, paths)
     except (OSError, ValueError) as error:
-        return CheckResult(entry.name, (*looked_in,), expected=expected, problems=(str(error),))
+        return replace(result, problems=(str(error),))
     problems, classes = [count_problem(entry, found)], None
     try:
         classes = len(match_labels(entry, found)[0])
     except ValueError as error:
         problems.insert(0, str(error))
-    if decode:
-        try:
+    try:
+        if decode:
             check_images(*found.splits.values(), paths=paths)
-        except ValueError as error:
-            problems.append(str(error))
-    return CheckResult(
-        entry.name,
-        tuple(looked_in),
-        found.place,
-        found.counts(),
-        expected,
-        classes,
-        tuple(filter(None, problems)),
+    except ValueError as error:
+        problems.append(str(error))
+    return replace(
+        result,
+        found_in=found.place,
+        images=found.counts,
+        classes=classes,
+        problems=tuple(filter(None, problems)),
     )
 
 
@@ -99,7 +92,7 @@ class Prepared:
         name: of the data set.
         done: what was done, a phrase each.
         images: number of images of its tasks, by split.
-        cached: number of test images in the pixel cache; None where no model was given.
+        cached: number of test images in the pixel cache; None where it was not to be filled.
         problem: why a run could not use it, and what to do; empty when all is well.
     """
 
@@ -110,50 +103,38 @@ class Prepared:
     problem: str = ""
 
 
-class TestTransform(Protocol):
-    """The test transform of a model, see :class:`gift.vlm.Preprocess`."""
-
-    @property
-    def key(self) -> str:
-        """Identifies the transform."""
-        ...
-
-    def test_array(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The transform of an RGB image: uint8 [S, S, 3]."""
-        ...
-
-
 def prepare(
-    entries: Sequence[DatasetEntry], paths: Paths, preprocess: TestTransform | None = None
+    entries: Sequence[DatasetEntry],
+    paths: Paths,
+    decode: Callable[[ImageSet], object] | None = None,
 ) -> Prepared:
     """Do for a data set what its first run would do: generate, open, check and decode.
+
+    Nothing is raised for a data set that is missing, wrong or damaged.
 
     Args:
         entries: the tasks that are made of the data set.
         paths: the cache directory and where the data sets are.
-        preprocess: of the model whose pixel cache is to be filled.
-
-    Returns:
-        What was done. Nothing is raised for a data set that is missing, wrong or damaged.
+        decode: fills the pixel cache with a task's test images, see :func:`gift.data.pixels`.
     """
     first, done = entries[0], list[str]()
     makes, downloads = will_be_made(first, paths), is_on_hub(first, paths)
     try:
         tasks = open_tasks(entries, paths)
         done += ["made"] if makes else ["hub copy there"] if downloads else []
-        found = [(split, images) for task in tasks for split, images in task.splits.items()]
-        check_images(*(images for _, images in found), paths=paths)
+        check_images(*(images for task in tasks for images in task.splits.values()), paths=paths)
         done.append("checked")
-        numbers: Counter[str] = Counter()
-        for split, images in found:
-            numbers[split] += len(images)
-            if preprocess is not None and split == "test":
-                pixels(images, preprocess.test_array, preprocess.key, paths)
-        if preprocess is not None:
+        if decode is not None:
+            for task in tasks:
+                if task.test is not None:
+                    decode(task.test)
             done.append("decoded")
     except (OSError, ValueError) as error:
         return Prepared(first.whole_name, tuple(done), problem=str(error))
-    cached = None if preprocess is None else numbers["test"]
+    numbers: Counter[str] = Counter()
+    for task in tasks:
+        numbers.update({split: len(images) for split, images in task.splits.items()})
+    cached = None if decode is None else numbers["test"]
     return Prepared(first.whole_name, tuple(done), dict(numbers), cached)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gift.data.images import PixelFile
+from gift.data.images import ImageSource, pixel_source
 from gift.data.readers import Splits, existing, named
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
@@ -41,7 +41,7 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
     return {split: _images(root / split, texts) for split in ("train", "test")}
 
 
-def _images(path: Path, names: Sequence[str]) -> tuple[PixelFile, list[str]]:
+def _images(path: Path, names: Sequence[str]) -> tuple[ImageSource, list[str]]:
     content = _load(path)
     data, labels = content.get("data"), content.get("fine_labels")
     if not isinstance(data, np.ndarray) or (data.dtype, data.shape[1:]) != (np.uint8, (3072,)):
@@ -51,7 +51,7 @@ def _images(path: Path, names: Sequence[str]) -> tuple[PixelFile, list[str]]:
     if not all(type(label) is int for label in labels):
         raise ValueError(f"{path} has 'fine_labels' that are no whole numbers")
     pixels = np.ascontiguousarray(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return PixelFile(path, pixels), named(labels, names, path)
+    return pixel_source(path, pixels), named(labels, names, path)
 
 
 def _load(path: Path) -> dict[str, Any]:

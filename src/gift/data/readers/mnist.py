@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gift.data.images import PixelFile
+from gift.data.images import pixel_source
 from gift.data.readers import Splits, existing
 
 _BYTES = 8
@@ -24,7 +24,7 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         pixels, labels = _idx(path, 3), _idx(labels_path, 1)
         if len(pixels) != len(labels):
             raise ValueError(f"{path} has {len(pixels)} images, {labels_path} {len(labels)} labels")
-        splits[split] = PixelFile(path, pixels), labels.tolist()
+        splits[split] = pixel_source(path, pixels), labels.tolist()
     return splits
 
 
