@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup fmt lint types layers test test-fast check demo bench wheel clean
+.PHONY: setup fmt lint types layers test test-fast test-kernels check demo bench wheel clean
 
 setup: $(STAMP)
 
@@ -23,6 +23,10 @@ test: setup
 
 test-fast: setup
 	$(BIN)/pytest -n auto -m "not slow"
+
+# CPU kernels round by instruction set: the suite must pass with each of them.
+test-kernels: setup
+	for set in default avx2 avx512; do ATEN_CPU_CAPABILITY=$$set $(BIN)/pytest -n auto || exit 1; done
 
 fmt: setup
 	$(BIN)/ruff format .
