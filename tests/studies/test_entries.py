@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from gift import studies
-from gift.studies.entries import published
-from gift.studies.table import COLUMNS
+from gift.studies.entries import COLUMNS, published
 
 PAPER = Path(__file__).parents[3] / "shared" / "reference" / "paper_results.json"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,14 +25,34 @@ WHOLE = -1
 Key = tuple[str, int]
 """A metric and the position of its task, or :data:`WHOLE`."""
 
-TITLES = {
-    "transfer": "Transfer",
-    "avg": "Avg.",
-    "last": "Last",
-    "forgetting": "Forgetting",
-    "seen": "Accuracy over the classes seen",
+
+class Metric(NamedTuple):
+    """How a metric of :func:`measurements` is called and shown."""
+
+    title: str
+    arrow: str = "↑"
+    form: str = "z.1f"
+
+    @property
+    def head(self) -> str:
+        """The title with an arrow that says what is better."""
+        return f"{self.title} {self.arrow}"
+
+
+METRICS: Mapping[str, Metric] = {
+    "transfer": Metric("Transfer"),
+    "avg": Metric("Avg."),
+    "last": Metric("Last"),
+    "forgetting": Metric("Forgetting", "↓"),
+    "seen": Metric("Accuracy over the classes seen"),
+    "first_task_last": Metric("Last of first task"),
+    "train_seconds": Metric("Training (s)", "↓"),
+    "merge_seconds": Metric("Merging (s)", "↓", ".2f"),
+    "evaluate_seconds": Metric("Evaluation (s)", "↓"),
+    "peak_memory_mb": Metric("Memory (MB)", "↓", ".0f"),
+    "method_mb": Metric("Stored (MB)", "↓", ".2f"),
+    "extra_parameters": Metric("Extra parameters", "↓", ",.0f"),
 }
-LOWER_IS_BETTER = "forgetting"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +85,8 @@ class Table:
 
     def markdown(self) -> str:
         """As a GitHub-flavoured Markdown table, numbers aligned right, the best in bold."""
-        rule = ["---", *["---:"] * (len(self.header) - 1)]
-        lines = [_escaped(self.header, _MARKDOWN), rule, *self._cells(_MARKDOWN, "**{}**")]
+        lines = self._lines(_MARKDOWN, "**{}**")
+        lines.insert(1, ["---", *["---:"] * (len(self.header) - 1)])
         notes = "".join(f"\n{note.translate(_MARKDOWN)}\n" for note in self.notes)
         return "".join(f"| {' | '.join(line)} |\n" for line in lines) + notes
 
@@ -88,33 +109,38 @@ class Table:
 
     def latex(self) -> str:
         """As a booktabs table."""
-        rows = [_escaped(self.header, _LATEX), *self._cells(_LATEX, r"\textbf{{{}}}")]
-        head, *body = (" & ".join(row) + r" \\" for row in rows)
-        lines = [
+        lines = self._lines(_LATEX, r"\textbf{{{}}}")
+        head, *body = (" & ".join(line) + r" \\" for line in lines)
+        latex = [
             f"% {self.title}. Needs \\usepackage{{booktabs}}.",
             f"\\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
             *("\\toprule", head, "\\midrule", *body, "\\bottomrule"),
             "\\end{tabular}",
             *(f"% {note}" for note in self.notes),
         ]
-        return "\n".join(lines) + "\n"
+        return "\n".join(latex) + "\n"
 
-    def _cells(self, escapes: Escapes, bold: str) -> Iterator[list[str]]:
-        for i, row in enumerate(self.rows):
-            cells = enumerate(_escaped(row, escapes))
-            yield [bold.format(text) if (i, j) in self.best else text for j, text in cells]
+    def _lines(self, escapes: dict[int, str], bold: str) -> list[list[str]]:
+        """The header and the rows, escaped, the best cells in bold."""
+        lines = [[text.translate(escapes) for text in line] for line in (self.header, *self.rows)]
+        for row, position in self.best:
+            lines[row + 1][position] = bold.format(lines[row + 1][position])
+        return lines
 
     def _digits(self, what: str, position: int) -> list[str]:
+        """The numbers of a column; empty where one is not known."""
         if self.numbers is None or (what, position) not in self.numbers:
             return [""] * len(self.text)
-        return [_digits(value) for value in self.numbers[what, position]]
+        return [
+            "" if math.isnan(value) else f"{value:{'.0f' if abs(value) >= 1e6 else '.6g'}}"
+            for value in self.numbers[what, position]
+        ]
 
 
-Escapes = dict[int, str]
-_MARKDOWN: Escapes = {ord(char): f"\\{char}" for char in r"\`*_[]<>|&$~"}
-_LATEX: Escapes = {ord(char): f"\\{char}" for char in "&%$#_{}"} | {
-    ord(char): text
-    for char, text in {
+_MARKDOWN = str.maketrans({char: f"\\{char}" for char in r"\`*_[]<>|&$~"})
+_LATEX = str.maketrans(
+    {char: f"\\{char}" for char in "&%$#_{}"}
+    | {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
@@ -129,22 +155,12 @@ _LATEX: Escapes = {ord(char): f"\\{char}" for char in "&%$#_{}"} | {
         "↓": r"$\downarrow$",
         "†": r"$^\dagger$",
         MISSING: "--",
-    }.items()
-}
-
-
-def _escaped(texts: Iterable[str], escapes: Escapes) -> list[str]:
-    return [text.translate(escapes) for text in texts]
+    }
+)
 
 
 def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _digits(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return f"{value:.0f}" if abs(value) >= 1e6 else f"{value:.6g}"
 
 
 # From runs to numbers
@@ -183,8 +199,9 @@ def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
                 yield metric, WHOLE, value
                 if start[metric] is not None:
                     yield f"{metric}_gain", WHOLE, value - start[metric]
-        yield from _per_task(np.array(matrix.accuracy, dtype=np.float64), matrix.images)
-        yield "first_task_last", WHOLE, np.array(matrix.accuracy, dtype=np.float64)[-1, 0]
+        accuracy = np.array(matrix.accuracy, dtype=np.float64)
+        yield from _per_task(accuracy, matrix.images)
+        yield "first_task_last", WHOLE, accuracy[-1, 0]
     yield from ((f"{stage}_seconds", WHOLE, seconds) for stage, seconds in run.seconds.items())
     if run.peak_memory_mb is not None:
         yield "peak_memory_mb", WHOLE, run.peak_memory_mb
@@ -221,14 +238,11 @@ def estimates(numbers: pd.DataFrame, rows: int, keys: Sequence[Key]) -> pd.DataF
     found = numbers.groupby(["row", "metric", "task"])["value"].agg(["mean", "std"])
     cells = [(row, *key) for row in range(rows) for key in keys]
     values = found.reindex(pd.MultiIndex.from_tuples(cells, names=found.index.names))
-    positions = range(1, len(keys) + 1)
-    return pd.concat(
-        {
-            what: pd.DataFrame(values[what].to_numpy().reshape(rows, len(keys)), columns=positions)
-            for what in ("mean", "std")
-        },
-        axis=1,
-    )
+    frames = {
+        what: pd.DataFrame(values[what].to_numpy().reshape(rows, len(keys)))
+        for what in ("mean", "std")
+    }
+    return pd.concat(frames, axis=1).rename(columns=lambda position: position + 1, level=1)
 
 
 def values_of(numbers: pd.DataFrame, row: int, metric: str) -> pd.Series[float]:
@@ -245,31 +259,29 @@ def interval(
     return float(mean - half), float(mean + half)
 
 
-def shown(numbers: pd.DataFrame, forms: Sequence[str]) -> pd.DataFrame:
-    """Means as text, each with its spread where there is one; one format per column."""
+def shown(labels: Iterable[str], numbers: pd.DataFrame, forms: Sequence[str]) -> pd.DataFrame:
+    """Labels and means as text, each with its spread where there is one; one format per column."""
 
     def text(mean: float, std: float, form: str) -> str:
         spread = "" if math.isnan(std) else f" ± {std:{form}}"
         return MISSING if math.isnan(mean) else f"{mean:{form}}{spread}"
 
-    columns = {
-        position: [
-            text(*pair, form)
-            for pair in zip(numbers["mean", position], numbers["std", position], strict=True)
-        ]
-        for position, form in enumerate(forms, start=1)
-    }
-    return pd.DataFrame(columns, dtype=object)
+    columns = [list(labels)]
+    for position, form in enumerate(forms, start=1):
+        pairs = zip(numbers["mean", position], numbers["std", position], strict=True)
+        columns.append([text(mean, std, form) for mean, std in pairs])
+    return pd.DataFrame(dict(enumerate(columns)), dtype=object)
 
 
 def difference(values: Sequence[float] | pd.Series[float], *, intervals: bool) -> str:
     """The mean of differences in points, with its 95 % interval if there are several."""
     if not len(values):
         return MISSING
-    low_to_high = ""
-    if intervals and len(values) > 1:
-        low_to_high = ", {} to {}".format(*map(signed, interval(values)))
-    return signed(float(np.mean(values))) + low_to_high
+    mean = signed(float(np.mean(values)))
+    if not intervals or len(values) == 1:
+        return mean
+    low, high = interval(values)
+    return f"{mean}, {signed(low)} to {signed(high)}"
 
 
 def signed(value: float) -> str:
@@ -313,13 +325,12 @@ def per_task_markdown(
 def metrics_table(comparison: Comparison) -> Table:
     """One row per method and a zero-shot row above them. Percent; Forgetting in points."""
     names = _metrics(comparison)
-    *first, final = (TITLES[name] for name in names)
-    heads = [f"{TITLES[name]} {'↓' if name == LOWER_IS_BETTER else '↑'}" for name in names]
+    *first, final = (METRICS[name].title for name in names)
     return _accuracy_table(
         comparison,
         name="metrics",
         title=f"{', '.join(first)} and {final}",
-        columns=[(head, (name, WHOLE)) for head, name in zip(heads, names, strict=True)],
+        columns=[(METRICS[name].head, (name, WHOLE)) for name in names],
         runs=[MISSING, *(str(len(group.used)) for group in comparison.groups)],
     )
 
@@ -329,7 +340,7 @@ def gains_table(comparison: Comparison) -> Table:
 
     In brackets the 95 % interval of the mean over the runs of a method.
     """
-    names = [name for name in _metrics(comparison) if name != LOWER_IS_BETTER]
+    names = [name for name in _metrics(comparison) if name != "forgetting"]
     numbers = measurements(group.used for group in comparison.groups)
     rows = []
     for row, group in enumerate(comparison.groups):
@@ -338,7 +349,7 @@ def gains_table(comparison: Comparison) -> Table:
     return Table(
         name="gains",
         title="Difference from zero-shot",
-        header=("Method", *(TITLES[name] for name in names)),
+        header=("Method", *(METRICS[name].title for name in names)),
         text=pd.DataFrame(rows, dtype=object),
         numbers=estimates(numbers, len(rows), [(f"{name}_gain", WHOLE) for name in names]),
         notes=_dagger_note(comparison),
@@ -360,7 +371,7 @@ def per_task_table(comparison: Comparison, metric: str) -> Table:
     return _accuracy_table(
         comparison,
         name=f"{metric}-per-task",
-        title=f"{TITLES[metric]} {'after' if metric == 'seen' else 'of'} each task",
+        title=f"{METRICS[metric].title} {'after' if metric == 'seen' else 'of'} each task",
         columns=[*tasks, (whole, ("avg" if metric == "seen" else metric, WHOLE))],
     )
 
@@ -376,8 +387,7 @@ def _accuracy_table(
     groups, keys = comparison.groups, [key for _, key in columns]
     measured = measurements([(), *(group.used for group in groups)], _zero_shot(comparison))
     numbers = estimates(measured, len(groups) + 1, keys)
-    text = shown(numbers, ["z.1f"] * len(keys))
-    text.insert(0, 0, [ZERO_SHOT, *map(_name, groups)])
+    text = shown([ZERO_SHOT, *map(_name, groups)], numbers, ["z.1f"] * len(keys))
     if runs:
         text[len(columns) + 1] = runs
     complete = [row for row, group in enumerate(groups, start=1) if group.complete]
@@ -394,7 +404,7 @@ def _accuracy_table(
 
 def _metrics(comparison: Comparison) -> tuple[str, ...]:
     """A class has no accuracy before it is among the candidates, so no Transfer among the seen."""
-    names = ("transfer", "avg", "last", LOWER_IS_BETTER)
+    names = ("transfer", "avg", "last", "forgetting")
     return names[1:] if comparison.start.seen_only else names
 
 
@@ -417,7 +427,7 @@ def _best(means: pd.DataFrame, keys: Sequence[Key]) -> set[tuple[int, int]]:
     for position, (metric, _) in enumerate(keys, start=1):
         known = means[position].dropna().map(lambda value: round(value, 1))
         if len(known) > 1:
-            best = known.min() if metric == LOWER_IS_BETTER else known.max()
+            best = known.max() if METRICS[metric].arrow == "↑" else known.min()
             found |= {(row, position) for row in known.index[known == best]}
     return found
 
@@ -437,8 +447,7 @@ def matrix_table(comparison: Comparison, group: Group, name: str) -> Table:
         lines += [(0, None, "accuracy", task, value) for task, value in enumerate(start.zero_shot)]
     keys = [("accuracy", task) for task in range(len(tasks))]
     numbers = estimates(measurements((), lines), len(labels), keys)
-    text = shown(numbers, ["z.1f"] * len(tasks))
-    text.insert(0, 0, labels)
+    text = shown(labels, numbers, ["z.1f"] * len(tasks))
     title = f"Accuracy matrix of {group.label}"
     return Table(name, title, ("After learning", *tasks), text, numbers)
 
@@ -452,7 +461,7 @@ def costs_table(comparison: Comparison) -> Table:
     columns = {f"{stage}_seconds": (stage.capitalize(), duration) for stage in in_order} | _COSTS
     columns = {key: shown for key, shown in columns.items() if key in set(measured.metric)}
     numbers = estimates(measured, len(groups), [(metric, WHOLE) for metric in columns])
-    text = pd.DataFrame({0: [*map(_name, groups)]}, dtype=object)
+    text = shown(map(_name, groups), numbers, ())
     notes = []
     for position, (metric, (_, show)) in enumerate(columns.items(), start=1):
         stage = metric.removesuffix("_seconds")

@@ -23,30 +23,29 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gift.methods import method_class
+from gift.report.tables import METRICS
 from gift.settings import Settings, Values, read_yaml, validate
 from gift.text import unknown
 
-Column = Literal[
-    "transfer",
-    "avg",
-    "last",
-    "forgetting",
-    "first_task_last",
-    "train_seconds",
-    "merge_seconds",
-    "evaluate_seconds",
-    "peak_memory_mb",
-    "method_mb",
-    "extra_parameters",
-]
-PER_DATASET: tuple[Column, ...] = ("transfer", "avg", "last")
+COLUMNS = tuple(metric for metric in METRICS if metric != "seen")
+"""What an experiment's table may show."""
+PER_DATASET = ("transfer", "avg", "last")
 """The columns that have a figure for every data set."""
 _SHIPPED = Path(str(files("gift.studies")))
+
+
+def _known_column(name: str) -> str:
+    if name not in COLUMNS:
+        raise ValueError(unknown("column", name, COLUMNS))
+    return name
+
+
+Column = Annotated[str, AfterValidator(_known_column)]
 
 
 class PublishedFigures(Settings):
@@ -122,6 +121,16 @@ class Printed:
     def source(self) -> str:
         """The paper, see :attr:`Published.sources`."""
         return self.table.partition("/")[0]
+
+    @property
+    def dagger(self) -> str:
+        """The mark of a misprint."""
+        return "†" if self.misprint else ""
+
+    def __str__(self) -> str:
+        """As printed, misprints marked."""
+        digits = 1 if self.value == round(self.value, 1) else 2
+        return f"{self.value:.{digits}f}{self.dagger}"
 
 
 class Published(Settings):

@@ -12,10 +12,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from gift.report.figures import loss_curve
 from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, series, settle
-from gift.report.tables import WHOLE, estimates, measurements
+from gift.report.tables import METRICS, WHOLE, estimates, measurements
 from gift.settings import flat, identity
 from gift.studies.entries import Experiment, Picture
-from gift.studies.table import COLUMNS, RowResult
+from gift.studies.table import RowResult
 
 Drawing = Callable[[Experiment, Picture, Sequence[RowResult]], Figure]
 
@@ -53,7 +53,7 @@ def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Fig
             linewidth=1.6,
             capsize=2.5,
         )
-        axes.set_title(COLUMNS[column].title)
+        axes.set_title(METRICS[column].title)
         axes.set_xscale("log" if min(x) > 0 else "linear")
         axes.xaxis.set_major_locator(FixedLocator(x))
         axes.xaxis.set_minor_locator(NullLocator())

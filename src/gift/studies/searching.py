@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
@@ -16,13 +16,14 @@ import joblib
 import torch
 from filelock import FileLock
 
-from gift.benchmark import run
+from gift.benchmark import resolve, run
+from gift.config import RunConfig
 from gift.data import Paths, load_benchmark
 from gift.files import write_json, writing_to
 from gift.progress import report
-from gift.settings import Values, differences, identity, merge
+from gift.settings import Values, differences, identity, merge, nest
 from gift.studies.plan import folder_name
-from gift.studies.space import Candidates, Choice, Interval, Space
+from gift.studies.space import Choice, Interval, Space, check_space
 from gift.studies.work import Workers
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FAILURES = (FloatingPointError, torch.OutOfMemoryError)
 """What ends a trial as failed; every other error ends the search."""
 _JOURNAL = "study.journal"
 _OUTCOME, _RETRIES = "outcome", "retries"  # attributes of optuna's trials
+_VALIDATION = {"evaluation": {"split": "validation"}}
 
 
 class TrialRow(TypedDict):
@@ -103,14 +105,15 @@ def search(
     """
     if find_spec("optuna") is None:
         raise ValueError("searching needs optuna, which is missing: pip install 'gift-cl[search]'.")
+    if find_spec("fcntl") is None:
+        raise ValueError("searching needs the file locks of Unix; on Windows, use WSL.")
     if trials < 1 or jobs < 1:
         raise ValueError(f"trials = {trials} and jobs = {jobs}: both must be at least 1.")
     values = {p: v if isinstance(v, Interval) else tuple(v) for p, v in sorted(space.items())}
     plain = json.loads(json.dumps(merge(settings or {}), default=str))
-    candidates = Candidates(benchmark, method, values, plain)
-    candidates.check()
-    budget = min(trials, candidates.grid_size or trials)
-    own = _Search(candidates, folder.resolve(), paths or Paths.of())
+    own = _Search(benchmark, method, values, plain, folder.resolve(), paths or Paths.of())
+    own.check()
+    budget = min(trials, own.grid_size or trials)
     with own.joined():
         outcome = own.write_outcome(budget)
         report("trials", len(outcome["rows"]), budget)
@@ -128,9 +131,42 @@ def search(
 class _Search:
     """What is searched and where: the same for all processes and all starts."""
 
-    candidates: Candidates
+    benchmark: str
+    method: str
+    space: Mapping[str, tuple[Choice, ...] | Interval]
+    settings: Values
     folder: Path
     paths: Paths
+
+    def config(self, values: Mapping[str, Choice]) -> RunConfig:
+        """The configuration of a trial with some values of the space.
+
+        Raises:
+            ValueError: an unknown setting or a value that is not allowed.
+        """
+        layers = [nest(path.split("."), value) for path, value in values.items()]
+        return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
+
+    @property
+    def grid_size(self) -> int | None:
+        """Number of combinations; None with an interval."""
+        sizes = [len(v) for v in self.space.values() if not isinstance(v, Interval)]
+        return math.prod(sizes) if len(sizes) == len(self.space) else None
+
+    def check(self) -> None:
+        """Check everything that can be checked before any work.
+
+        Raises:
+            ValueError: wrong settings or a wrong space.
+        """
+        base = resolve(self.benchmark, self.method, _VALIDATION, self.settings)
+        load_benchmark(self.benchmark).datasets(base.tasks)
+        if base.evaluation.split == "test":
+            raise ValueError(
+                "evaluation.split = test: settings are chosen on validation images, never on test "
+                "images; leave it out."
+            )
+        check_space(self.space, self.config)
 
     @contextmanager
     def joined(self) -> Iterator[None]:
@@ -143,6 +179,8 @@ class _Search:
             ValueError: the folder was made with another space or other settings.
             OSError: it cannot be made.
         """
+        import fcntl
+
         with writing_to(self.folder, "the folder", "choose another one, or free some space"):
             (self.folder / "trials").mkdir(exist_ok=True)
         with (self.folder / ".lock").open("w") as lock:
@@ -154,7 +192,14 @@ class _Search:
                 _mend(self.folder / _JOURNAL)
                 _retry_interrupted(self._study())
             fcntl.flock(lock, fcntl.LOCK_SH)
-            self._check_same(self._study())
+            study, version = self._study(), load_benchmark(self.benchmark).version
+            own = {"version": version, "space": self._written_space()} | identity(self.config({}))
+            if different := differences(study.user_attrs.get("search", own), own):
+                raise ValueError(
+                    f"{self.folder} holds another search: {'; '.join(different)}. Use another "
+                    "folder, or the same space and settings to continue."
+                )
+            study.set_user_attr("search", own)
             yield
 
     def taken(self) -> int:
@@ -171,7 +216,6 @@ class _Search:
 
     def write_outcome(self, budget: int) -> Outcome:
         """Write search.json; returns what it holds."""
-        what = self.candidates
         finished = [trial for trial in self._trials() if _OUTCOME in trial.user_attrs]
         rows: list[Any] = [
             {"trial": number, "values": self._values(trial.params), **trial.user_attrs[_OUTCOME]}
@@ -179,19 +223,26 @@ class _Search:
         ]
         measured = [row for row in rows if "failure" not in row]
         outcome: Outcome = {
-            "benchmark": what.benchmark,
-            "version": load_benchmark(what.benchmark).version,
-            "method": what.method,
+            "benchmark": self.benchmark,
+            "version": load_benchmark(self.benchmark).version,
+            "method": self.method,
             "criterion": CRITERION,
-            "space": what.written_space(),
-            "settings": what.settings,
-            "seed": what.config({}).seed,
+            "space": self._written_space(),
+            "settings": self.settings,
+            "seed": self.config({}).seed,
             "budget": budget,
             "best": max(measured, key=lambda row: row["avg"], default=None),
             "rows": rows,
         }
         write_json(self.folder / "search.json", outcome)
         return outcome
+
+    def _written_space(self) -> dict[str, object]:
+        """The space as JSON has it."""
+        return {
+            path: asdict(values) if isinstance(values, Interval) else list(values)
+            for path, values in self.space.items()
+        }
 
     def _trials(self) -> list[FrozenTrial]:
         """All trials but those that were retried, and of equal settings the first."""
@@ -208,13 +259,13 @@ class _Search:
         """Make the run of a trial; several with the same settings share it."""
         from optuna import TrialPruned
 
-        for path, values in self.candidates.space.items():
+        for path, values in self.space.items():
             if isinstance(values, Interval):
                 trial.suggest_float(path, values.low, values.high, log=True)
             else:
                 trial.suggest_categorical(path, values)
         try:
-            config = self.candidates.config(self._values(trial.params))
+            config = self.config(self._values(trial.params))
         except ValueError as error:  # values that are allowed one by one, but not together
             trial.set_user_attr(_OUTCOME, {"failure": str(error)})
             raise TrialPruned from None
@@ -225,16 +276,16 @@ class _Search:
         except FAILURES as error:
             trial.set_user_attr(_OUTCOME, {"failure": str(error)})
             raise
-        metrics = {"transfer": summary.transfer, "avg": summary.avg, "last": summary.last}
-        seconds = summary.seconds["total"]
-        trial.set_user_attr(_OUTCOME, {**metrics, "seconds": seconds, "folder": folder.name})
+        measured = summary.model_dump(include={"transfer", "avg", "last"})
+        measured |= {"seconds": summary.seconds["total"], "folder": folder.name}
+        trial.set_user_attr(_OUTCOME, measured)
         return summary.avg
 
     def _values(self, params: Mapping[str, Any]) -> dict[str, Choice]:
         """The settings of a trial: those from an interval with four digits."""
         return {
             path: values.rounded(params[path]) if isinstance(values, Interval) else params[path]
-            for path, values in self.candidates.space.items()
+            for path, values in self.space.items()
             if path in params
         }
 
@@ -242,41 +293,26 @@ class _Search:
         """The sampler of a trial. Neither a second process nor a second start repeats a seed."""
         from optuna.samplers import GridSampler, TPESampler
 
-        seed = self.candidates.config({}).seed
-        if self.candidates.grid_size is None:
+        seed = self.config({}).seed
+        if self.grid_size is None:
             return TPESampler(seed=seed + number)
-        lists = {p: v for p, v in self.candidates.space.items() if not isinstance(v, Interval)}
+        lists = {p: v for p, v in self.space.items() if not isinstance(v, Interval)}
         return GridSampler(lists, seed=seed)
 
     def _study(self, sampler: BaseSampler | None = None) -> Study:
         import optuna
-        from optuna.storages.journal import (
-            JournalFileBackend,
-            JournalFileOpenLock,
-            JournalStorage,
-        )
+        from optuna.storages import journal
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are in the outcome
-        journal = str(self.folder / _JOURNAL)
+        path = str(self.folder / _JOURNAL)
+        backend = journal.JournalFileBackend(path, journal.JournalFileOpenLock(path))
         return optuna.create_study(
             study_name="search",
-            storage=JournalStorage(JournalFileBackend(journal, JournalFileOpenLock(journal))),
+            storage=journal.JournalStorage(backend),
             sampler=sampler,
             direction="maximize",
             load_if_exists=True,
         )
-
-    def _check_same(self, study: Study) -> None:
-        """Store what is searched in the study, or check that it is the same as there."""
-        what = self.candidates
-        version = load_benchmark(what.benchmark).version
-        own = {"version": version, "space": what.written_space(), **identity(what.config({}))}
-        if different := differences(study.user_attrs.setdefault("search", own), own):
-            raise ValueError(
-                f"{self.folder} holds another search: {'; '.join(different)}. Use another "
-                "folder, or the same space and settings to continue."
-            )
-        study.set_user_attr("search", own)
 
 
 def _retry_interrupted(study: Study) -> None:

@@ -1,24 +1,17 @@
-"""What a search of settings tries: the values of each setting, and the configurations they make."""
+"""Search spaces: the values to try of each setting, read and checked before any work."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import yaml
-
-from gift.benchmark import resolve
-from gift.config import RunConfig
-from gift.data import load_benchmark
-from gift.settings import Values, nest
 
 Choice = bool | int | float | str | None
 FIXED = ("benchmark", "method", "tasks", "draw", "seed", "evaluation")
 """Settings that say what is measured; trials that differ in them could not be compared."""
-
-_VALIDATION = {"evaluation": {"split": "validation"}}
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -49,7 +42,7 @@ class Interval:
 Space = Mapping[str, Sequence[Choice] | Interval]
 
 
-def parse_space(texts: Sequence[str]) -> dict[str, Sequence[Choice] | Interval]:
+def parse_space(texts: Sequence[str]) -> Space:
     """Read a search space as it is written on a command line.
 
     >>> parse_space(["training.learning_rate=1e-5..1e-3", "training.iterations=50,100"])
@@ -76,67 +69,35 @@ def parse_space(texts: Sequence[str]) -> dict[str, Sequence[Choice] | Interval]:
     return space
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """The configurations of a search: a method on a benchmark's validation images.
+def _choice(value: str, text: str) -> Choice:
+    """A number, text, true, false or null; YAML takes 1e-3 for text, here it is a number."""
+    if _NUMBER.fullmatch(value) and "e" in value.lower():
+        return float(value)
+    if not value.strip():
+        raise ValueError(f"{text!r}: a value is missing between two commas; write null for none.")
+    try:
+        choice: Choice = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"{text!r}: {value!r} is not a value; give numbers or text.") from None
+    return choice
 
-    Attributes:
-        benchmark: name or YAML file.
-        method: its name.
-        space: the values to try by dotted path.
-        settings: those of all trials.
+
+def check_space(space: Space, configure: Callable[[Mapping[str, Choice]], object]) -> None:
+    """Validate a configuration with every value of every setting.
+
+    Args:
+        space: the values by dotted path of the setting.
+        configure: makes a configuration with some of them.
+
+    Raises:
+        ValueError: the space is empty, or names wrong settings or values.
     """
-
-    benchmark: str
-    method: str
-    space: Mapping[str, tuple[Choice, ...] | Interval]
-    settings: Values
-
-    def config(self, values: Mapping[str, Choice]) -> RunConfig:
-        """The configuration with some values of the space.
-
-        Raises:
-            ValueError: an unknown setting or a value that is not allowed.
-        """
-        layers = [nest(path.split("."), value) for path, value in values.items()]
-        return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
-
-    @property
-    def grid_size(self) -> int | None:
-        """Number of combinations; None with an interval."""
-        sizes = [len(v) for v in self.space.values() if not isinstance(v, Interval)]
-        return math.prod(sizes) if len(sizes) == len(self.space) else None
-
-    def written_space(self) -> dict[str, object]:
-        """The space as JSON has it."""
-        return {
-            path: asdict(values) if isinstance(values, Interval) else list(values)
-            for path, values in self.space.items()
-        }
-
-    def check(self) -> None:
-        """Check everything that can be checked before any work.
-
-        Raises:
-            ValueError: wrong settings, or a space that is empty or names wrong settings or values.
-        """
-        base = resolve(self.benchmark, self.method, _VALIDATION, self.settings)
-        load_benchmark(self.benchmark).datasets(base.tasks)
-        if base.evaluation.split == "test":
-            raise ValueError(
-                "evaluation.split = test: settings are chosen on validation images, never on test "
-                "images; leave it out."
-            )
-        if not self.space:
-            raise ValueError(
-                "the search space is empty; name settings and the values to try, for instance "
-                "training.learning_rate=1e-5,1e-4."
-            )
-        for path, values in self.space.items():
-            self._check_values(path, values)
-
-    def _check_values(self, path: str, values: tuple[Choice, ...] | Interval) -> None:
-        """Validate a configuration with every value of a setting."""
+    if not space:
+        raise ValueError(
+            "the search space is empty; name settings and the values to try, for instance "
+            "training.learning_rate=1e-5,1e-4."
+        )
+    for path, values in space.items():
         if path.split(".")[0] in FIXED:
             raise ValueError(
                 f"{path} cannot be searched: it says what is measured, which must be the same for "
@@ -156,19 +117,6 @@ class Candidates:
             if not isinstance(value, bool | int | float | str | None):
                 raise ValueError(f"{path} = {value!r} cannot be tried; give numbers or text.")
             try:
-                self.config({path: value})
+                configure({path: value})
             except ValueError as error:
                 raise ValueError(f"search space, {path}={value}: {error}{hint}") from None
-
-
-def _choice(value: str, text: str) -> Choice:
-    """A number, text, true, false or null; YAML takes 1e-3 for text, here it is a number."""
-    if _NUMBER.fullmatch(value) and "e" in value.lower():
-        return float(value)
-    try:
-        choice: Choice = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(f"{text!r}: {value!r} is not a value; give numbers or text.") from None
-    if not value.strip():
-        raise ValueError(f"{text!r}: a value is missing between two commas; write null for none.")
-    return choice
