@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from support import load_file, write_folder
 
-from gift.benchmark import evaluate, resolve
+from gift.benchmark import resolve
 from gift.cli import main
 from gift.cli.options import read_settings
+from gift.commands import evaluate
 from gift.data import Paths, benchmark_names, load_benchmark
 from gift.settings import identity
 

@@ -1,58 +1,39 @@
-"""Runs of benchmarks, and learners in folders: learn and evaluate over a sequence of tasks."""
+"""Runs of benchmarks: learn and evaluate over a sequence of tasks."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 
-import safetensors.numpy
-from pydantic import Field
-
 from gift import distributed, metrics
-from gift.config import LearnerConfig, RunConfig, SynthesisSettings
+from gift.commands import measure, open_learner
+from gift.config import RunConfig
 from gift.data import (
     BenchmarkEntry,
     DatasetEntry,
     Paths,
     Task,
     check_images,
-    dataset_names,
     few_shot,
     load_benchmark,
-    load_dataset,
     measured_split,
     open_tasks,
     provenance,
     rule_of,
     with_revisions,
 )
-from gift.data.labels import LabelSpace
-from gift.evaluate import Protocol, sample_features
-from gift.files import replacing_file, write_json
+from gift.evaluate import Protocol
+from gift.files import write_json
 from gift.learner import Learner
 from gift.methods import method_class
 from gift.metrics import AccuracyMatrix
 from gift.progress import report
-from gift.runs import RunFolder, Storage, Summary, peak_memory_mb, reset_peak_memory
-from gift.runs.manifest import damage
-from gift.settings import (
-    Settings,
-    Values,
-    differences,
-    flat,
-    identity,
-    load_recipe,
-    merge,
-    validate,
-)
-from gift.streams import open_generator
-from gift.synthesis import ImageStore, SyntheticSet
-from gift.train import training_device
+from gift.runs import RunFolder, Storage, Summary, peak_memory_mb
+from gift.settings import Values, differences, flat, load_recipe, merge, validate
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> RunConfig:
@@ -127,13 +108,21 @@ def run(
             check_same_benchmark(matrix, config, folder)
         if run_folder.done:
             return run_folder.read_summary()
-        learner = _open_learner(run_folder, config, paths)
+        learner = open_learner(run_folder, config, paths)
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
         features = config.evaluation.embedding_images
         if matrix is None:
             zero_shot = measure(learner, tasks, protocol, run_folder, features=features)
-            matrix = _empty_matrix(benchmark, entries, config, tasks, zero_shot)
+            setting = {"split": config.evaluation.split, "draw": config.draw}
+            matrix = AccuracyMatrix(
+                benchmark.name,
+                benchmark.version,
+                tuple(task.name for task in tasks),
+                tuple(zero_shot),
+                setting=rule_of(benchmark, entries) | setting,
+                images=tuple(len(task.evaluation or ()) for task in tasks),
+            )
             run_folder.write_matrix(matrix)
         for position in range(len(matrix.accuracy), len(tasks)):
             report("tasks", position, len(tasks))
@@ -148,220 +137,6 @@ def run(
         run_folder.write_summary(summary)
         run_folder.finish()
     return summary
-
-
-def measure(
-    learner: Learner,
-    tasks: Sequence[Task],
-    protocol: Protocol,
-    folder: RunFolder,
-    *,
-    features: int = 0,
-) -> list[float]:
-    """A row of the accuracy matrix, logged and kept beside the task that was learned last.
-
-    Args:
-        learner: as it is after its last task.
-        tasks: what to evaluate on.
-        protocol: how the images are classified.
-        folder: the run's.
-        features: images of each task whose features are kept in ``features.safetensors``, see
-            :func:`gift.evaluate.sample_features`.
-    """
-    started = time.perf_counter()
-    row = learner.evaluate(tasks, protocol)
-    accuracy = _by_name(tasks, row)
-    after = learner.memory[-1].name if learner.memory else "zero-shot"
-    place = folder.task(len(learner.memory), after) if learner.memory else folder.path
-    folder.log("evaluate", task=after, accuracy=accuracy, seconds=time.perf_counter() - started)
-    if learner.memory and distributed.is_main():
-        write_json(place / "eval.json", {"after": after, "accuracy": accuracy})
-    if features:
-        found = sample_features(learner.predictor(), learner.model, tasks, features, protocol)
-        if distributed.is_main():
-            with replacing_file(place / "features.safetensors") as file:
-                file.write(safetensors.numpy.save(found))
-    return row
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A task that a learner has just learned.
-
-    Attributes:
-        task: its name.
-        before: accuracy in percent among its own classes before it was learned.
-        after: the same afterwards.
-        on_test_images: whether the accuracy is that on test images; else on the training images.
-        tasks: the names of all tasks learned so far.
-    """
-
-    task: str
-    before: float
-    after: float
-    on_test_images: bool
-    tasks: tuple[str, ...]
-
-
-def learn(
-    folder: Path,
-    task: Task,
-    settings: Mapping[str, object] | None = None,
-    *,
-    paths: Paths | None = None,
-) -> Learned:
-    """Let the learner in a folder learn one more task.
-
-    Args:
-        folder: the learner folder; made if it is not there.
-        task: what to learn.
-        settings: fields of :class:`~gift.config.LearnerConfig` for a new learner; those of an
-            existing one may only repeat what it has, or change what does not bear on results.
-        paths: cache and data directories.
-
-    Raises:
-        ValueError: wrong input, or settings that differ from those of an existing learner.
-        OSError: the folder cannot be written.
-    """
-    run_folder = RunFolder(folder)
-    if run_folder.read_matrix() is not None:
-        raise ValueError(
-            f"{folder} holds the run of a benchmark; to let its learner learn more, copy "
-            f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
-        )
-    config = _learner_config(run_folder, settings or {})
-    distributed.initialise()
-    with run_folder.writing():
-        if run_folder.has_learner:
-            _refuse_damage(run_folder)
-        run_folder.write_config(config)
-        learner = _open_learner(run_folder, config, paths)
-        learner.check()
-        learner.refuse_twice(task)
-        used = [images for images in (task.train, task.evaluation) if images is not None]
-        check_images(*used, paths=learner.paths)
-        (before,) = learner.evaluate(task)
-        learner.learn(task, folder=run_folder)
-        learner.save(folder)
-        (after,) = measure(learner, [task], Protocol(), run_folder)
-    names = tuple(labels.name for labels in learner.memory)
-    return Learned(task.name, before, after, task.test is not None, names)
-
-
-def evaluate(
-    folder: Path,
-    tasks: Sequence[Task],
-    benchmark: str | None = None,
-    *,
-    paths: Paths | None = None,
-) -> dict[str, float]:
-    """Accuracy in percent of the learner in a folder, by task name.
-
-    The tasks are measured among their own classes, those of the benchmark by its own protocol;
-    where that is the classes seen so far, its tasks that the learner has not learned are skipped.
-
-    Raises:
-        ValueError: nothing to measure, or no learner in the folder.
-    """
-    learner = Learner.load(folder, paths=paths)
-    protocol, listed = Protocol(), []
-    if benchmark is not None:
-        entry = load_benchmark(benchmark)
-        protocol = Protocol(entry.label_space, entry.task_id)
-        learned = {labels.name for labels in learner.memory}
-        if protocol.label_space == "seen" and not learned & set(entry.tasks):
-            raise ValueError(
-                f"the learner in {folder} has learned no task of {entry.name}, which is measured "
-                "among the classes seen so far; run the benchmark first."
-            )
-        listed = _tasks_of_run(entry, RunFolder(folder), learner.paths)
-    every = [*tasks, *listed]
-    if not every:
-        raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
-    names = [task.name for task in every]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(
-            f"several tasks are called {', '.join(repeated)}; measure them one by one, or rename "
-            "their folders."
-        )
-    used = [images for task in every if (images := task.evaluation) is not None]
-    check_images(*used, paths=learner.paths)
-    row = learner.evaluate(tasks) + learner.evaluate(listed, protocol)
-    return _by_name(every, row)
-
-
-def synthesize(
-    out: Path,
-    classnames: Sequence[str],
-    settings: Mapping[str, object] | None = None,
-) -> SyntheticSet:
-    """Generate image-text pairs from class names into a store below ``out``.
-
-    Args:
-        out: where the sets are; what is there already is not generated again.
-        classnames: what to generate, each name put into ``base_template``.
-        settings: fields of :class:`~gift.config.SynthesisSettings`; those that choose the names of
-            a learner's sets (``base_classnames``, ``source``, ``exclude``) have no meaning here.
-
-    Raises:
-        ValueError: a wrong setting, no class name, or a generator that cannot be loaded.
-        OSError: the folder cannot be written.
-    """
-    wanted = validate(SynthesisSettings, settings or {})
-    labels = LabelSpace("classes", tuple(classnames), (wanted.base_template,))
-    return ImageStore(out).fetch(
-        labels.prompts,
-        generator=open_generator(wanted, training_device()),
-        task_index=1,
-        count=wanted.images,
-        seed=42 if wanted.seed is None else wanted.seed,
-    )
-
-
-def _learner_config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerConfig:
-    """The configuration of a new learner, or that of a folder's, which settings may not contradict.
-
-    Raises:
-        ValueError: a wrong setting, or one that differs from the folder's.
-    """
-    if not run_folder.has_learner:
-        return validate(LearnerConfig, settings)
-    stored = run_folder.read_config(LearnerConfig)
-    wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
-    if different := differences(identity(stored), identity(wanted)):
-        raise ValueError(
-            f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
-            "them out to continue, or start another learner in another folder."
-        )
-    return wanted
-
-
-def _refuse_damage(run_folder: RunFolder) -> None:
-    """Refuse to train a damaged learner: resuming from the one before would lose a task."""
-    problem = damage(run_folder.learner)
-    if problem is not None:
-        previous = run_folder.previous_learner
-        hint = f"; {previous} is the learner of one task before" if previous.exists() else ""
-        raise ValueError(
-            f"{run_folder.learner}: {problem}{hint}. Put a whole folder in its place, and learn "
-            "the tasks again that it has not learned."
-        )
-
-
-def _open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
-    """The folder's learner, or a new one, with the reference data set that it needs."""
-    learner = (
-        Learner.load(run_folder.path, paths=paths, config=config)
-        if run_folder.has_learner
-        else Learner(config, paths=paths)
-    )
-    source = learner.config.reference.source
-    if learner.streams.needs_reference and source in dataset_names():
-        with distributed.main_first():  # what can be generated is generated once
-            open_tasks([load_dataset(source)], learner.paths)
-    run_folder.write_environment(str(learner.model.device))
-    reset_peak_memory()
-    return learner
 
 
 def _learned_rows(
@@ -415,46 +190,6 @@ def _prepare(
     check_images(*used, paths=learner.paths)
     folder.log("prepare", seconds=time.perf_counter() - started)
     return tasks
-
-
-class _DataSettings(Settings):
-    """Which data a run opened; a learner that learned folders has the defaults."""
-
-    draw: int = 0
-    hub_revisions: dict[str, str] = Field({})
-
-
-def _tasks_of_run(benchmark: BenchmarkEntry, folder: RunFolder, paths: Paths) -> list[Task]:
-    """A benchmark's tasks on the data that a folder's learner was trained on."""
-    config, entries = folder.read_config(_DataSettings), benchmark.datasets()
-    known = {entry.whole_name for entry in entries}
-    revisions = {k: v for k, v in config.hub_revisions.items() if k in known}
-    return open_tasks(with_revisions(entries, revisions), paths, config.draw)
-
-
-def _empty_matrix(
-    benchmark: BenchmarkEntry,
-    entries: Sequence[DatasetEntry],
-    config: RunConfig,
-    tasks: Sequence[Task],
-    zero_shot: Sequence[float],
-) -> AccuracyMatrix:
-    """The matrix of a run that has learned nothing yet."""
-    setting = rule_of(benchmark, entries)
-    return AccuracyMatrix(
-        benchmark.name,
-        benchmark.version,
-        tuple(task.name for task in tasks),
-        tuple(zero_shot),
-        setting=setting | {"split": config.evaluation.split, "draw": config.draw},
-        images=tuple(len(task.evaluation or ()) for task in tasks),
-    )
-
-
-def _by_name(tasks: Sequence[Task], row: Sequence[float]) -> dict[str, float]:
-    """A row without the tasks that were not measured."""
-    named = zip([task.name for task in tasks], row, strict=True)
-    return {name: accuracy for name, accuracy in named if not math.isnan(accuracy)}
 
 
 def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:

@@ -6,14 +6,9 @@ keys are refused with the nearest valid one.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    SerializeAsAny,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from gift.data import split_order
 from gift.methods import MethodSettings, method_class
@@ -21,6 +16,12 @@ from gift.settings import Free, Settings, absolute, name_or_path, validate
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
+
+Reference = Annotated[str, AfterValidator(absolute)]
+"""A folder, whose path is made absolute, a hub id or ``builtin:<name>``."""
+
+NameOrPath = Annotated[str, AfterValidator(name_or_path)]
+"""A name of the package, or a path, which is made absolute."""
 
 
 class TrainingSettings(Settings):
@@ -72,25 +73,17 @@ class TrainingSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
+    def _fit_together(self) -> Self:
         if self.warmup >= self.iterations:
             raise ValueError(
                 f"training.warmup = {self.warmup} must be smaller than "
                 f"training.iterations = {self.iterations}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _shards_are_whole_batches(self) -> Self:
         if self.shard and self.accumulate > 1:
             raise ValueError(
                 f"training.accumulate = {self.accumulate} does not go with training.shard = true; "
                 "save activations with training.gradient_checkpointing = true"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _shards_are_not_compiled(self) -> Self:
         if self.shard and self.compile:
             raise ValueError("training.compile = true does not go with training.shard = true")
         return self
@@ -103,9 +96,8 @@ class TrainingSettings(Settings):
 class SynthesisSettings(Settings):
     """Which synthetic images are generated before each task."""
 
-    generator: str = Field(
-        STABLE_DIFFUSION,
-        description="diffusers pipeline: folder, hub id or builtin:<name>",
+    generator: Reference = Field(
+        STABLE_DIFFUSION, description="diffusers pipeline: folder, hub id or builtin:<name>"
     )
     revision: str | None = Field(
         None, description="branch, tag or commit of the generator's hub id; by default main"
@@ -132,7 +124,7 @@ class SynthesisSettings(Settings):
     seed: int | None = Field(
         None, description="seed of prompts and images; by default 42 + the run's seed"
     )
-    base_classnames: str = Field(
+    base_classnames: NameOrPath = Field(
         "imagenet", description="generic class names: a list's name or a text file, one per line"
     )
     base_template: str = Field("a photo of a {}.", description="prompt template of those names")
@@ -145,19 +137,8 @@ class SynthesisSettings(Settings):
         (), description="class names, or tasks' names, whose prompts are never used"
     )
     plain_template: bool = Field(
-        False,
-        description="put every class name into base_template, as the paper prints it",
+        False, description="put every class name into base_template, as the paper prints it"
     )
-
-    @field_validator("generator")
-    @classmethod
-    def _from_anywhere(cls, reference: str) -> str:
-        return absolute(reference)
-
-    @field_validator("base_classnames")
-    @classmethod
-    def _name_or_path(cls, reference: str) -> str:
-        return name_or_path(reference)
 
     @model_validator(mode="after")
     def _uses_prompts(self) -> Self:
@@ -179,23 +160,18 @@ class SynthesisSettings(Settings):
 class ReferenceSettings(Settings):
     """Reference images and sentences of no task, for methods that distil on them."""
 
-    source: str = Field(
+    source: NameOrPath = Field(
         "imagenet",
         description="a data set's name, the path of an image folder (./photos), or 'synthetic' "
         "for the synthetic images",
     )
     images: int = Field(100_000, ge=1, description="images drawn from the source, once")
     seed: int = Field(42, ge=0, description="seed of that choice")
-    texts: str = Field(
+    texts: NameOrPath = Field(
         "captions",
         description="'captions' of the images, each once; a class list, whose names stand in "
         "synthesis.base_template; or a text file with one sentence per line",
     )
-
-    @field_validator("source", "texts")
-    @classmethod
-    def _name_or_path(cls, reference: str) -> str:
-        return name_or_path(reference)
 
 
 class EvaluationSettings(Settings):
@@ -227,7 +203,7 @@ class LearnerConfig(Settings):
     method_settings: SerializeAsAny[MethodSettings] = Field(
         MethodSettings(), description="settings of that method", validate_default=False
     )
-    model: str = Field(CLIP, description="CLIP-like model: folder, hub id or builtin:<name>")
+    model: Reference = Field(CLIP, description="CLIP-like model: folder, hub id or builtin:<name>")
     seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
@@ -243,11 +219,6 @@ class LearnerConfig(Settings):
         if isinstance(given, MethodSettings):
             given = given.model_dump(exclude_unset=True)
         return {**values, "method_settings": validate(own, given, where=f"settings of {method}")}
-
-    @field_validator("model")
-    @classmethod
-    def _from_anywhere(cls, reference: str) -> str:
-        return absolute(reference)
 
     @property
     def image_seed(self) -> int:

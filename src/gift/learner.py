@@ -30,7 +30,7 @@ from gift.methods.base import Predictor
 from gift.runs import RunFolder, Storage
 from gift.runs.checkpoint import Checkpoints
 from gift.runs.manifest import Manifest
-from gift.settings import identity, locate, merge, validate
+from gift.settings import fingerprint, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
 from gift.train import StepRecord, train_task, training_device
@@ -193,7 +193,7 @@ class Learner:
         words = [asdict(labels) for labels in label_spaces]
         origin = Manifest(
             run=folder.run_id,
-            settings=digest(identity(self.config)),
+            settings=fingerprint(self.config),
             data=digest([words, task.train.fingerprint, list(task.train.labels)]),
             method=self.method.name(),
             tasks=tuple(labels.name for labels in label_spaces),

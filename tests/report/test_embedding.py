@@ -14,8 +14,8 @@ from report.test_page import parsed
 from safetensors.numpy import load_file, save_file
 from support import NoiseImages, words
 
-from gift.benchmark import measure
 from gift.cli import main
+from gift.commands import measure
 from gift.data import Paths, Task
 from gift.evaluate import Protocol
 from gift.learner import Learner

@@ -85,7 +85,8 @@ def test_what_does_not_bear_on_results_may_change(tmp_path):
     assert learned(run) == ["birds"]
 
 
-def test_a_folder_of_an_older_version_lacks_newer_settings_and_manifests(tmp_path, caplog):
+def test_a_folder_of_an_older_version_is_read_but_not_changed(tmp_path, caplog):
+    """It lacks newer settings and manifests."""
     run = RunFolder(tmp_path)
     save(run)
     values = yaml.safe_load((tmp_path / "config.yaml").read_text())
@@ -95,29 +96,25 @@ def test_a_folder_of_an_older_version_lacks_newer_settings_and_manifests(tmp_pat
         manifest.unlink()
     assert learned(run) == ["birds"]
     assert "learner has no manifest.json; it is taken as it is" in caplog.text
-    run.write_config(configured())
-    assert damage(run.learner) is None
+    for change in (run.write_config, lambda config: save(run, config)):
+        with pytest.raises(ValueError, match=r"learner has no manifest\.json.*another folder"):
+            change(configured())
     assert learned(run) == ["birds"]
-    (run.learner / "memory.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"memory\.json not as written"):
-        learned(run)
 
 
 @pytest.mark.parametrize(
     "text", [None, b"", b"- a list", b"\xff\xfe", b"a: [", b"a: \x00", b"seed: 1"]
 )
-def test_a_configuration_that_is_not_as_written_is_refused_or_written_anew(tmp_path, caplog, text):
+def test_a_configuration_that_is_not_as_written_is_refused_or_written_anew(tmp_path, text):
     run, path = RunFolder(tmp_path), tmp_path / "config.yaml"
     save(run, configured(iterations=3))
     whole = path.read_bytes()
     path.write_bytes(text) if text is not None else path.unlink()
     state = r"is missing" if text is None else r"is not as it was written"
-    with pytest.raises(ValueError, match=rf"config\.yaml {state}.*Put back a copy"):
-        run.read_config(LearnerConfig)
-    with pytest.raises(ValueError, match=rf"made with other settings: .*config\.yaml {state}"):
-        run.write_config(configured(iterations=4))
+    for read in (run.read_config, lambda _: run.write_config(configured(iterations=4))):
+        with pytest.raises(ValueError, match=rf"config\.yaml {state}.*Put back a copy"):
+            read(LearnerConfig)
     run.write_config(configured(iterations=3))
-    assert "it is written anew" in caplog.text
     assert path.read_bytes() == whole
     (tmp_path / "manifest.json").unlink()
     if text and not text.startswith(b"seed"):
@@ -221,44 +218,16 @@ def test_a_damaged_learner_is_named_and_the_one_before_is_used(tmp_path, caplog)
 
 
 MATRIX = AccuracyMatrix("micro-1", 1, ("a", "b"), (50.0, 60.0), setting={"split": "test"})
-ROWS = ({"a": 70.0, "b": 55.5}, {"a": 66.6, "b": 90.0})
 
 
-def measured(run, rows=2):
-    """Write a matrix row by row, as a run does."""
-    matrix = MATRIX
-    run.write_matrix(matrix)
-    for task, row in list(zip("ab", ROWS, strict=True))[:rows]:
-        run.log("evaluate", task=task, accuracy=row, seconds=1.0)
-        matrix = matrix.with_row(list(row.values()))
-        run.write_matrix(matrix)
-    return matrix
-
-
-@pytest.mark.parametrize("rows", [0, 1, 2])
 @pytest.mark.parametrize("text", ["{", '{"tasks": 3}', None])
-def test_an_altered_matrix_is_rebuilt_from_the_log(tmp_path, caplog, rows, text):
-    run = RunFolder(tmp_path)
-    matrix = measured(run, rows)
-    whole = (tmp_path / "matrix.json").read_bytes()
-    if text is None:
-        (tmp_path / "matrix.json").unlink()
-    else:
-        (tmp_path / "matrix.json").write_text(text)
-    assert run.read_matrix() == matrix
-    assert "It is rebuilt from events.jsonl" in caplog.text
-    with run.writing():
-        assert (tmp_path / "matrix.json").read_bytes() == whole
-
-
-def test_an_altered_matrix_whose_log_is_altered_too_is_refused(tmp_path):
-    run = RunFolder(tmp_path)
-    measured(run)
-    (tmp_path / "matrix.json").unlink()
-    log = tmp_path / "events.jsonl"
-    log.write_text(log.read_text().replace("66.6", "96.6"))
+def test_an_altered_matrix_is_refused(tmp_path, text):
+    run, path = RunFolder(tmp_path), tmp_path / "matrix.json"
+    run.write_matrix(MATRIX)
+    path.unlink() if text is None else path.write_text(text)
+    state = r"is missing" if text is None else r"is not as it was written"
     for read in (run.read_matrix, lambda: read_run(tmp_path)):
-        with pytest.raises(ValueError, match=r"matrix\.json is missing\. Put back a copy"):
+        with pytest.raises(ValueError, match=rf"{state}.*Put back a copy .*tasks/\*/eval\.json"):
             read()
 
 
@@ -266,7 +235,7 @@ def test_the_results_of_another_run_are_refused(tmp_path):
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     for run in (one, two):
         run.write_config(configured())
-    measured(two)
+    two.write_matrix(MATRIX)
     shutil.copy(two.path / "matrix.json", one.path)
     with pytest.raises(ValueError, match=r"matrix\.json does not belong to this run"):
         one.read_matrix()
@@ -290,35 +259,16 @@ SUMMARY = Summary(
 )
 
 
-def test_the_summary_survives_the_disk_and_an_altered_one_is_computed_anew(tmp_path, caplog):
+def test_the_summary_survives_the_disk_and_an_altered_one_is_refused(tmp_path):
     run = RunFolder(tmp_path)
     with pytest.raises(ValueError, match=r"summary\.json is missing"):
         run.read_summary()
-    save(run)
     run.write_summary(SUMMARY)
     run.finish()
     assert run.read_summary() == SUMMARY
-    with run.writing():
-        assert run.done
-    assert not caplog.text
     (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"summary\.json is not as it was written"):
+    with pytest.raises(ValueError, match=r"not as it was written.*remove .*DONE"):
         run.read_summary()
-    with run.writing():
-        assert not run.done
-    assert "It is computed anew" in caplog.text
-
-
-def test_an_altered_learner_of_a_finished_run_is_named(tmp_path, caplog):
-    run = RunFolder(tmp_path)
-    save(run)
-    run.write_summary(SUMMARY)
-    run.finish()
-    (run.learner / "memory.json").write_text("[]")
-    with run.writing():
-        assert run.done
-    assert "memory.json not as written" in caplog.text
-    assert "to learn the last task again, remove" in caplog.text
 
 
 @pytest.mark.parametrize("place", ["events.jsonl", "tasks", "learner", "tasks/01-a/eval.json"])

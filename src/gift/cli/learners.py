@@ -51,7 +51,7 @@ def learn_command(
     as_json: Json = False,
 ) -> None:
     """Let a learner learn one more folder of images."""
-    from gift import benchmark
+    from gift import commands
     from gift.settings import load_recipe, merge
 
     chosen = task_of(
@@ -68,7 +68,7 @@ def learn_command(
     if recipe is not None:
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
     with reporter(f"learning {chosen.name}"):
-        learned = benchmark.learn(learner, chosen, settings, paths=paths_of(home, data_root))
+        learned = commands.learn(learner, chosen, settings, paths=paths_of(home, data_root))
     accuracy = {
         f"{learned.task}, before": learned.before,
         f"{learned.task}, after": learned.after,
@@ -137,7 +137,7 @@ def eval_command(
     as_json: Json = False,
 ) -> None:
     """Measure a learner's accuracy on folders of images or on a benchmark."""
-    from gift.benchmark import evaluate
+    from gift.commands import evaluate
 
     tasks = [
         task_of(folder, template, test_fraction=test_fraction, follow_links=follow_links)

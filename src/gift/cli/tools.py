@@ -40,7 +40,7 @@ def synthesize_command(
     as_json: Json = False,
 ) -> None:
     """Generate image-text pairs from class names. Resumes where it was interrupted."""
-    from gift.benchmark import synthesize
+    from gift.commands import synthesize
     from gift.distributed import is_main
 
     settings = {

@@ -1,11 +1,10 @@
 """The run folder: everything that is written to it and read from it."""
 
-from gift.runs.environment import Environment, environment, peak_memory_mb, reset_peak_memory
+from gift.runs.environment import environment, peak_memory_mb, reset_peak_memory
 from gift.runs.folder import RunFolder
 from gift.runs.records import Event, Storage, Summary
 
 __all__ = [
-    "Environment",
     "Event",
     "RunFolder",
     "Storage",

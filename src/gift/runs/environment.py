@@ -11,47 +11,41 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypedDict
 
 from gift.files import read_json, write_json
-from gift.runs.manifest import package_version
 
 log = logging.getLogger(__name__)
 
 _PACKAGES = ("gift-cl", "torch", "transformers", "diffusers", "accelerate", "numpy", "pillow")
 
 
-class Environment(TypedDict):
-    """Versions, machine and source state of one start.
+def package_version(name: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def environment(device: str) -> dict[str, object]:
+    """The environment of this process: versions, machine and state of the source.
 
     ``commit`` is that of the checkout that the package runs from, ``clean`` whether the package had
     no uncommitted changes there; None where it is installed.
     """
-
-    python: str
-    platform: str
-    processor: str
-    cores: int | None
-    device: str
-    packages: dict[str, str]
-    commit: str | None
-    clean: bool | None
-
-
-def environment(device: str) -> Environment:
-    """The environment of this process."""
     commit, clean = _source_state()
-    return Environment(
-        python=platform.python_version(),
-        platform=platform.platform(),
-        processor=platform.processor() or platform.machine(),
-        cores=os.cpu_count(),
-        device=device,
-        packages={name: found for name in _PACKAGES if (found := package_version(name))},
-        commit=commit,
-        clean=clean,
-    )
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "device": device,
+        "packages": {name: found for name in _PACKAGES if (found := package_version(name))},
+        "commit": commit,
+        "clean": clean,
+    }
 
 
 def add_environment(path: Path, device: str) -> None:

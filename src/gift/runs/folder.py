@@ -9,31 +9,30 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from gift import distributed
 from gift.files import (
     as_json,
     checksum,
     digest,
-    read_json,
     remove_unfinished,
-    write_json,
     write_text,
     writing_to,
 )
 from gift.metrics import AccuracyMatrix
 from gift.runs.environment import add_environment
+from gift.runs.lock import take
 from gift.runs.manifest import (
     Manifest,
     damage,
@@ -41,36 +40,24 @@ from gift.runs.manifest import (
     read_member,
     recover,
     replacing,
-    seal,
-    write_manifest,
     write_member,
 )
 from gift.runs.records import (
-    EARLIER_STAGES,
     Event,
     Summary,
     read_events,
     read_matrix,
     read_summary,
+    stage_seconds,
 )
-from gift.settings import Settings, differences, identity, validate
+from gift.settings import Settings, differences, fingerprint, identity, validate
 
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")
 
-_HINT = (
-    "what was finished is kept; make the folder writable or free some space, then run the same "
-    "command again"
-)
-_ATTEMPTS = 3  # at reading a learner that another process replaces
-_CONFIG, _DATA, _MATRIX, _SUMMARY = _MEMBERS = (
-    "config.yaml",
-    "data.json",
-    "matrix.json",
-    "summary.json",
-)
+_MEMBERS = ("config.yaml", "data.json", "matrix.json", "summary.json")
 
 
 class RunFolder:
@@ -94,8 +81,8 @@ class RunFolder:
     @property
     def has_learner(self) -> bool:
         """Whether a task was finished here."""
-        places = (self.learner, self.path / "learner.new", self.previous_learner)
-        return any((folder / "memory.json").exists() for folder in places)
+        folders = (self.learner, self.previous_learner)
+        return any((folder / "memory.json").exists() for folder in folders)
 
     @property
     def run_id(self) -> str:
@@ -110,7 +97,7 @@ class RunFolder:
     @property
     def _begun(self) -> bool:
         """Whether anything was learned or measured here."""
-        return self.has_learner or (self.path / _MATRIX).exists()
+        return self.has_learner or (self.path / "matrix.json").exists()
 
     def task(self, position: int, name: str) -> Path:
         """The folder of one task; ``position`` counts from 1. A long name is cut."""
@@ -121,7 +108,7 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folder, lock it while the block runs, and repair what a crash left.
+        """Make the folder, lock it while the block runs, and finish what a crash interrupted.
 
         The system frees the lock of a process that is gone. Of processes that work together the
         main one holds it for all.
@@ -131,7 +118,11 @@ class RunFolder:
             ValueError: another process works in it, or a link or file is in the place of a folder.
         """
         lock = FileLock(self.path / ".lock")
-        with writing_to(self.path, "the run folder", _HINT):
+        hint = (
+            "what was finished is kept; make the folder writable or free some space, then run the "
+            "same command again"
+        )
+        with writing_to(self.path, "the run folder", hint):
             try:
                 distributed.on_main(lambda: self._enter(lock))
                 yield
@@ -139,65 +130,42 @@ class RunFolder:
                 lock.release()
 
     def _enter(self, lock: FileLock) -> None:
-        self._refuse_links()
-        owner = self.path / ".owner.json"
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(
-                f"another process works in {self.path} ({_described(owner)}); wait for it, or "
-                "use another folder."
-            ) from None
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": since})
-        (self.path / "tasks").mkdir(exist_ok=True)
-        remove_unfinished(self.path)
-        recover(self.learner, self.previous_learner)
-        self._truncate_events()
-        self._repair_results()
-
-    def _refuse_links(self) -> None:
-        """Refuse links, which lead writes out of the folder, and a file in a learner's place."""
-        for folder, folders, files in os.walk(self.path):
-            for path in (Path(folder, name) for name in (*folders, *files)):
-                if path.is_symlink():
-                    raise ValueError(
-                        f"{path} is a link; a run folder holds files and folders only. Replace it "
-                        "with what it points to, or use another folder."
-                    )
+        take(lock, self.path)
         for path in (self.learner, self.previous_learner):
             if path.exists() and not path.is_dir():
                 raise ValueError(f"{path} is no folder; move it away, or use another run folder.")
+        (self.path / "tasks").mkdir(exist_ok=True)
+        remove_unfinished(self.path)
+        recover(self.learner, self.previous_learner)
+        events = self.path / "events.jsonl"
+        if events.exists():  # an incomplete last line is removed before more is appended
+            os.truncate(events, events.read_bytes().rfind(b"\n") + 1)
 
-    def _truncate_events(self) -> None:
-        """Remove an incomplete last line, before more is appended."""
-        path = self.path / "events.jsonl"
-        if path.exists():
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+    def _manifest(self) -> Manifest:
+        """The folder's manifest; where it has none, a new one for its files as they are.
 
-    def _repair_results(self) -> None:
-        """Write an altered matrix anew where it can be rebuilt; let a summary be computed anew."""
+        Raises:
+            ValueError: it is damaged, or the learner's is missing.
+        """
         manifest = read_manifest(self.path)
-        if manifest is None:
-            return
-        if _problem(self.path, _MATRIX):
-            with suppress(ValueError):  # raised to those who ask for it
-                matrix = self.read_matrix()
-                assert matrix is not None
-                write_member(self.path, manifest, _MATRIX, as_json(matrix.to_json()))
-        if not self.done:
-            return
-        if problem := _problem(self.path, _SUMMARY):
-            log.warning("%s It is computed anew.", problem)
-            (self.path / "DONE").unlink()
-        elif problem := damage(self.learner):
-            log.warning(
-                "%s: %s. The figures are whole; to learn the last task again, remove %s and run "
-                "the same command.",
-                self.learner,
-                problem,
-                self.path / "DONE",
+        if manifest is not None:
+            return manifest
+        learner = read_manifest(self.learner)
+        if learner is None and self.has_learner:
+            raise ValueError(
+                f"{self.learner} has no manifest.json; such a learner, of an earlier version, can "
+                "be used but not changed. Use another folder."
             )
+        learner = learner or Manifest(run=secrets.token_hex(8))
+        paths = [self.path / name for name in _MEMBERS if (self.path / name).exists()]
+        if paths:
+            log.warning("%s has no manifest.json; its files are taken as they are.", self.path)
+        files = {path.name: (checksum(path),) for path in paths}
+        return Manifest(run=learner.run, data=learner.data, files=files)
+
+    def _write(self, name: str, text: str, **changes: str) -> None:
+        """Write one of the folder's own files, and what changes in its manifest."""
+        write_member(self.path, self._manifest().model_copy(update=changes), name, text)
 
     # Configuration and data ------------------------------------------------------------------
 
@@ -213,48 +181,21 @@ class RunFolder:
         distributed.on_main(lambda: self._write_config(config))
 
     def _write_config(self, config: Settings) -> None:
-        manifest = read_manifest(self.path)
-        if self._begun:
+        settings = fingerprint(config)
+        if self._begun and (self.done or self._manifest().settings != settings):
             self._check_config(config)
-            manifest = manifest or self._adopted(config)
-        manifest = manifest or Manifest.of_a_new_run()
-        if not self.done or _problem(self.path, _CONFIG):
+        if not self.done:
             values = config.model_dump(mode="json")
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-            manifest = manifest.model_copy(update={"settings": digest(identity(config))})
-            write_member(self.path, manifest, _CONFIG, text)
+            self._write("config.yaml", text, settings=settings)
 
     def _check_config(self, config: Settings) -> None:
-        manifest = read_manifest(self.path) or Manifest()
-        different = _differences(
-            lambda: identity(self.read_config(type(config))), identity(config), manifest.settings
-        )
-        if different:
+        stored = self.read_config(type(config))
+        if different := differences(identity(stored), identity(config)):
             raise ValueError(
-                f"{self.path} was made with other settings: {different}. Use another folder, or "
-                "the same settings to continue."
+                f"{self.path} was made with other settings: {'; '.join(different)}. Use another "
+                "folder, or the same settings to continue."
             )
-
-    def _adopted(self, config: Settings) -> Manifest:
-        """A new manifest for a copied learner, or for the folder of a version that wrote none."""
-        self._check_learner(self.learner, config)
-        log.warning("%s has no manifest.json; its files are taken as they are.", self.path)
-        learner = read_manifest(self.learner) or Manifest.of_a_new_run()
-        manifest = Manifest(
-            run=learner.run,
-            settings=digest(identity(config)),
-            data=learner.data,
-            files={
-                name: (checksum(self.path / name),)
-                for name in _MEMBERS
-                if (self.path / name).exists()
-            },
-        )
-        for folder in (self.learner, self.previous_learner):
-            if folder.exists() and read_manifest(folder) is None:
-                seal(folder, Manifest(run=manifest.run))
-        write_manifest(self.path, manifest)
-        return manifest
 
     def read_config(self, model: type[S]) -> S:
         """The part of the configuration that a settings model describes.
@@ -262,17 +203,17 @@ class RunFolder:
         Raises:
             ValueError: there is none, it was altered, or holds values that are not allowed.
         """
-        path = self.path / _CONFIG
-        hint = "Put back a copy of it, or run the command that made the folder again."
+        path = self.path / "config.yaml"
         try:
-            text = read_member(self.path, _CONFIG)
-            values = yaml.safe_load(text or b"")
+            values = yaml.safe_load(read_member(self.path, path.name) or b"")
+            if not isinstance(values, dict):
+                raise ValueError(f"{path} is missing or holds no configuration.")
         except (ValueError, yaml.YAMLError) as error:
             problem = error if isinstance(error, ValueError) else f"{path} is not YAML."
-            raise ValueError(f"{problem} {hint}") from None
-        if not isinstance(values, dict):
-            state = "is damaged, it holds no configuration" if text else "is missing"
-            raise ValueError(f"{path} {state}. {hint}")
+            raise ValueError(
+                f"{problem} Put back a copy of it, or, with DONE removed, run the command that "
+                "made the folder again."
+            ) from None
         own = {key: value for key, value in values.items() if key in model.model_fields}
         return validate(model, own, where=str(path))
 
@@ -281,7 +222,7 @@ class RunFolder:
 
         Args:
             description: by task; another ``place`` of the same images is no difference. Before
-                anything is learned or measured, the file is written anew.
+                anything is learned or measured, other data are no error.
 
         Raises:
             ValueError: something was learned or measured there on other data; names what differs.
@@ -289,22 +230,16 @@ class RunFolder:
         distributed.on_main(lambda: self._write_data(description))
 
     def _write_data(self, description: Mapping[str, Mapping[str, object]]) -> None:
-        manifest = read_manifest(self.path) or Manifest.of_a_new_run()
         now = _without_places(description)
-        if self._begun and (manifest.data or (self.path / _DATA).exists()):
-
-            def stored() -> dict[str, object]:
-                return _without_places(json.loads(read_member(self.path, _DATA) or "{}"))
-
-            if different := _differences(stored, now, manifest.data):
+        if self._begun and self._manifest().data != digest(now):
+            stored = read_member(self.path, "data.json")
+            before = now if stored is None else _without_places(json.loads(stored))
+            if different := differences(before, now):
                 raise ValueError(
-                    f"{self.path} was begun on other data: {different}. Bring the data back as "
-                    "they were, or use another folder."
+                    f"{self.path} was begun on other data: {'; '.join(different)}. Bring the data "
+                    "back as they were, or use another folder."
                 )
-            if _problem(self.path, _DATA) is None:
-                return
-        manifest = manifest.model_copy(update={"data": digest(now)})
-        write_member(self.path, manifest, _DATA, as_json(description))
+        self._write("data.json", as_json(description), data=digest(now))
 
     # The learner -----------------------------------------------------------------------------
 
@@ -328,14 +263,14 @@ class RunFolder:
             ValueError: the folder holds a learner with other settings, or that of another run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if (self.path / _CONFIG).exists():
+        if (self.path / "config.yaml").exists():
             self._check_config(config)
         else:
             self._write_config(config)
-        root = read_manifest(self.path) or self._adopted(config)
+        root = self._manifest()
         manifest = Manifest(
             run=root.run,
-            settings=digest(identity(config)),
+            settings=fingerprint(config),
             data=root.data,
             method=method,
             tasks=tuple(tasks),
@@ -353,7 +288,7 @@ class RunFolder:
         """The learner's folder, or where that is damaged, the one before.
 
         Raises:
-            ValueError: there is no learner, none is whole, or it belongs to another run.
+            ValueError: there is no learner, or none is whole.
         """
         if not self.has_learner:
             raise ValueError(
@@ -361,11 +296,11 @@ class RunFolder:
                 "'gift learn DIR --task FOLDER --model MODEL'."
             )
         problem = damage(self.learner)
-        for folder in (self.learner, self.path / "learner.new", self.previous_learner):
-            if damage(folder) is None:
-                if folder == self.previous_learner:
-                    log.warning("%s: %s. The learner before is used.", self.learner, problem)
-                return folder
+        if problem is None:
+            return self.learner
+        if damage(self.previous_learner) is None:
+            log.warning("%s: %s. The learner before is used.", self.learner, problem)
+            return self.previous_learner
         if self.learner.is_dir() and not any(map(read_manifest, (self.path, self.learner))):
             log.warning("%s has no manifest.json; it is taken as it is.", self.learner)
             return self.learner
@@ -384,11 +319,10 @@ class RunFolder:
                 f"{folder} belongs to another run than {self.path}. Put the run's own folder back, "
                 "or use another run folder."
             )
-        comparable = own.settings and own.version == Manifest().version
-        if comparable and own.settings not in _digests(config):
+        if own.version == Manifest().version and own.settings != fingerprint(config):
             raise ValueError(
-                f"{folder} was made with other settings than {self.path / _CONFIG} holds. Put the "
-                "file or folder back that belongs to it."
+                f"{folder} was made with other settings than {self.path / 'config.yaml'} holds. "
+                "Put the file or folder back that belongs to it."
             )
 
     def read_learner(self, model: type[S], read: Callable[[Path, S], T]) -> T:
@@ -401,19 +335,18 @@ class RunFolder:
         Raises:
             ValueError: there is no whole learner, or it belongs to another run or configuration.
         """
-        for attempt in range(_ATTEMPTS):
+        while True:
             folder = self.whole_learner()
             before, config = read_manifest(folder), self.read_config(model)
             self._check_learner(folder, config)
             try:
                 found = read(folder, config)
             except Exception:
-                if attempt == _ATTEMPTS - 1 or read_manifest(folder) == before:
+                if read_manifest(folder) == before:
                     raise
-                continue
-            if read_manifest(folder) == before:
-                return found
-        raise ValueError(f"{self.learner} is replaced again and again; try again later.")
+            else:
+                if read_manifest(folder) == before:
+                    return found
 
     # Results ---------------------------------------------------------------------------------
 
@@ -437,38 +370,25 @@ class RunFolder:
 
     def seconds(self) -> dict[str, float]:
         """Seconds per stage and in total, over all the starts of the run."""
-        total: dict[str, float] = {}
-        for event in self.events():
-            if event.seconds is not None:
-                stage = EARLIER_STAGES.get(event.stage, event.stage)
-                total[stage] = total.get(stage, 0.0) + event.seconds
-        return {
-            "total": round(sum(total.values()), 2),
-            **{stage: round(value, 2) for stage, value in total.items()},
-        }
+        seconds = stage_seconds(self.events())
+        every = {"total": sum(seconds.values()), **seconds}
+        return {stage: round(value, 2) for stage, value in every.items()}
 
     def read_matrix(self) -> AccuracyMatrix | None:
         """The accuracy matrix as far as it is measured, or None.
 
         Raises:
-            ValueError: it is altered and cannot be rebuilt, or is no matrix.
+            ValueError: it was altered, or is no matrix.
         """
         return read_matrix(self.path)
 
     def write_matrix(self, matrix: AccuracyMatrix) -> None:
-        if not distributed.is_main():
-            return
-        if not matrix.accuracy:  # the rows that follow are logged as they are measured
-            self.log("matrix", matrix=matrix.to_json())
-        self._write_result(_MATRIX, as_json(matrix.to_json()))
+        if distributed.is_main():
+            self._write("matrix.json", as_json(matrix.to_json()))
 
     def write_summary(self, summary: Summary) -> None:
         if distributed.is_main():
-            self._write_result(_SUMMARY, as_json(summary.model_dump(mode="json")))
-
-    def _write_result(self, name: str, text: str) -> None:
-        manifest = read_manifest(self.path) or Manifest.of_a_new_run()
-        write_member(self.path, manifest, name, text)
+            self._write("summary.json", as_json(summary.model_dump(mode="json")))
 
     def read_summary(self) -> Summary:
         """The summary of a finished run.
@@ -478,7 +398,7 @@ class RunFolder:
         """
         summary = read_summary(self.path)
         if summary is None:
-            raise ValueError(f"{self.path / _SUMMARY} is missing; the run is not finished.")
+            raise ValueError(f"{self.path / 'summary.json'} is missing; the run is not finished.")
         return summary
 
     def results(self) -> dict[str, bytes]:
@@ -498,44 +418,5 @@ class RunFolder:
             write_text(self.path / "DONE", "")
 
 
-def _problem(folder: Path, name: str) -> str | None:
-    """What is wrong with one of the folder's own files, as a sentence; None when it is whole."""
-    try:
-        read_member(folder, name)
-    except ValueError as problem:
-        return str(problem)
-    return None
-
-
-def _differences(stored: Callable[[], dict[str, Any]], now: dict[str, Any], known: str) -> str:
-    """What differs between stored settings or data and those of now; empty where nothing does.
-
-    Where the stored ones are damaged, the manifest's digest of them is compared.
-    """
-    try:
-        return "; ".join(differences(stored(), now))
-    except ValueError as problem:
-        if known != digest(now):
-            return str(problem).rstrip(".")
-        log.warning("%s What it held is known to be the same; it is written anew.", problem)
-        return ""
-
-
-def _digests(config: Settings) -> set[str]:
-    """Digests of the settings, and of the part of them that a base class describes."""
-    bases = [base for base in type(config).mro() if issubclass(base, Settings)]
-    found = identity(config)
-    return {digest({k: v for k, v in found.items() if k in base.model_fields}) for base in bases}
-
-
 def _without_places(description: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     return {task: {**found, "place": None} for task, found in description.items()}
-
-
-def _described(owner: Path) -> str:
-    """Who holds a folder, in words."""
-    try:
-        found = read_json(owner)
-        return f"process {found['pid']} on {found['host']} since {found['since']}"
-    except (OSError, ValueError, KeyError):
-        return "it has not said which"

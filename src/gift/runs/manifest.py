@@ -12,29 +12,20 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
 from gift.files import checksum, digest, write_json, write_text
+from gift.runs.environment import package_version
 
 _FILE = "manifest.json"
 _ABSENT = ""  # stands for the checksum of a file that is not there
-
-
-def package_version(name: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 class Manifest(BaseModel):
@@ -48,14 +39,14 @@ class Manifest(BaseModel):
         data: digest of the data that decide it, where they are known.
         method: name of the method, where it applies.
         tasks: names of the learned tasks in order, where they apply.
-        files: by path below the folder, the checksums that are accepted: two while a file is
+        files: by path below the folder, the checksums that are accepted: several while a file is
             replaced; an empty one stands for a file that is not there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    version: str | None = Field(default_factory=lambda: package_version("gift-cl"))
+    version: str | None = package_version("gift-cl")
     run: str = ""
     settings: str = ""
     data: str = ""
@@ -63,19 +54,10 @@ class Manifest(BaseModel):
     tasks: tuple[str, ...] = ()
     files: dict[str, tuple[str, ...]] = {}
 
-    @classmethod
-    def of_a_new_run(cls) -> Manifest:
-        """A manifest with a new run id."""
-        return cls(run=secrets.token_hex(8))
-
     def foreign(self, other: Manifest) -> list[str]:
         """In what the states of two manifests do not belong together."""
         fields = ("run", "settings", "data", "method", "tasks")
         return [name for name in fields if getattr(self, name) != getattr(other, name)]
-
-    def accepts(self, name: str, found: str) -> bool:
-        """Whether a file may have this checksum; empty stands for a missing file."""
-        return found in self.files.get(name, (_ABSENT,))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -113,14 +95,13 @@ def write_member(folder: Path, manifest: Manifest, name: str, text: str) -> None
         name: of the file.
         text: its content.
     """
-    new, found = hashlib.sha256(text.encode()).hexdigest(), _found(folder, name)
+    before, new = manifest.files.get(name, (_ABSENT,)), _sha256(text.encode())
 
     def accept(*sums: str) -> None:
         files = {**manifest.files, name: sums}
         write_manifest(folder, manifest.model_copy(update={"files": files}))
 
-    if manifest.accepts(name, found) and found != new:
-        accept(found, new)
+    accept(*before, new)
     write_text(folder / name, text)
     accept(new)
 
@@ -137,8 +118,8 @@ def read_member(folder: Path, name: str) -> bytes | None:
     for _ in range(2):  # a writer may have replaced the file between the two reads
         content = path.read_bytes() if path.is_file() else None
         manifest = read_manifest(folder)
-        found = _ABSENT if content is None else hashlib.sha256(content).hexdigest()
-        if manifest is None or manifest.accepts(name, found):
+        found = _ABSENT if content is None else _sha256(content)
+        if manifest is None or found in manifest.files.get(name, (_ABSENT,)):
             return content
     if content is None:
         raise ValueError(f"{path} is missing.")
@@ -155,33 +136,24 @@ def damage(folder: Path) -> str | None:
         manifest = read_manifest(folder)
         if manifest is None:
             return f"{_FILE} is missing"
-        found = {name: _found(folder, name) for name in manifest.files}
+        for name, accepted in manifest.files.items():
+            path = folder / name
+            inside = folder.resolve() in path.resolve().parents
+            if not inside or path.is_symlink() or not path.is_file():
+                return f"{name} is missing"
+            if checksum(path) not in accepted:
+                return f"{name} not as written (wrong checksum)"
     except (OSError, ValueError) as error:
         return f"it cannot be read ({error})"
-    wrong = [name for name, sums in found.items() if not manifest.accepts(name, sums)]
-    if missing := [name for name in wrong if found[name] == _ABSENT]:
-        return f"{', '.join(missing)} is missing"
-    return f"{', '.join(wrong)} not as written (wrong checksum)" if wrong else None
-
-
-def seal(folder: Path, manifest: Manifest) -> None:
-    """Bring all files of a folder to the disk and write its manifest, which lists them."""
-    (folder / _FILE).unlink(missing_ok=True)
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    for path in files:
-        path.chmod(0o666 & ~_umask())  # some libraries make files for their owner alone
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    sums = {path.relative_to(folder).as_posix(): (checksum(path),) for path in files}
-    write_manifest(folder, manifest.model_copy(update={"files": sums}))
+    return None
 
 
 @contextmanager
 def replacing(folder: Path, manifest: Manifest, *, previous: Path | None = None) -> Iterator[Path]:
     """Build a folder beside its place, write its manifest last, and swap it in.
 
-    A crash leaves either the old folder or, between the two renames, the new one under its
-    temporary name, which :func:`recover` puts in place.
+    A crash leaves either the old folder or, between two renames, the new one under its temporary
+    name, which :func:`recover` puts in place.
 
     Args:
         folder: the place.
@@ -192,72 +164,51 @@ def replacing(folder: Path, manifest: Manifest, *, previous: Path | None = None)
         OSError: the operating system refused something, also where safetensors met it.
     """
     recover(folder, previous)
-    new = _beside(folder)[0]
+    new = _new(folder)
     try:
         new.mkdir(parents=True)
-        with _system_errors(new):
-            yield new
-        seal(new, manifest)
-    except BaseException:
+        yield new
+        _seal(new, manifest)
+    except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)  # it may fill the disk
+        refused = re.search(r"os error (\d+)", str(error))
+        if isinstance(error, SafetensorError) and refused:
+            code = int(refused[1])
+            raise OSError(code, os.strerror(code), str(new)) from error
         raise
-    _swap(folder, previous)
+    recover(folder, previous)
 
 
 def recover(folder: Path, previous: Path | None = None) -> None:
-    """Finish a swap that a crash interrupted; remove what was never whole.
+    """Swap in a new folder that is whole, also after a crash; remove one that is not.
 
     Only for the one process that writes the folder: it would disturb a swap of another.
     """
-    new, old = _beside(folder)
+    new = _new(folder)
     if (new / _FILE).exists():
-        _swap(folder, previous)
-    elif folder.exists():
-        _put_away(old, previous)
+        if folder.exists() and previous is not None:
+            shutil.rmtree(previous, ignore_errors=True)
+            folder.rename(previous)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
     shutil.rmtree(new, ignore_errors=True)
 
 
-def _swap(folder: Path, previous: Path | None) -> None:
-    new, old = _beside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
-    _put_away(old, previous)
+def _new(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.new")
 
 
-def _put_away(old: Path, previous: Path | None) -> None:
-    if previous is not None and old.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        old.rename(previous)
-    shutil.rmtree(old, ignore_errors=True)
+def _seal(folder: Path, manifest: Manifest) -> None:
+    """Bring all files of a folder to the disk and write its manifest, which lists them."""
+    mode = folder.stat().st_mode & 0o666  # some libraries make files for their owner alone
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        path.chmod(mode)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        files[path.relative_to(folder).as_posix()] = (checksum(path),)
+    write_manifest(folder, manifest.model_copy(update={"files": files}))
 
 
-def _beside(folder: Path) -> tuple[Path, Path]:
-    return folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
-
-
-def _found(folder: Path, name: str) -> str:
-    """The checksum of a regular file below a folder; empty where there is none."""
-    path = folder / name
-    inside = folder.resolve() in path.resolve().parents
-    return checksum(path) if inside and path.is_file() and not path.is_symlink() else _ABSENT
-
-
-@contextmanager
-def _system_errors(folder: Path) -> Iterator[None]:
-    """What the operating system refused safetensors, as the error that it is elsewhere."""
-    try:
-        yield
-    except SafetensorError as error:
-        found = re.search(r"os error (\d+)", str(error))
-        if found is None:
-            raise
-        code = int(found[1])
-        raise OSError(code, os.strerror(code), str(folder)) from error
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

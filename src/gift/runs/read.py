@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
-from gift.files import read_json
+from gift.files import digest, read_json
 from gift.metrics import AccuracyMatrix
 from gift.runs.manifest import read_member
 from gift.runs.records import (
     EARLIER_STAGES,
     Event,
     Storage,
-    Summary,
     read_events,
     read_matrix,
     read_summary,
+    stage_seconds,
 )
 
 STAGES = ("prepare", "generate", "train", "merge", "evaluate", "total")
@@ -123,8 +122,13 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         tasks=tuple(printable(str(name)) for name in measured.tasks),
     )
     summary, events = read_summary(folder), read_events(folder)
-    config = _text(folder, "config.yaml")
-    settings = _yaml(config, folder / "config.yaml")
+    content = read_member(folder, "config.yaml")
+    config = None if content is None else content.decode(errors="replace")
+    try:
+        values = yaml.safe_load(config or "")
+    except yaml.YAMLError as error:
+        raise ValueError(f"{folder / 'config.yaml'} is not readable YAML: {error}") from None
+    settings = values if isinstance(values, dict) else {}
     seed = summary.seed if summary else settings.get("seed")
     method = summary.method if summary else settings.get("method") or folder.name
     return Run(
@@ -133,7 +137,7 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         seed=seed if isinstance(seed, int) else None,
         matrix=matrix,
         steps=_train_steps(events),
-        seconds=_seconds(summary, events),
+        seconds=_in_order(summary.seconds if summary else stage_seconds(events)),
         cached=frozenset(printable(event.stage) for event in events if event.cached),
         peak_memory_mb=summary.peak_memory_mb if summary else None,
         command=printable(summary.command) if summary and summary.command else None,
@@ -155,64 +159,45 @@ def printable(text: str) -> str:
 
 
 def _check_shape(matrix: AccuracyMatrix, folder: Path) -> None:
-    tasks = len(matrix.tasks)
-    rows = (matrix.zero_shot, *matrix.accuracy)
-    measured: list[float | None] = [*matrix.zero_shot]
-    for i, row in enumerate(matrix.accuracy):
-        if not matrix.seen_only:
-            measured += row
-        elif any(value is not None for value in row[i + 1 :]):
+    path, tasks, rows = folder / "matrix.json", len(matrix.tasks), matrix.accuracy
+    ends = [i + 1 if matrix.seen_only else tasks for i in range(len(rows))]
+    for i, (row, end) in enumerate(zip(rows, ends, strict=True)):
+        if any(value is not None for value in row[end:tasks]):
             raise ValueError(
-                f"{folder / 'matrix.json'}: row {i} has accuracies of tasks that were not learned "
-                "yet, but its label space is that of the classes seen; they must be null."
+                f"{path}: row {i} has accuracies of tasks that were not learned yet, but its label "
+                "space is that of the classes seen; they must be null."
             )
-        else:
-            measured += row[: i + 1]
-    numbers = all(
-        isinstance(value, int | float) and 0 <= value <= 100 for value in measured
-    )  # NaN is refused too
-    if not tasks or len(rows) > tasks + 1 or any(len(r) != tasks for r in rows) or not numbers:
+    measured = [matrix.zero_shot, *(row[:end] for row, end in zip(rows, ends, strict=True))]
+    numbers = all(  # NaN is refused too
+        isinstance(value, int | float) and 0 <= value <= 100 for row in measured for value in row
+    )
+    lengths = {len(row) for row in (matrix.zero_shot, *rows)}
+    if not tasks or len(rows) > tasks or lengths != {tasks} or not numbers:
         raise ValueError(
-            f"{folder / 'matrix.json'}: {tasks} tasks need {tasks} zero-shot accuracies and at "
-            f"most {tasks} rows of {tasks} accuracies, all percentages from 0 to 100."
+            f"{path}: {tasks} tasks need {tasks} zero-shot accuracies and at most {tasks} rows of "
+            f"{tasks} accuracies, all percentages from 0 to 100."
         )
     counts = all(isinstance(count, int) and count > 0 for count in matrix.images)
     if matrix.images and (len(matrix.images) != tasks or not counts):
-        raise ValueError(
-            f"{folder / 'matrix.json'}: images must hold one positive number per task."
-        )
-
-
-def _text(folder: Path, name: str) -> str | None:
-    content = read_member(folder, name)
-    return None if content is None else content.decode(errors="replace")
-
-
-def _yaml(text: str | None, path: Path) -> dict[str, object]:
-    try:
-        value = yaml.safe_load(text or "")
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not readable YAML: {error}") from None
-    return value if isinstance(value, dict) else {}
+        raise ValueError(f"{path}: images must hold one positive number per task.")
 
 
 def _data(folder: Path) -> Data | None:
     """The totals of ``data.json``; older runs have none."""
-    text = _text(folder, "data.json")
-    if text is None:
+    content = read_member(folder, "data.json")
+    if content is None:
         return None
     try:
-        tasks = json.loads(text)
-        counts = {p: sum(task[p]["images"] for task in tasks.values()) for p in ("train", "test")}
-        parts = [
+        tasks = json.loads(content)
+        train, test = (sum(task[s]["images"] for task in tasks.values()) for s in ("train", "test"))
+        splits = [
             (name, task["words"], task["train"]["checksum"], task["test"]["checksum"])
             for name, task in tasks.items()
         ]
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         path = folder / "data.json"
         raise ValueError(f"{path} does not describe the data of a run: {error!r}") from None
-    checksum = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return Data(counts["train"], counts["test"], checksum[:16])
+    return Data(train, test, digest(splits)[:16])
 
 
 def _environment(path: Path) -> dict[str, str]:
@@ -222,7 +207,7 @@ def _environment(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} must hold one JSON object.")
     flat: dict[str, object] = {}
     for key, value in found.items():
-        flat.update(value if isinstance(value, dict) else {key: value})
+        flat |= value if isinstance(value, dict) else {key: value}
     hidden = ("earlier", "started")
     return {
         printable(str(k)): printable(str(v))
@@ -246,16 +231,11 @@ def _train_steps(events: Sequence[Event]) -> tuple[TrainStep, ...]:
     return tuple(steps.values())
 
 
-def _seconds(summary: Summary | None, events: Sequence[Event]) -> dict[str, float]:
-    """Seconds per stage from the summary; of an unfinished run, from its events."""
-    seconds = dict(summary.seconds) if summary else {}
-    for event in () if summary else events:
-        if event.seconds is not None:
-            seconds[event.stage] = seconds.get(event.stage, 0.0) + event.seconds
-    seconds = {EARLIER_STAGES.get(stage, stage): value for stage, value in seconds.items()}
-    known = [stage for stage in STAGES if stage in seconds]
-    others = sorted(set(seconds) - set(known))
-    return {printable(stage): seconds[stage] for stage in (*known, *others)}
+def _in_order(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by stage, in the order in which a run goes through them; unknown stages last."""
+    named = {EARLIER_STAGES.get(stage, stage): value for stage, value in seconds.items()}
+    others = sorted(set(named) - set(STAGES))
+    return {printable(stage): named[stage] for stage in (*STAGES, *others) if stage in named}
 
 
 def _samples(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gift.files import as_json
 from gift.metrics import AccuracyMatrix
-from gift.runs.manifest import read_manifest, read_member
+from gift.runs.manifest import read_member
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +19,11 @@ EARLIER_STAGES = {"paint": "generate"}
 
 
 class Event(BaseModel):
-    """One line of ``events.jsonl``: a logged step, a stage that ended, or what is measured.
+    """One line of ``events.jsonl``: a logged step, or a stage that ended.
 
     Attributes:
         time: seconds since 1970.
-        stage: ``prepare``, ``generate``, ``train``, ``merge``, ``evaluate`` or ``matrix``.
+        stage: ``prepare``, ``generate``, ``train``, ``merge`` or ``evaluate``.
         task: name of the task; ``zero-shot`` for an evaluation before the first one.
         step: number of a training step, from 0.
         losses: of the step, by name.
@@ -36,7 +34,6 @@ class Event(BaseModel):
         cached: how many were taken from the cache; the time of generating them is not in seconds.
         accuracy: percent by task.
         seconds: duration of a stage.
-        matrix: ``matrix.json`` before the first task; the later rows follow as evaluations.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -53,7 +50,6 @@ class Event(BaseModel):
     cached: int = 0
     accuracy: dict[str, float] = {}
     seconds: float | None = None
-    matrix: dict[str, Any] | None = None
 
 
 class Storage(BaseModel):
@@ -132,59 +128,51 @@ def read_events(folder: Path) -> list[Event]:
     return events
 
 
+def stage_seconds(events: Iterable[Event]) -> dict[str, float]:
+    """Seconds by stage, over all the starts of a run."""
+    seconds: dict[str, float] = {}
+    for event in events:
+        if event.seconds is not None:
+            stage = EARLIER_STAGES.get(event.stage, event.stage)
+            seconds[stage] = seconds.get(stage, 0.0) + event.seconds
+    return seconds
+
+
 def read_summary(folder: Path) -> Summary | None:
     """A folder's ``summary.json``; None where there is none.
 
     Raises:
         ValueError: it was altered, or is no summary.
     """
-    content = read_member(folder, "summary.json")
     try:
+        content = read_member(folder, "summary.json")
         return None if content is None else Summary.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
+        problem = f"{first['msg']}: {'.'.join(map(str, first['loc']))}"
+        raise ValueError(f"{folder / 'summary.json'} is no summary of a run ({problem}).") from None
+    except ValueError as problem:
         raise ValueError(
-            f"{folder / 'summary.json'} is no summary of a run ({first['msg']}: "
-            f"{'.'.join(map(str, first['loc']))})."
+            f"{problem} To compute it anew, remove {folder / 'DONE'} and run the same command."
         ) from None
 
 
 def read_matrix(folder: Path) -> AccuracyMatrix | None:
     """A folder's ``matrix.json``; None where there is none.
 
-    One that was altered is rebuilt from ``events.jsonl`` where a checksum proves the result right.
-
     Raises:
-        ValueError: it is altered and cannot be rebuilt, or is no matrix.
+        ValueError: it was altered, or is no matrix.
     """
-    hint = "Put back a copy of it, or start again in another folder."
+    hint = (
+        "Put back a copy of it, or start again in another folder; the figures also stand in "
+        f"{folder / 'tasks' / '*' / 'eval.json'}."
+    )
     try:
         content = read_member(folder, "matrix.json")
     except ValueError as problem:
-        if (matrix := _rebuilt_matrix(folder)) is None:
-            raise ValueError(f"{problem} {hint}") from None
-        log.warning("%s It is rebuilt from events.jsonl.", problem)
-        return matrix
+        raise ValueError(f"{problem} {hint}") from None
     try:
         return None if content is None else AccuracyMatrix.from_json(json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
         path = folder / "matrix.json"
         raise ValueError(f"{path} is damaged ({error!r}). {hint}") from None
-
-
-def _rebuilt_matrix(folder: Path) -> AccuracyMatrix | None:
-    """The longest matrix from the log of evaluations whose checksum is in the manifest."""
-    matrix, rows = None, {}
-    for event in read_events(folder):
-        if event.stage == "evaluate":
-            rows[event.task] = event.accuracy
-        elif event.matrix:
-            matrix = AccuracyMatrix.from_json(event.matrix)
-    manifest, found = read_manifest(folder), None
-    while matrix is not None and manifest is not None:
-        text = as_json(matrix.to_json())
-        if manifest.accepts("matrix.json", hashlib.sha256(text.encode()).hexdigest()):
-            found = matrix
-        row = None if matrix.complete else rows.get(matrix.tasks[len(matrix.accuracy)])
-        matrix = matrix.with_row([row.get(name) for name in matrix.tasks]) if row else None
-    return found
