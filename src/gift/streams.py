@@ -31,7 +31,7 @@ from gift.data import (
     open_task,
     pixels,
 )
-from gift.data.images import LabeledImages
+from gift.data.images import ImageSet
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts, PreprocessedImages
 from gift.distributed import is_main
@@ -206,7 +206,7 @@ class Streams:
         check_images(sample, paths=self._paths)
         return self._preprocessed(self._reference, sample)
 
-    def _preprocessed(self, task: Task, images: LabeledImages | None) -> ImageTexts:
+    def _preprocessed(self, task: Task, images: ImageSet | None) -> ImageTexts:
         """A task's images under the test transform, each with its class prompt."""
         assert images is not None
         prompts = task.labels.prompts

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gift import distributed, weights
 from gift.config import TrainingSettings
-from gift.data.images import LabeledImages
+from gift.data.images import ImageSet
 from gift.data.loader import Batch, Loading, set_batches, task_batches
 from gift.distributed import fsdp
 from gift.distributed.signals import deferred
@@ -71,7 +71,7 @@ def train_task(
     model: VisionLanguageModel,
     method: Method,
     task: TaskContext,
-    images: LabeledImages,
+    images: ImageSet,
     settings: TrainingSettings,
     *,
     record: Recorder | None = None,
@@ -157,7 +157,7 @@ def _batches(
     model: VisionLanguageModel,
     method: Method,
     task: TaskContext,
-    images: LabeledImages,
+    images: ImageSet,
     settings: TrainingSettings,
     steps: range,
 ) -> dict[str, Iterator[Batch]]:

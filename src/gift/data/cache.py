@@ -62,8 +62,8 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
     Args:
         images: N images, not empty.
         transform: RGB image -> uint8 [H, W, 3], the same size for every image; must be thread-safe.
-        key: Identifies the transform.
-        paths: Has the directory of the cached files; made when it is missing.
+        key: identifies the transform.
+        paths: has the directory of the cached files.
 
     Returns:
         Read-only memory map, uint8 [N, H, W, 3]. Indexing it with an index array copies.
@@ -90,10 +90,6 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
 
 def check_images(*splits: Images, paths: Paths) -> None:
     """Decode every image once; splits that passed are remembered in the cache and skipped.
-
-    Args:
-        splits: Images of a task, for instance its training and its test images.
-        paths: Has the directory of the marks; made when it is missing.
 
     Raises:
         ValueError: images that cannot be read, all in one message (the first 20 by name).
@@ -135,7 +131,6 @@ def _in_threads(function: Callable[[int], T], count: int) -> Iterator[list[T]]:
 
 
 def _writing(folder: Path) -> AbstractContextManager[None]:
-    """Make a folder, and turn a failed write into a message that says what to do."""
     hint = "free some space there, or set GIFT_HOME to another folder"
     return writing_to(folder, "the cache folder", hint)
 
@@ -200,7 +195,7 @@ class CacheUsage:
 
     Attributes:
         kind: what it is.
-        number: files of decoded pixels, marks, sets of images, or data sets.
+        number: files of pixels, marks, sets of images, or data sets.
         bytes: their size.
         last_use: when one of them was last read or written, as far as the file system keeps it;
             None where there is nothing.
@@ -221,10 +216,7 @@ def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
     """Delete what the cache directory holds of some kinds.
 
     A run that is not finished may still need synthetic images or data; only those being made at the
-    moment are known to be in use.
-
-    Returns:
-        What was deleted, by kind.
+    moment are known to be in use. Returns what was deleted, by kind.
 
     Raises:
         ValueError: an unknown kind, or a process is making something of these kinds; nothing is
@@ -251,11 +243,7 @@ def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
 
 
 def check_kinds(names: Sequence[str]) -> list[Kind]:
-    """The kinds of these names, each once.
-
-    Raises:
-        ValueError: a name that is none.
-    """
+    """The kinds of these names, each once; ValueError for a name that is none."""
     if wrong := [name for name in names if name not in KINDS]:
         raise ValueError(unknown("kind", wrong[0], KINDS))
     return [kind for kind in KINDS if kind in names]
@@ -278,9 +266,7 @@ def _locks(paths: Paths, kind: Kind) -> list[Path]:
 def _made(paths: Paths, *names: str) -> list[Path]:
     """What lies there of data sets that can be generated, for every data seed.
 
-    Args:
-        paths: has the cache directory.
-        names: of what is looked for; ``{}`` stands for the name of the data set's folder.
+    ``{}`` in the names that are looked for stands for the name of the data set's folder.
     """
     entries = [entry for name in dataset_names() if (entry := load_dataset(name)).made_by]
     folders = sorted({entry.source.path for entry in entries if entry.source is not None})

@@ -1,36 +1,18 @@
 """Data sets and benchmarks: one YAML entry each, shipped with the package or written by the user.
 
-A user's benchmark is one file that may describe its own data sets in place of their names::
+A user's benchmark is one file that may describe its own data sets in place of their names, with
+paths relative to the file; ``my.yaml@II`` names one of its orders, ``my.yaml`` the first. A
+class-incremental benchmark splits the classes of one data set into steps, which then are ordinary
+tasks (``skin-01``, ``skin-02``, ...)::
 
     name: my-medical-sequence
-    tasks:
-      skin:
-        source: {kind: folder, path: data/skin}      # relative to this file
-        classnames: [melanoma, benign nevus, basal cell carcinoma]
-        templates: ["a dermoscopic image of {}.", "a photo of {}."]
-        metric: mean_per_class                       # top1 by default
-      histology:
-        source: {path: data/histology}
-        random_split: {train: 0.8, seed: 42}         # where the folder has no test split
+    tasks:                                           # or a list: of names, and of data sets
+      skin: {source: {path: data/skin}, classnames: [melanoma, nevus], metric: mean_per_class}
       dtd:                                           # as shipped
-      pets:
-        dataset: oxfordpet                           # as shipped, but for:
-        counts: {train: 500, test: 200}
-    orders:                                          # that of the tasks by default
-      I: [skin, histology, dtd, pets]
-      II: [pets, dtd, histology, skin]
-    shots: 16                                        # images per class, all by default
-
-``my.yaml@II`` names the second order, ``my.yaml`` the first. Where one order is enough, ``tasks``
-may be a list: of names, and of data sets with a ``name``.
-
-A class-incremental benchmark splits the classes of one data set into steps, which then are
-ordinary tasks (``skin-01``, ``skin-02``, ...)::
-
-    name: skin-by-and-by
+      pets: {dataset: oxfordpet, counts: {train: 500, test: 200}}      # as shipped, but for counts
+    orders: {I: [skin, dtd, pets], II: [pets, dtd, skin]}
+    # or in place of tasks and orders:
     class_incremental: {dataset: skin, order: [2, 0, 1], initial: 1, increment: 1}
-    label_space: seen
-    task_id: hidden
 """
 
 from __future__ import annotations
@@ -72,8 +54,7 @@ class ClassIncremental(Settings):
         """The data set's classes as one data set per step, named after it and numbered from 1.
 
         Raises:
-            ValueError: an order that does not hold every label once, or classes that cannot be
-                split like this.
+            ValueError: an order without every label once, or classes that cannot be split so.
         """
         if entry.listed_names is None:
             raise ValueError(
@@ -103,17 +84,16 @@ class ClassIncremental(Settings):
         steps = [order[start:end] for start, end in pairwise(starts)]
         digits = max(2, len(str(len(steps))))
         names = entry.own_labels if self.called_by == "labels" else entry.classnames
-        return tuple(
-            entry.model_copy(
-                update={
-                    "name": f"{entry.name}-{number:0{digits}d}",
-                    "subset": Subset(of=entry.whole_name, labels=step),
-                    "templates": self.templates or entry.templates,
-                    "classnames": names,
-                }
-            )
-            for number, step in enumerate(steps, start=1)
-        )
+        found = []
+        for number, step in enumerate(steps, start=1):
+            update = {
+                "name": f"{entry.name}-{number:0{digits}d}",
+                "subset": Subset(of=entry.whole_name, labels=step),
+                "templates": self.templates or entry.templates,
+                "classnames": names,
+            }
+            found.append(entry.model_copy(update=update))
+        return tuple(found)
 
 
 class BenchmarkEntry(Settings):
@@ -165,10 +145,7 @@ class BenchmarkEntry(Settings):
         return self
 
     def datasets(self, only: Sequence[str] | None = None) -> tuple[DatasetEntry, ...]:
-        """The data sets of the tasks, in order.
-
-        Args:
-            only: names of some tasks; all by default.
+        """The data sets of all tasks, or of those with the names in ``only``, in order.
 
         Raises:
             ValueError: an unknown task or data set, or classes that cannot be split into steps.
@@ -282,11 +259,7 @@ def rule_of(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> dict[
 def with_revisions(
     entries: Iterable[DatasetEntry], revisions: Mapping[str, str]
 ) -> list[DatasetEntry]:
-    """Data sets with the chosen commits of their hub copies.
-
-    Args:
-        entries: the data sets.
-        revisions: commit by the data set's name.
+    """Data sets with the chosen commits (by the data set's name) of their hub copies.
 
     Raises:
         ValueError: a name that is none of theirs, or a data set without a hub copy.
@@ -346,10 +319,7 @@ def _read_own(path: Path) -> BenchmarkEntry:
 
 
 def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEntry:
-    """The data set that a file in a folder describes, from scratch or as changes of a shipped one.
-
-    Paths that it gives are relative to the folder.
-    """
+    """The data set that a file in a folder describes, maybe as changes of a shipped one."""
     whole = values
     if (dataset := values.get("dataset")) is not None:
         whole = merge(load_dataset(str(dataset)).model_dump(exclude_unset=True), values)
@@ -369,10 +339,6 @@ def _beside(folder: Path, names: Any) -> Any:
 
 
 def load_dataset(name: str) -> DatasetEntry:
-    """Read a shipped data set's entry.
-
-    Raises:
-        ValueError: unknown name (with the nearest), or a wrong entry.
-    """
+    """A shipped data set's entry; ValueError for an unknown name or a wrong entry."""
     values = read_yaml(shipped("data set", name, "datasets", ".yaml"))
     return validate(DatasetEntry, values, where=name)

@@ -70,13 +70,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 class Images(Protocol):
-    """A fixed list of images that are decoded when asked for."""
+    """A fixed list of RGB images that are decoded when asked for."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Image.Image:
-        """The image as RGB."""
-        ...
+    def __getitem__(self, index: int) -> Image.Image: ...
 
     @property
     def fingerprint(self) -> str:
@@ -84,15 +82,8 @@ class Images(Protocol):
         ...
 
 
-class LabeledImages(Images, Protocol):
-    """Images with their labels (positions in a :class:`LabelSpace`)."""
-
-    @property
-    def labels(self) -> Sequence[int]: ...
-
-
 class ImageSet(ABC):
-    """Labelled images that can be selected and relabelled.
+    """Labelled images that are decoded when asked for, and can be selected and relabelled.
 
     Attributes:
         labels: one position in the task's class names per image.
@@ -155,7 +146,6 @@ class ImageFiles(ImageSet):
 
     Attributes:
         files: one path per image.
-        labels: one position in the task's class names per image.
     """
 
     files: tuple[Path, ...]
@@ -186,9 +176,8 @@ class ImageFiles(ImageSet):
             if not path.exists():
                 raise FileNotFoundError(f"{path} is gone; put it back, or start again without it.")
             stat = path.stat()
-            digest.update(
-                f"{key}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape")
-            )
+            line = f"{key}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     @property
@@ -201,7 +190,6 @@ class ImageFiles(ImageSet):
         return replace(self, files=tuple(self.files[i] for i in indices), labels=tuple(labels))
 
     def origin(self, index: int) -> str:
-        """The image's folder."""
         return str(self.files[index].parent)
 
 
@@ -223,12 +211,7 @@ class ImageSource:
 
 
 def pixel_source(path: Path, pixels: NDArray[np.uint8]) -> ImageSource:
-    """The decoded content of a file of images.
-
-    Args:
-        path: the file.
-        pixels: uint8 [N, H, W] or [N, H, W, 3].
-    """
+    """The decoded content of a file of images: uint8 [N, H, W] or [N, H, W, 3]."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     image = partial(_from_pixels, pixels)
@@ -245,7 +228,6 @@ class NumberedImages(ImageSet):
 
     Attributes:
         positions: one number per image.
-        labels: one position in the task's class names per image.
         source: where they are.
     """
 
@@ -261,7 +243,6 @@ class NumberedImages(ImageSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the source's fingerprint and the numbers."""
         text = f"{self.source.fingerprint}\0{','.join(self.keys)}"
         return hashlib.sha256(text.encode()).hexdigest()
 

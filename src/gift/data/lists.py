@@ -25,11 +25,7 @@ def class_list(name: str) -> tuple[str, ...]:
 
 
 def label_list(name: str) -> tuple[str, ...]:
-    """A data set's own label strings: a shipped list, or the lines of a text file (``.txt``).
-
-    Raises:
-        ValueError: unknown name (with the nearest), no such file, or nothing in it.
-    """
+    """A data set's own label strings, from a list like those of :func:`class_list`."""
     return _read(name, "label list", "labels")
 
 
@@ -39,11 +35,7 @@ def shipped_names(folder: str, suffix: str) -> list[str]:
 
 
 def shipped(kind: str, name: str, folder: str, suffix: str) -> Path:
-    """The file of a shipped name.
-
-    Raises:
-        ValueError: unknown name, with the nearest.
-    """
+    """The file of a shipped name; ValueError with the nearest name for an unknown one."""
     known = shipped_files(folder, suffix)
     if name not in known:
         raise ValueError(unknown(kind, name, known))
@@ -65,11 +57,7 @@ def without_overlap(names: Sequence[str], others: Iterable[str]) -> tuple[str, .
     ('sea-lion', 'steam train')
     """
     taken = [_spelled(name) for name in others]
-
-    def is_free(words: tuple[str, ...]) -> bool:
-        return not any(_overlap(words, own) for own in taken)
-
-    return tuple(name for name in names if is_free(_spelled(name)))
+    return tuple(name for name in names if not any(_overlap(_spelled(name), own) for own in taken))
 
 
 def draw_names(
@@ -77,11 +65,7 @@ def draw_names(
 ) -> tuple[str, ...]:
     """At most ``count`` of the names that overlap with none of the others, sampled at random.
 
-    Args:
-        names: general names; the result keeps their order. One that is repeated counts once.
-        others: the data set's class names.
-        count: how many are wanted; all are taken where fewer remain.
-        seed: of the sample.
+    The result keeps the order of the names; one that is repeated counts once.
 
     Raises:
         ValueError: no name remains.
@@ -96,14 +80,11 @@ def draw_names(
 
 
 def _read(name: str, kind: str, folder: str) -> tuple[str, ...]:
-    if is_path(name, ".txt"):
-        path = Path(name)
-        if not path.is_file():
-            raise ValueError(f"{name} does not exist; give a text file with one name per line.")
-    else:
-        path = shipped(kind, name, folder, ".txt")
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    names = tuple(line for line in lines if line)
+    path = Path(name) if is_path(name, ".txt") else shipped(kind, name, folder, ".txt")
+    if not path.is_file():
+        raise ValueError(f"{name} does not exist; give a text file with one name per line.")
+    lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
+    names = tuple(filter(None, lines))
     if not names:
         raise ValueError(f"{path} holds no class names; write one per line.")
     return names

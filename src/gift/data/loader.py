@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gift import distributed
-from gift.data.images import Images, LabeledImages
+from gift.data.images import Images, ImageSet
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Key = tuple[int, int]
@@ -118,7 +118,7 @@ class Loading:
 
 
 def task_batches(
-    images: LabeledImages, preprocess: Preprocess, loading: Loading, *, name: str
+    images: ImageSet, preprocess: Preprocess, loading: Loading, *, name: str
 ) -> Iterator[Batch]:
     """Batches of training images under the random crop, one per step.
 
@@ -157,7 +157,7 @@ def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator
 class _Augmented(Dataset[Pixels]):
     """Training images under the random crop."""
 
-    def __init__(self, images: LabeledImages, preprocess: Preprocess, seed: int) -> None:
+    def __init__(self, images: ImageSet, preprocess: Preprocess, seed: int) -> None:
         self._images = images
         self._preprocess = preprocess
         self._seed = seed

@@ -61,7 +61,7 @@ def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> 
 
     Args:
         entries: the data sets.
-        paths: where they are; another data seed than 0 has its own folder ``draw-<k>`` in it.
+        paths: where they are; below ``draw-<k>`` there for a data seed k other than 0.
         draw: data seed of generated data sets.
 
     Raises:
@@ -105,12 +105,7 @@ def is_on_hub(entry: DatasetEntry, paths: Paths) -> bool:
 
 
 def download(entry: DatasetEntry) -> None:
-    """Bring the chosen commit of an entry's hub copy to this machine; it shows its own progress.
-
-    Raises:
-        ValueError: the copy has no such split or column.
-        OSError: it cannot be downloaded.
-    """
+    """Bring the chosen commit of an entry's hub copy to this machine; errors as of hub.read()."""
     assert entry.hub is not None
     hub.read(entry.hub, entry.name)
 
@@ -226,11 +221,7 @@ def _nowhere(entry: DatasetEntry, paths: Paths) -> str:
 
 
 def _as_task(entry: DatasetEntry, found: Found) -> Task:
-    """A task of the classes that an entry names, made of what was found.
-
-    Raises:
-        ValueError: labels or numbers of images other than the entry says.
-    """
+    """A task of the classes that an entry names, made of what was found."""
     classnames, label_of = match_labels(entry, found)
     if problem := count_problem(entry, found):
         raise ValueError(problem)
@@ -266,7 +257,7 @@ def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], di
             f"{entry.name}: no training images for {len(empty)} of {len(names)} classes in "
             f"{found.place}, the first is {empty[0]!r}. {entry.hint}"
         )
-    chosen = tuple(range(len(names))) if entry.subset is None else entry.subset.labels
+    chosen = range(len(names)) if entry.subset is None else entry.subset.labels
     if wrong := [label for label in chosen if label not in range(len(names))]:
         raise ValueError(
             f"{entry.name}: subset has the label {wrong[0]}, but the data set has the labels 0 to "

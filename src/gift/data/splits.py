@@ -37,9 +37,8 @@ def random_split(count: int, fraction: float, seed: int) -> tuple[list[int], lis
 
     The first ``int(fraction * count)`` of the permutation are for training.
     """
-    order = permutation(count, seed)
-    border = int(fraction * count)
-    return np.sort(order[:border]).tolist(), np.sort(order[border:]).tolist()
+    train, test = np.split(permutation(count, seed), [int(fraction * count)])
+    return np.sort(train).tolist(), np.sort(test).tolist()
 
 
 def split(images: S, fraction: float, seed: int, setting: str = "test_fraction") -> tuple[S, S]:
@@ -93,11 +92,8 @@ def few_shot(images: ImageSet, shots: int, seed: int) -> list[int]:
 def measured_split(task: Task, name: Literal["test", "validation"], fraction: float) -> Task:
     """The task with the images of a split as its test images.
 
-    Args:
-        task: the task.
-        name: the split to measure.
-        fraction: of the training images, in (0, 1), to set aside for validation where the task has
-            no validation split: the same images for every method and seed, never test images.
+    Where the task has no validation split, a fraction of the training images in (0, 1) is set aside
+    for validation: the same images for every method and seed, never test images.
 
     Raises:
         ValueError: there are no such images.

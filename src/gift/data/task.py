@@ -65,22 +65,20 @@ class Task:
         """Read a folder of images.
 
         Args:
-            path: One sub-folder per class, or ``train/``, ``test/`` (and ``validation/`` or
+            path: one sub-folder per class, or ``train/``, ``test/`` (and ``validation/`` or
                 ``val/``) that have one each. Class order is the byte order of the folder names.
-            name: The task's name; by default the folder's.
-            classnames: Class names in the folders' order, or folder name -> class name. By default
+            name: the task's name; by default the folder's.
+            classnames: class names in the folders' order, or folder name -> class name. By default
                 the folder names with underscores as spaces.
-            templates: Prompt templates; the first serves training, all of them evaluation.
-            test_fraction: Fraction of the training images, in (0, 1), to set aside for testing:
+            templates: prompt templates; the first serves training, all of them evaluation.
+            test_fraction: fraction of the training images, in (0, 1), to set aside for testing:
                 sampled per class, at least one image on each side.
-            seed: Seed of that split.
-            follow_links: Whether symbolic links inside the folder may lead out of it. (The folder
-                itself may always be a link.)
+            seed: of that split.
+            follow_links: whether symbolic links inside the folder may lead out of it.
 
         Raises:
             FileNotFoundError: no folder at ``path``.
-            ValueError: a layout, class names or a fraction that cannot be used, or a link that
-                may not be followed.
+            ValueError: a layout, class names, a fraction or a link that cannot be used.
         """
         path = Path(path)
         scanned = scan(path, follow_links=follow_links)
@@ -103,13 +101,11 @@ class Task:
 def _class_names(
     path: Path, folders: Sequence[str], classnames: Sequence[str] | Mapping[str, str] | None
 ) -> tuple[str, ...]:
-    """A class name for each folder."""
     if classnames is None:
         return tuple(map(class_name, folders))
     if isinstance(classnames, Mapping):
-        for folder in classnames:
-            if folder not in folders:
-                raise ValueError(f"{path}: {unknown('class folder', folder, folders)}")
+        if wrong := [folder for folder in classnames if folder not in folders]:
+            raise ValueError(f"{path}: {unknown('class folder', wrong[0], folders)}")
         if missing := [folder for folder in folders if folder not in classnames]:
             raise ValueError(f"{path}: no class name for the folders {', '.join(missing)}.")
         return tuple(classnames[folder] for folder in folders)

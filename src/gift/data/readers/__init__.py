@@ -39,11 +39,7 @@ def reader(kind: str) -> Reader:
 
 
 def existing(path: Path) -> Path:
-    """The path of a file that is there.
-
-    Raises:
-        FileNotFoundError: it is not.
-    """
+    """The path of a file that is there; FileNotFoundError if it is not."""
     if not path.is_file():
         raise FileNotFoundError(f"the file {path} is missing")
     return path
@@ -76,11 +72,7 @@ def load_mat(path: Path, *names: str) -> list[Any]:
 
 
 def named(numbers: Sequence[int], names: Sequence[str], source: Path, first: int = 0) -> list[str]:
-    """The label strings of numbers that begin with ``first``.
-
-    Raises:
-        ValueError: a number without a name; names the file that has it.
-    """
+    """The label strings of numbers from ``first`` on; ValueError for a number without a name."""
     last = first + len(names) - 1
     if wrong := [number for number in numbers if not first <= number <= last]:
         raise ValueError(f"{source} has the label {wrong[0]}, not {first} to {last}")
@@ -88,11 +80,7 @@ def named(numbers: Sequence[int], names: Sequence[str], source: Path, first: int
 
 
 def subfolders(path: Path) -> list[str]:
-    """Names of the visible folders in a folder, in byte order.
-
-    Raises:
-        FileNotFoundError: no such folder.
-    """
+    """Names of the visible folders in a folder, in byte order; FileNotFoundError without it."""
     if not path.is_dir():
         raise FileNotFoundError(f"the folder {path} is missing")
     with os.scandir(path) as entries:
@@ -102,9 +90,8 @@ def subfolders(path: Path) -> list[str]:
 
 def files_in(folder: Path) -> list[str]:
     """Names of the visible files in a folder, in any order; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    return [name for name in os.listdir(folder) if not name.startswith(".")]
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".")]
 
 
 def in_class_folders(
@@ -118,23 +105,19 @@ def in_class_folders(
         suffix: end of the images' names.
         prefix: beginning of the images' names; ``{}`` stands for the label.
     """
-    return in_order(
-        root,
-        (
-            (f"{folder}/{file}", label)
-            for folder, label in folders
-            for file in files_in(root / folder)
-            if file.startswith(prefix.replace("{}", label)) and file.endswith(suffix)
-        ),
+    images = (
+        (f"{folder}/{file}", label)
+        for folder, label in folders
+        for file in files_in(root / folder)
+        if file.startswith(prefix.replace("{}", label)) and file.endswith(suffix)
     )
+    return in_order(root, images)
 
 
 def in_order(root: Path, images: Iterable[tuple[str, str]]) -> tuple[list[Path], list[str]]:
     """Images in byte order of their paths, and their labels.
 
-    Args:
-        root: the folder that the paths begin in.
-        images: path with slashes, and label, of every image.
+    ``images`` gives the path below ``root`` (with slashes) and the label of every image.
     """
     pairs = sorted(images, key=lambda pair: os.fsencode(pair[0]))
     return [root / name for name, _ in pairs], [label for _, label in pairs]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -49,24 +48,23 @@ def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
 
     Raises:
         FileNotFoundError: no folder at ``path``.
-        ValueError: the layout is not one of the two, a class is empty, two folders spell the same
-            class name, the splits' classes differ or splits share files, a link leads out of the
-            folder, or a class folder's name is not one line of text.
+        ValueError: another layout, an empty class, two folders that spell one class name, splits
+            with different classes or common files, a link out of the folder, or a class folder
+            whose name is not one line of text.
     """
     if not path.is_dir():
         raise FileNotFoundError(
             f"{one_line(path)} is not a folder; give a folder with one folder per class."
         )
-    look = _Look(path, follow_links)
-    names, _ = look.list(path)
-    is_split = "train" in names and (
-        set(names) <= set(SPLITS) or bool(look.list(path / "train")[0])
-    )
-    if not is_split:
-        return {"train": _scan_classes(path, look)}
+    within = None if follow_links else path
+    names, _ = _visible(path, within)
+    if "train" not in names or not (
+        set(names) <= set(SPLITS) or _visible(path / "train", within)[0]
+    ):
+        return {"train": _scan_classes(path, within)}
     if {"val", "validation"} <= set(names):
         raise ValueError(f"{path} has both val/ and validation/; keep one of them.")
-    splits = {SPLITS[name]: _scan_classes(path / name, look) for name in SPLITS if name in names}
+    splits = {SPLITS[name]: _scan_classes(path / name, within) for name in SPLITS if name in names}
     folders = set(splits["train"][1])
     for split, (_, others) in splits.items():
         if different := sorted(folders ^ set(others)):
@@ -78,39 +76,30 @@ def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
     return splits
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What may be looked at below a folder."""
+def _visible(path: Path, within: Path | None) -> tuple[list[str], list[str]]:
+    """Names of the visible sub-folders and files, each in byte order.
 
-    root: Path
-    follow_links: bool
-
-    def list(self, path: Path) -> tuple[list[str], list[str]]:
-        """Names of the visible sub-folders and files, each in byte order.
-
-        Raises:
-            ValueError: one of them is a link out of the folder, which may not be followed.
-        """
-        with os.scandir(path) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-        for entry in visible:
-            if entry.is_symlink() and not self.follow_links:
-                self._refuse_outside(entry.path)
-        folders = sorted((e.name for e in visible if e.is_dir()), key=os.fsencode)
-        return folders, sorted((e.name for e in visible if e.is_file()), key=os.fsencode)
-
-    def _refuse_outside(self, link: str) -> None:
-        root, target = os.path.realpath(self.root), os.path.realpath(link)
+    Raises:
+        ValueError: one of them is a link out of the folder ``within``; None: links are followed.
+    """
+    with os.scandir(path) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in visible:
+        if within is None or not entry.is_symlink():
+            continue
+        root, target = os.path.realpath(within), os.path.realpath(entry.path)
         if os.path.commonpath([root, target]) != root:
             raise ValueError(
-                f"{one_line(link)} is a link to {one_line(target)}, out of {one_line(self.root)}; "
-                "put the files themselves there, or give follow_links=True (--follow-links) if "
-                "you trust whoever made the folder."
+                f"{one_line(entry.path)} is a link to {one_line(target)}, out of "
+                f"{one_line(within)}; put the files themselves there, or give follow_links=True "
+                "(--follow-links) if you trust whoever made the folder."
             )
+    folders = sorted((e.name for e in visible if e.is_dir()), key=os.fsencode)
+    return folders, sorted((e.name for e in visible if e.is_file()), key=os.fsencode)
 
 
-def _scan_classes(path: Path, look: _Look) -> ClassFolders:
-    folders, loose = look.list(path)
+def _scan_classes(path: Path, within: Path | None) -> ClassFolders:
+    folders, loose = _visible(path, within)
     if any(map(_is_image, loose)):
         raise ValueError(
             f"{path} holds images without class folders; put them into one folder per class."
@@ -129,7 +118,7 @@ def _scan_classes(path: Path, look: _Look) -> ClassFolders:
                 f"{name!r}; merge or rename one."
             )
         spelled[name] = folder
-        nested, inside = look.list(path / folder)
+        nested, inside = _visible(path / folder, within)
         if nested:
             raise ValueError(
                 f"{path / folder} holds folders ({_some(nested)}), but images must lie directly in "
