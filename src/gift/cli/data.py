@@ -17,7 +17,8 @@ from gift.cli.show import print_error, print_json, print_text, reporter
 from gift.progress import track
 
 if TYPE_CHECKING:
-    from gift.data import CacheUsage, DatasetEntry, ImageSet
+    from gift.data import DatasetEntry, ImageSet
+    from gift.data.cache import CacheUsage
 
 Names = Annotated[list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")]
 Revisions = Annotated[

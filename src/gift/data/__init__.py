@@ -1,6 +1,6 @@
 """Tasks, data sets and benchmarks: class names and images, and the caches that make them fast."""
 
-from gift.data.cache import CacheUsage, cache_usage, check_images, clear_cache, pixels
+from gift.data.cache import cache_usage, check_images, clear_cache, pixels
 from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
@@ -17,28 +17,17 @@ from gift.data.images import ImageFiles, ImageSet, to_rgb
 from gift.data.lists import class_list, draw_names, label_list, without_overlap
 from gift.data.opening import download, is_on_hub, open_task, open_tasks, will_be_made
 from gift.data.paths import Paths
-from gift.data.preparation import (
-    CheckResult,
-    Prepared,
-    Provenance,
-    check_dataset,
-    prepare,
-    provenance,
-)
+from gift.data.preparation import check_dataset, prepare, provenance
 from gift.data.splits import few_shot, measured_split, random_split
 from gift.data.task import Task
 
 __all__ = [
     "BenchmarkEntry",
-    "CacheUsage",
-    "CheckResult",
     "DatasetEntry",
     "ImageFiles",
     "ImageSet",
     "Metric",
     "Paths",
-    "Prepared",
-    "Provenance",
     "Task",
     "benchmark_names",
     "cache_usage",

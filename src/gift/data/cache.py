@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -76,11 +76,7 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = paths.pixels / f"{name}.npy"
     if (array := _load(path)) is None:
-        with _making(path):
-            if _load(path) is None:  # another process may have had the lock before
-                if path.exists():
-                    log.warning("%s is not as it was written; it is made again.", path)
-                _make(path, lambda index: transform(images[index]), len(images))
+        _make(path, lambda index: transform(images[index]), len(images))
         array = _load(path)
     assert array is not None
     assert array.ndim == 4
@@ -135,38 +131,37 @@ def _writing(folder: Path) -> AbstractContextManager[None]:
     return writing_to(folder, "the cache folder", hint)
 
 
-@contextmanager
-def _making(path: Path) -> Iterator[None]:
-    """Keep other processes from making the same file while the block runs."""
+def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
+    """Write the file of so many arrays, unless another process has done so meanwhile."""
     lock = path.with_suffix(".lock")
-    with _writing(path.parent):
-        held = FileLock(lock).acquire()
-    with held:
+    with _writing(path.parent), FileLock(lock):
         try:
+            if _load(path) is not None:
+                return
+            if path.exists():
+                log.warning("%s is not as it was written; it is made again.", path)
             remove_unfinished(path.parent, path.name)
-            yield
+            # Plain writes, not a writable map: a full disk is then an error and no dead process.
+            with replacing_file(path) as file:
+                done, digest = 0, hashlib.sha256()
+                for block in _in_threads(array, count):
+                    stack = np.stack(block)
+                    assert stack.dtype == np.uint8
+                    content = (b"" if done else _header(count, *stack.shape[1:])) + stack.tobytes()
+                    file.write(content)
+                    digest.update(content)
+                    done += len(block)
+                    report("decode", done, count)
+                file.write(digest.digest())
         finally:
             lock.unlink(missing_ok=True)  # whoever waits for it will find the array made
 
 
-def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
-    # Plain writes, not a writable map: a full disk is then an error and not a dead process.
-    with _writing(path.parent), replacing_file(path) as file:
-        done, digest = 0, hashlib.sha256()
-        for block in _in_threads(array, count):
-            stack = np.stack(block)
-            assert stack.dtype == np.uint8
-            header = io.BytesIO()
-            if not done:
-                shape = (count, *stack.shape[1:])
-                values = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(header, values)
-            content = header.getvalue() + stack.tobytes()
-            file.write(content)
-            digest.update(content)
-            done += len(block)
-            report("decode", done, count)
-        file.write(digest.digest())
+def _header(*shape: int) -> bytes:
+    header = io.BytesIO()
+    values = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, values)
+    return header.getvalue()
 
 
 def _load(path: Path) -> Pixels | None:

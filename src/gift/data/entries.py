@@ -22,9 +22,8 @@ Metric = Literal["top1", "mean_per_class"]
 def _with_a_place(templates: tuple[str, ...]) -> tuple[str, ...]:
     if not templates:
         raise ValueError("give at least one template, e.g. 'a photo of a {}.'")
-    for template in templates:
-        if "{}" not in template:
-            raise ValueError(f"{template!r} has no '{{}}' for the class name")
+    if wrong := [template for template in templates if "{}" not in template]:
+        raise ValueError(f"{wrong[0]!r} has no '{{}}' for the class name")
     return templates
 
 
@@ -192,11 +191,7 @@ class DatasetEntry(Settings):
         return self
 
     def check_names(self) -> None:
-        """Refuse class names that make no label space.
-
-        Raises:
-            ValueError: an empty or repeated class name, or one that is not one line of text.
-        """
+        """Raise a ValueError for class names that make no label space."""
         names = self.listed_names or ()
         if self.shared_names:
             names = tuple(dict.fromkeys(names))
@@ -252,8 +247,3 @@ class DatasetEntry(Settings):
                 f"{len(names)} class names; give every class one label of its own."
             )
         return own
-
-    @property
-    def expected_labels(self) -> tuple[str, ...] | None:
-        """The label strings that the data set's files should hold, in label order; None: any."""
-        return self.own_labels or self.listed_names

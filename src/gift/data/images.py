@@ -26,6 +26,19 @@ Pillow tells a format by a file's content, whatever its name, and hands some on 
 """
 
 
+def decoded(source: Path | BytesIO, what: str, hint: str) -> Image.Image:
+    """The image in a file as RGB.
+
+    Raises:
+        OSError: it is no image, too large or cannot be decoded; the message says what and the hint.
+    """
+    try:
+        with opened(source) as image:
+            return to_rgb(image)
+    except Exception as error:  # PIL's decoders raise nearly every type on damaged files
+        raise OSError(f"{what} cannot be read as an image ({error}); {hint}.") from error
+
+
 @contextmanager
 def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
     """An image whose pixels are still to be decoded.
@@ -156,13 +169,7 @@ class ImageFiles(ImageSet):
 
     def __getitem__(self, index: int) -> Image.Image:
         path = self.files[index]
-        try:
-            with opened(path) as image:
-                return to_rgb(image)
-        except Exception as error:  # PIL's decoders raise nearly every type on damaged files
-            raise OSError(
-                f"{one_line(path)} cannot be read as an image ({error}); replace or remove it."
-            ) from error
+        return decoded(path, one_line(path), "replace or remove it")
 
     @cached_property
     def fingerprint(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,8 +30,8 @@ class Found:
     Attributes:
         place: where they are, for messages.
         names: the data set's own label strings, whose positions are the images' labels; None where
-            a label is nothing but a number.
-        splits: the images of every split; ``train`` is one of them.
+            labels are nothing but numbers.
+        splits: the images of every split, ``train`` among them.
     """
 
     place: str
@@ -122,23 +122,20 @@ def read(entry: DatasetEntry, paths: Paths) -> Found:
     if source is not None and _has_files(entry, paths):
         root = paths.data / source.path
         try:
-            splits = reader(source.kind)(root, entry.expected_labels or ())
+            splits = reader(source.kind)(root, entry.own_labels or entry.listed_names or ())
             _check_files(root, splits)
         except (FileNotFoundError, ValueError) as error:
             if source.kind == "folder":  # says what to do by itself
                 raise
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             raise kind(f"{entry.name}: {error}. {entry.hint}") from error
-        found = _collected(str(root), splits)
+        found = _collected(str(root), splits, {})
     elif entry.hub is not None and entry.hub.usable:
         splits = hub.read(entry.hub, entry.name)
         names = entry.listed_names or ()
         own = entry.own_labels or names
-        pairs = [*zip(names, own, strict=True), *zip(own, own, strict=True)]
-        known = {_plain(theirs): label for theirs, label in [*pairs, *entry.hub.names.items()]}
-        found = _collected(
-            entry.hub.place, splits, lambda theirs: known.get(_plain(theirs), theirs)
-        )
+        spelled = dict(zip(names, own, strict=True)) | {label: label for label in own}
+        found = _collected(entry.hub.place, splits, spelled | entry.hub.names)
     else:
         raise FileNotFoundError(_nowhere(entry, paths))
     if (rule := entry.random_split) is None:
@@ -157,15 +154,14 @@ def _has_files(entry: DatasetEntry, paths: Paths) -> bool:
     return entry.source is not None and (paths.data / entry.source.path).is_dir()
 
 
-def _plain(label: str) -> str:
-    """A label without what copies on the hub spell in their own way: case and underscores."""
-    return class_name(label).casefold()
+def _collected(place: str, splits: Splits, spelled: Mapping[str, str]) -> Found:
+    """The images and labels that a reader found, with one number for every label string.
 
-
-def _collected(place: str, splits: Splits, spelled: Callable[[str], str] = str) -> Found:
-    """The images and labels that a reader found, with one number for every label string."""
+    Labels of copies on the hub may be spelled otherwise, up to case and underscores.
+    """
+    known = {class_name(theirs).casefold(): label for theirs, label in spelled.items()}
     strings = {label for _, labels in splits.values() for label in labels if isinstance(label, str)}
-    own = {label: spelled(label) for label in strings}
+    own = {label: known.get(class_name(label).casefold(), label) for label in strings}
     names = tuple(sorted(set(own.values()), key=os.fsencode)) or None
     number = {name: position for position, name in enumerate(names or ())}
     images: dict[str, ImageSet] = {}
@@ -240,9 +236,7 @@ def _as_task(entry: DatasetEntry, found: Found) -> Task:
 
 
 def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], dict[int, int]]:
-    """The class names of an entry's task, and label as found -> label of the task.
-
-    Labels that are no key belong to classes that the task does not have.
+    """The class names of an entry's task, and label as found -> label of the task (if it has it).
 
     Raises:
         ValueError: unknown or missing labels, a class without training images, or a subset of

@@ -25,8 +25,7 @@ class CheckResult:
         name: of the data set.
         looked_in: the places where it may be, the first one first.
         found_in: where it was read; None where it is nowhere or cannot be read.
-        images: number of images that were found, by split.
-        expected: number of images that belong there, by split.
+        images, expected: number of images that were found, and that belong there, by split.
         classes: number of classes that fit; None where labels are wrong.
         problems: what is wrong and what to do, a message each; empty when all is well.
     """
@@ -52,7 +51,7 @@ def check_dataset(entry: DatasetEntry, paths: Paths, *, decode: bool = False) ->
 
     Args:
         entry: the data set.
-        paths: the cache directory and where the paths of sources begin.
+        paths: where it is, and the cache directory.
         decode: whether every image is decoded.
     """
     looked_in = [] if entry.source is None else [str(paths.data / entry.source.path)]
@@ -114,7 +113,7 @@ def prepare(
 
     Args:
         entries: the tasks that are made of the data set.
-        paths: the cache directory and where the data sets are.
+        paths: where data sets are, and the cache directory.
         decode: fills the pixel cache with a task's test images, see :func:`gift.data.pixels`.
     """
     first, done = entries[0], list[str]()
@@ -153,14 +152,12 @@ class Provenance:
     The checksums do not depend on where the files lie, on their times or on their content.
 
     Attributes:
-        data_set: name of the data set.
-        version: version of its entry.
+        data_set, version: name of the data set, and version of its entry.
         place: where it was read.
         metric: what accuracy is.
         classes: number of classes.
         words: checksum of class names and templates.
-        train: the training images.
-        test: the images to measure.
+        train, test: the images to learn and to measure.
     """
 
     data_set: str
@@ -174,12 +171,9 @@ class Provenance:
 
 
 def provenance(entry: DatasetEntry, task: Task, paths: Paths) -> Provenance:
-    """What identifies a task's images and class names.
+    """What identifies a task's images and class names, as it is learned and measured.
 
-    Args:
-        entry: the data set.
-        task: the task as it is learned and measured.
-        paths: places below its data directory are given from there.
+    A place below the data directory is given from there.
     """
     place = Path(task.place)
     words = json.dumps([task.labels.classnames, task.labels.templates])

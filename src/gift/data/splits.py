@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -44,49 +45,50 @@ def random_split(count: int, fraction: float, seed: int) -> tuple[list[int], lis
 def split(images: S, fraction: float, seed: int, setting: str = "test_fraction") -> tuple[S, S]:
     """Split every class at random into (rest, fraction), at least one image on each side.
 
-    Each class has its own generator: images added to one class leave the others as they were.
-
     Raises:
         ValueError: a fraction outside (0, 1), or a class with a single image.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"{setting} = {fraction} must lie between 0 and 1, both excluded.")
-    labels = np.asarray(images.labels)
-    taken = np.zeros(len(images), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    chosen: list[int] = []
+    for members in _classes(images, seed, b"split"):
         if len(members) < 2:
             raise ValueError(
                 f"{images.origin(members[0])} has one image, but {setting} needs two or "
                 f"more per class; add images or leave {setting} out."
             )
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        order = np.random.default_rng([seed, int(label), *b"split"]).permutation(members)
-        taken[order[:count]] = True
-    rest, chosen = np.flatnonzero(~taken).tolist(), np.flatnonzero(taken).tolist()
-    return images.select(rest), images.select(chosen)
+        chosen += members[: min(max(round(fraction * len(members)), 1), len(members) - 1)]
+    rest = sorted(set(range(len(images))) - set(chosen))
+    return images.select(rest), images.select(sorted(chosen))
 
 
 def few_shot(images: ImageSet, shots: int, seed: int) -> list[int]:
     """Ascending positions of so many images of every class, sampled at random.
 
-    Each class has its own generator: images added to one class leave the others' sample as it was.
-
     Raises:
         ValueError: a class with fewer images.
     """
-    labels = np.asarray(images.labels)
     chosen: list[int] = []
-    for label in np.unique(labels).tolist():
-        members = np.flatnonzero(labels == label)
+    for members in _classes(images, seed, b"shots"):
         if len(members) < shots:
             raise ValueError(
-                f"{shots} images per class were asked for, but label {label} has {len(members)} in "
-                f"{images.origin(int(members[0]))}; add images, or lower 'shots' in the benchmark."
+                f"{shots} images per class were asked for, but label {images.labels[members[0]]} "
+                f"has {len(members)} in {images.origin(min(members))}; add images, or lower "
+                "'shots' in the benchmark."
             )
-        order = np.random.default_rng([seed, label, *b"shots"]).permutation(members)
-        chosen += order[:shots].tolist()
+        chosen += members[:shots]
     return sorted(chosen)
+
+
+def _classes(images: ImageSet, seed: int, purpose: bytes) -> Iterator[list[int]]:
+    """The positions of every class, shuffled.
+
+    Each class has its own generator: images added to one class leave the others as they were.
+    """
+    labels = np.asarray(images.labels)
+    for label in np.unique(labels).tolist():
+        rng = np.random.default_rng([seed, label, *purpose])
+        yield rng.permutation(np.flatnonzero(labels == label)).tolist()
 
 
 def measured_split(task: Task, name: Literal["test", "validation"], fraction: float) -> Task:

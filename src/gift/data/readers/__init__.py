@@ -55,7 +55,6 @@ def load_mat(path: Path, *names: str) -> list[Any]:
     """Variables of a MATLAB file, without their dimensions of length one.
 
     Raises:
-        FileNotFoundError: no such file.
         ValueError: it is larger than the official ones, damaged, or has no such variable.
     """
     from scipy.io import loadmat
@@ -100,7 +99,7 @@ def in_class_folders(
     """The images of one folder per class.
 
     Args:
-        root: the folder that the paths begin in.
+        root: where the paths begin.
         folders: path and label of every folder; one that is not there has no images.
         suffix: end of the images' names.
         prefix: beginning of the images' names; ``{}`` stands for the label.

@@ -12,8 +12,7 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
     """Read ``images_variant_<split>.txt`` and ``images/<number>.jpg``."""
     splits: Splits = {}
     for word, split in {"train": "train", "val": "validation", "test": "test"}.items():
-        listing = root / f"images_variant_{word}.txt"
-        rows = (line.partition(" ") for line in lines(listing))
+        rows = (line.partition(" ") for line in lines(root / f"images_variant_{word}.txt"))
         images = ((f"images/{number}.jpg", variant.strip()) for number, _, variant in rows)
         splits[split] = in_order(root, images)
     return splits

@@ -37,7 +37,7 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
     names = _load(root / "meta").get("fine_label_names")
     if not isinstance(names, list) or not all(isinstance(name, str | bytes) for name in names):
         raise ValueError(f"{root / 'meta'} has no list of names 'fine_label_names'")
-    texts = [_text(name) for name in names]
+    texts = list(map(_text, names))
     return {split: _images(root / split, texts) for split in ("train", "test")}
 
 

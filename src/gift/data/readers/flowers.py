@@ -24,6 +24,5 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
         if len(numbers) and not (numbers[0] >= 1 and numbers[-1] <= len(labels)):
             raise ValueError(f"{splits_file} has images that {labels_file} does not label")
         images = ((f"jpg/image_{number:05d}.jpg", "") for number in numbers)
-        paths, _ = in_order(root, images)
-        splits[split] = paths, (labels[numbers - 1] - 1).tolist()
+        splits[split] = in_order(root, images)[0], (labels[numbers - 1] - 1).tolist()
     return splits

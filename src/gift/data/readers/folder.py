@@ -19,10 +19,7 @@ ClassFolders = tuple[list[Path], list[str]]
 
 
 def read(root: Path, wanted: Sequence[str]) -> Splits:
-    """Read an image folder.
-
-    Links are followed: data sets are often on another disk than the data root.
-    """
+    """Read an image folder. Links are followed: data sets are often on another disk."""
     return dict(scan(root, follow_links=True))
 
 
@@ -39,8 +36,7 @@ def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
     """List the images of a folder, sorted by class folder and name; hidden files are ignored.
 
     A folder is split when it has ``train`` and no other folders than splits, or when ``train`` has
-    sub-folders itself. (``train`` is also a class name: a folder ``train`` that holds images and
-    stands beside other classes is a class.)
+    sub-folders itself. (A folder ``train`` that holds images beside other classes is a class.)
 
     Args:
         path: the folder, or a link to it.

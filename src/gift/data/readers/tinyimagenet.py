@@ -14,10 +14,6 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
     The public validation images serve as test images.
     """
     folders = ((f"train/{name}/images", name) for name in lines(root / "wnids.txt"))
-    listing = root / "val" / "val_annotations.txt"
-    rows = (line.split("\t") for line in lines(listing))
+    rows = (line.split("\t") for line in lines(root / "val" / "val_annotations.txt"))
     images = ((f"val/images/{file}", "".join(rest[:1])) for file, *rest in rows)
-    return {
-        "train": in_class_folders(root, folders, ".JPEG"),
-        "test": in_order(root, images),
-    }
+    return {"train": in_class_folders(root, folders, ".JPEG"), "test": in_order(root, images)}
