@@ -42,12 +42,9 @@ class ClassIncremental(Settings):
     )
     initial: int = Field(ge=1, description="classes of the first step")
     increment: int = Field(ge=1, description="classes of every further step")
-    templates: Templates | None = Field(
-        None, description="prompt templates; by default the data set's own"
-    )
+    templates: Templates | None = Field(None, description="prompts; by default the data set's own")
     called_by: Literal["classnames", "labels"] = Field(
-        "classnames",
-        description="what a class is called: its class name, or the data set's own label string",
+        "classnames", description="call a class by its class name, or by the data set's own label"
     )
 
     def steps(self, entry: DatasetEntry) -> tuple[DatasetEntry, ...]:
@@ -102,34 +99,26 @@ class BenchmarkEntry(Settings):
     name: str = Field(pattern=NAME, description="unique name")
     version: int = Field(1, ge=1, description="raised when anything changes that moves a number")
     title: str = Field("", description="for people")
-    tasks: tuple[str, ...] = Field(
-        (),
-        description="data sets in the order of learning; a class-incremental benchmark's steps",
-    )
+    tasks: tuple[str, ...] = Field((), description="data sets (or steps) in the order of learning")
     class_incremental: ClassIncremental | None = Field(
         None, description="classes of one data set that arrive step by step, in place of 'tasks'"
     )
     orders: dict[Annotated[str, Field(pattern=NAME)], tuple[str, ...]] = Field(
-        {},
-        description="orders of the tasks by name, chosen as in my.yaml@II; without one, the first",
+        {}, description="orders of the tasks by name, as in my.yaml@II; by default the first"
     )
     label_space: Literal["task", "seen", "union"] = Field(
         "task",
-        description="class names among which a test image is classified: its task's own, those of "
-        "all tasks learned so far, or those of all tasks",
+        description="class names among which a test image is classified: those of its task, of the "
+        "tasks learned so far, or of all tasks",
     )
     task_id: Literal["given", "hidden"] = Field(
         "given", description="whether a method is given the task of a test image"
     )
     base_classnames: str = Field("imagenet", description="class list of general names")
     recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")
-    shots: int | None = Field(
-        None, ge=1, description="training images per class that are learned from; all by default"
-    )
+    shots: int | None = Field(None, ge=1, description="training images per class; default: all")
     shots_seed: int = Field(42, ge=0, description="seed of their choice")
-    own_datasets: tuple[DatasetEntry, ...] = Field(
-        (), description="data sets that the benchmark's own file describes"
-    )
+    own_datasets: tuple[DatasetEntry, ...] = Field((), description="described in the same file")
 
     @model_validator(mode="after")
     def _has_tasks(self) -> Self:

@@ -41,33 +41,24 @@ class Source(Settings):
 
     kind: Annotated[str, AfterValidator(_with_a_reader)] = Field(
         "folder",
-        description="'folder' is a folder with one folder per class; the others are the layouts in "
-        "which the data sets of that name are published",
+        description="'folder': one folder per class; else the published layout of that data set",
     )
-    path: str = Field(
-        description="relative to the data root, or to the file of a user's benchmark", min_length=1
-    )
+    path: str = Field(min_length=1, description="from the data root or a user's benchmark file on")
 
 
 class HubSource(Settings):
     """A copy of a data set on the Hugging Face hub, mapped by the names of its labels."""
 
     id: str = Field(description="hub id, or the path of a folder of parquet files", min_length=1)
-    revision: str | None = Field(
-        None, description="commit of the hub repository; without one the copy is not used"
-    )
+    revision: str | None = Field(None, description="its commit; without one it is not used")
     splits: dict[Split, tuple[str, ...]] = Field(
         {"train": ("train",), "test": ("test",)},
         description="the copy's own splits that form each split, joined in this order",
     )
     image: str = Field("image", description="column of the images")
     label: str = Field("label", description="column of the labels")
-    order_by: str | None = Field(
-        None, description="column of file names that fixes the order of the images"
-    )
-    names: dict[str, str] = Field(
-        {}, description="label names that the copy spells otherwise -> the data set's own"
-    )
+    order_by: str | None = Field(None, description="column of file names that orders the images")
+    names: dict[str, str] = Field({}, description="labels spelled otherwise -> the data set's own")
 
     @model_validator(mode="before")
     @classmethod
@@ -151,28 +142,19 @@ class DatasetEntry(Settings):
         description="the data set's own label strings (folders, or names in its files) in label "
         "order, or a label list; by default the class names",
     )
-    shared_names: bool = Field(
-        False, description="whether labels with the same class name form one class; else refused"
-    )
+    shared_names: bool = Field(False, description="whether equal class names form one class")
     templates: Templates = Field(
         ("a photo of a {}.",), description="prompt templates; the first serves training"
     )
-    metric: Metric = Field(
-        "top1",
-        description="what accuracy is: 'top1' is the fraction of images classified correctly, "
-        "'mean_per_class' its mean over the classes",
-    )
+    metric: Metric = Field("top1", description="what accuracy is")
     source: Source | None = Field(None, description="files of the data set")
     hub: HubSource | None = Field(None, description="a copy to use where the files are missing")
     made_by: str | None = Field(None, description="what can make the folder, e.g. 'micro'")
-    random_split: RandomSplit | None = Field(
-        None, description="how to split a data set without splits; by default it has its own"
-    )
+    random_split: RandomSplit | None = Field(None, description="how to split one without splits")
     counts: Counts = Field(Counts(), description="expected number of images per split")
     subset: Subset | None = Field(None, description="take only some classes; all by default")
     dataset: str | None = Field(
-        None,
-        description="in a benchmark's own file: the shipped data set whose entry this one changes",
+        None, description="in a benchmark's own file: the shipped data set that this one changes"
     )
 
     @model_validator(mode="after")

@@ -96,13 +96,10 @@ class Images(Protocol):
 
 
 class ImageSet(ABC):
-    """Labelled images that are decoded when asked for, and can be selected and relabelled.
-
-    Attributes:
-        labels: one position in the task's class names per image.
-    """
+    """Labelled images that are decoded when asked for, and can be selected and relabelled."""
 
     labels: tuple[int, ...]
+    """One position in the task's class names per image."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -155,11 +152,7 @@ class ImageSet(ABC):
 
 @dataclass(frozen=True)
 class ImageFiles(ImageSet):
-    """Labelled image files, decoded when asked for.
-
-    Attributes:
-        files: one path per image.
-    """
+    """Labelled image files: one path and one label per image."""
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -231,12 +224,7 @@ def _from_pixels(pixels: NDArray[np.uint8], number: int) -> Image.Image:
 
 @dataclass(frozen=True)
 class NumberedImages(ImageSet):
-    """Labelled images of a source that numbers them.
-
-    Attributes:
-        positions: one number per image.
-        source: where they are.
-    """
+    """Labelled images of a source that numbers them: one number and one label per image."""
 
     positions: tuple[int, ...]
     labels: tuple[int, ...]

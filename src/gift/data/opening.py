@@ -79,7 +79,7 @@ def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> 
     known: dict[str, Found] = {}
     tasks = []
     for entry in entries:
-        if entry.made_by is not None and entry.source is not None and will_be_made(entry, paths):
+        if entry.made_by and entry.source and will_be_made(entry, paths):
             target = paths.data / entry.source.path
             hint = "free some space there, or name another folder with --data-root"
             with writing_to(target.parent, "the data folder", hint):
@@ -242,8 +242,6 @@ def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], di
         ValueError: unknown or missing labels, a class without training images, or a subset of
             labels that do not exist.
     """
-    if entry.listed_names is not None:
-        entry.check_names()
     names, numbers = _matched(entry, found)
     trained = set(found.splits["train"].labels)
     if empty := [n for n, number in zip(names, numbers, strict=True) if number not in trained]:
@@ -258,15 +256,17 @@ def match_labels(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], di
             f"{len(names) - 1}; correct 'subset' in its entry."
         )
     classnames = tuple(dict.fromkeys(names[label] for label in chosen))
-    new = {name: label for label, name in enumerate(classnames)}
-    return classnames, {numbers[label]: new[names[label]] for label in chosen}
+    return classnames, {numbers[label]: classnames.index(names[label]) for label in chosen}
 
 
 def _matched(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], Sequence[int]]:
     """Class names by label, and the number that each label has in what was found."""
     names = entry.listed_names
+    if names is None:  # only folders give class names by themselves, and they have names
+        folders = found.names or ()
+        return tuple(map(class_name, folders)), range(len(folders))
+    entry.check_names()
     if found.names is None:
-        names = names or ()
         labels = {label for images in found.splits.values() for label in images.labels}
         if wrong := labels.difference(range(len(names))):
             raise ValueError(
@@ -274,21 +274,20 @@ def _matched(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], Sequen
                 f"class names go up to label {len(names) - 1}. {entry.label_hint}"
             )
         return names, range(len(names))
-    if names is None:
-        return tuple(map(class_name, found.names)), range(len(found.names))
     own = entry.own_labels
     if own is None:
         spelled = {class_name(name): name for name in found.names}
         own = tuple(spelled.get(class_name(name), name) for name in names)
     if set(own) != set(found.names):
-        missing = one_line(", ".join(sorted(set(own) - set(found.names)))) or "none"
-        extra = one_line(", ".join(sorted(set(found.names) - set(own)))) or "none"
+        missing, extra = (
+            one_line(", ".join(sorted(set(some) - set(others)))) or "none"
+            for some, others in ((own, found.names), (found.names, own))
+        )
         raise ValueError(
             f"{entry.name}: the classes in {found.place} do not fit the class names: missing "
             f"{missing}; unexpected {extra}. {entry.label_hint}"
         )
-    position = {name: number for number, name in enumerate(found.names)}
-    return names, [position[name] for name in own]
+    return names, list(map(found.names.index, own))
 
 
 def count_problem(entry: DatasetEntry, found: Found) -> str:

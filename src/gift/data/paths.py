@@ -12,8 +12,7 @@ class Paths:
     """The cache directory and the directory of the data sets.
 
     Attributes:
-        cache: decoded pixels, marks of checked images and synthetic images; may be deleted while
-            nothing runs.
+        cache: what can be made again; may be deleted while nothing runs.
         data: where the paths of data sets begin.
     """
 
