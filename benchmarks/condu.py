@@ -114,13 +114,13 @@ def rows(
             settings = MergedModelSettings(voters=voters, cache_mb=cache_mb)
             chosen = MergedModels(settings)
             chosen.vectors = merged.vectors
-            chosen.prototypes = prototypes(features, len(merged.vectors), mixed=mixed)
+            chosen.selector.prototypes = prototypes(features, len(merged.vectors), mixed=mixed)
             predictor = chosen.predictor(model, model.frozen_copy())
             return images_per_second(
                 lambda: predictor.scores(pixels, [labels], task), len(pixels), options.rounds
             )
 
-        found.prototypes = prototypes(features, tasks, mixed=False)
+        found.selector.prototypes = prototypes(features, tasks, mixed=False)
         yield {
             "tasks": tasks,
             "kept": sum(tensor.nbytes for tensor in found.state_dict().values()) / 1e6,
