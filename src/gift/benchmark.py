@@ -263,14 +263,8 @@ def summarize(
     command: str | None,
 ) -> Summary:
     """The summary of a complete run; every metric is computed from the matrix."""
-
-    def rounded(value: float | None) -> float | None:
-        return None if value is None else round(float(value), 4)
-
     measured = metrics.summarize(matrix.accuracy, images=matrix.images)
-    zero_shot = {"mean": fmean(matrix.zero_shot)} | dict(
-        zip(matrix.tasks, matrix.zero_shot, strict=True)
-    )
+    zero_shot = zip(matrix.tasks, matrix.zero_shot, strict=True)
     skipped = {(event.task, event.step) for event in folder.events() if event.left_out}
     return Summary(
         method=config.method,
@@ -278,12 +272,12 @@ def summarize(
         version=matrix.version,
         seed=config.seed,
         setting=matrix.setting,
-        transfer=rounded(measured.transfer),
-        avg=round(measured.avg, 4),
-        last=round(measured.last, 4),
-        forgetting=rounded(measured.forgetting),
-        backward_transfer=rounded(measured.backward_transfer),
-        zero_shot={name: round(value, 4) for name, value in zero_shot.items()},
+        transfer=measured.transfer,
+        avg=measured.avg,
+        last=measured.last,
+        forgetting=measured.forgetting,
+        backward_transfer=measured.backward_transfer,
+        zero_shot={"mean": fmean(matrix.zero_shot), **dict(zero_shot)},
         seconds=folder.seconds(),
         storage=storage,
         steps_left_out=len(skipped),  # one that a resumed run took again counts once

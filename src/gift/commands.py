@@ -105,11 +105,7 @@ def learn(
 
 
 def evaluate(
-    folder: Path,
-    tasks: Sequence[Task],
-    benchmark: str | None = None,
-    *,
-    paths: Paths | None = None,
+    folder: Path, tasks: Sequence[Task], benchmark: str | None = None, *, paths: Paths | None = None
 ) -> dict[str, float]:
     """Accuracy in percent of the learner in a folder, by task name.
 
@@ -150,9 +146,7 @@ def evaluate(
 
 
 def synthesize(
-    out: Path,
-    classnames: Sequence[str],
-    settings: Mapping[str, object] | None = None,
+    out: Path, classnames: Sequence[str], settings: Mapping[str, object] | None = None
 ) -> SyntheticSet:
     """Generate image-text pairs from class names into a store below ``out``.
 

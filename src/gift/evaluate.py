@@ -17,7 +17,6 @@ from gift.data import ImageFiles, Metric, Task, to_rgb
 from gift.data.labels import LabelSpace
 from gift.methods import Predictor
 from gift.progress import track
-from gift.text import unknown
 from gift.vlm import VisionLanguageModel
 from gift.vlm.features import pixel_batch
 
@@ -109,33 +108,23 @@ def accuracy_row(
             return _cumulative_row(predictor, model, sets, protocol.batch_size)
         known = {labels.name for labels in learned}
         spaces = [labels for labels in spaces if labels.name in known]
-    return tuple(
-        _accuracy(predictor, model, data, spaces, protocol) if data.labels in spaces else np.nan
-        for data in track(sets, "evaluating")
-    )
-
-
-def _accuracy(
-    predictor: Predictor,
-    model: VisionLanguageModel,
-    data: EvaluationSet,
-    spaces: Sequence[LabelSpace],
-    protocol: Protocol,
-) -> float:
-    candidates = [data.labels] if protocol.label_space == "task" else spaces
-    names, task = class_names(candidates), protocol.task_of(data.labels)
-    batches = score_batches(
-        predictor, model, data.pixels, candidates, task=task, batch_size=protocol.batch_size
-    )
-    guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
-    return data.accuracy(guesses == data.names)
+    row = []
+    for data in track(sets, "evaluating"):
+        if data.labels not in spaces:
+            row.append(np.nan)
+            continue
+        candidates = [data.labels] if protocol.label_space == "task" else spaces
+        names, task = class_names(candidates), protocol.task_of(data.labels)
+        batches = score_batches(
+            predictor, model, data.pixels, candidates, task=task, batch_size=protocol.batch_size
+        )
+        guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
+        row.append(data.accuracy(guesses == data.names))
+    return tuple(row)
 
 
 def _cumulative_row(
-    predictor: Predictor,
-    model: VisionLanguageModel,
-    sets: Sequence[EvaluationSet],
-    batch_size: int,
+    predictor: Predictor, model: VisionLanguageModel, sets: Sequence[EvaluationSet], batch_size: int
 ) -> tuple[float, ...]:
     """Top-1 accuracy over the images of the first k sets among their classes, for k = 1..n.
 
@@ -240,37 +229,6 @@ class Prediction:
     probabilities: tuple[float, ...]
 
 
-def candidates_for(
-    memory: Sequence[LabelSpace],
-    *,
-    classes: Sequence[str] | None = None,
-    seen: bool | None = None,
-    task: str | None = None,
-) -> list[LabelSpace]:
-    """The label spaces whose classes compete for an image.
-
-    Args:
-        memory: the tasks learned so far.
-        classes: further class names.
-        seen: whether all learned tasks compete; by default where nothing else is given.
-        task: a learned task that competes in any case.
-
-    Raises:
-        ValueError: no class to choose from, or a task that was not learned.
-    """
-    known = {labels.name: labels for labels in memory}
-    if task is not None and task not in known:
-        raise ValueError(unknown("task", task, known))
-    found = [known[task]] if task is not None else []
-    if classes is None and task is None if seen is None else seen:
-        found = list(memory)
-    if classes is not None:
-        found.append(LabelSpace("given classes", tuple(classes)))
-    if not found:
-        raise ValueError("nothing was learned yet: give the class names to choose from.")
-    return found
-
-
 def classify(
     predictor: Predictor,
     model: VisionLanguageModel,
@@ -280,42 +238,28 @@ def classify(
     task: str | None = None,
     top: int = 3,
 ) -> list[Prediction]:
-    """The most probable classes of single images.
-
-    Args:
-        predictor: classifies them.
-        model: preprocesses them.
-        images: paths or opened images.
-        candidates: label spaces whose classes compete.
-        task: name of the task that the images belong to; None where it is unknown.
-        top: how many class names to return per image.
+    """The most probable classes among all candidates', see :meth:`gift.learner.Learner.predict`.
 
     Raises:
         ValueError: images that cannot be read (all are named), or scores that are not finite.
     """
-    pixels = np.stack([model.preprocess.test_array(image) for image in _open(images)])
+    opened, problems = [], []
+    for image in images:
+        try:
+            if not isinstance(image, Image.Image):
+                image = ImageFiles((Path(image),), (0,))[0]
+            opened.append(to_rgb(image))
+        except OSError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    pixels = np.stack([model.preprocess.test_array(image) for image in opened])
     names = class_names(candidates)
     return [
         _best(names, row, top)
         for scores in score_batches(predictor, model, pixels, candidates, task=task)
         for row in scores.float().softmax(dim=1).tolist()
     ]
-
-
-def _open(images: Sequence[Path | Image.Image]) -> list[Image.Image]:
-    """The images as RGB; ValueError that names all files that cannot be read."""
-    found, problems = [], []
-    for image in images:
-        try:
-            opened = (
-                image if isinstance(image, Image.Image) else ImageFiles((Path(image),), (0,))[0]
-            )
-            found.append(to_rgb(opened))
-        except OSError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("\n".join(problems))
-    return found
 
 
 def _best(names: Iterable[str], probabilities: Sequence[float], top: int) -> Prediction:

@@ -95,6 +95,10 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""What a write to an open file fails with; such errors name no file."""
+
+
 class Unwritable(OSError):
     """A failed write in words: what could not be written, where, why, and what to do."""
 
@@ -118,32 +122,13 @@ def writing_to(folder: Path, what: str, hint: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        if isinstance(error, Unwritable) or not _is_about(error, folder):
+        whole, place = folder.absolute(), ""
+        about = error.errno in _REFUSALS
+        if isinstance(error.filename, str | bytes):
+            path = Path(os.fsdecode(error.filename)).absolute()
+            about = path.is_relative_to(whole) or whole.is_relative_to(path)
+            place = f" at {path.relative_to(whole)}" if whole in path.parents else ""
+        if isinstance(error, Unwritable) or not about:
             raise
-        problem = f"{error.strerror}{_place(error, folder)}"
-        reason = f"{what} {folder} cannot be written ({problem}); {hint}"
+        reason = f"{what} {folder} cannot be written ({error.strerror}{place}); {hint}"
         raise Unwritable(error.errno, reason) from error
-
-
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-"""What a write to an open file fails with; such errors name no file."""
-
-
-def _is_about(error: OSError, folder: Path) -> bool:
-    path = _path(error)
-    if path is None:
-        return error.errno in _REFUSALS
-    whole = folder.absolute()
-    return path.is_relative_to(whole) or whole.is_relative_to(path)
-
-
-def _place(error: OSError, folder: Path) -> str:
-    """What an error names in a folder, for a message; empty for the folder itself."""
-    path, whole = _path(error), folder.absolute()
-    return f" at {path.relative_to(whole)}" if path and whole in path.parents else ""
-
-
-def _path(error: OSError) -> Path | None:
-    """The absolute path that an error names."""
-    named = isinstance(error.filename, str | bytes)
-    return Path(os.fsdecode(error.filename)).absolute() if named else None

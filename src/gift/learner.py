@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from gift import distributed
 from gift.config import LearnerConfig
 from gift.data import Paths, Task, check_images, pixels
+from gift.data.images import LabeledImages
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
 from gift.evaluate import (
@@ -21,7 +22,6 @@ from gift.evaluate import (
     Prediction,
     Protocol,
     accuracy_row,
-    candidates_for,
     classify,
 )
 from gift.files import digest, read_json, write_json
@@ -33,6 +33,7 @@ from gift.runs.manifest import Manifest
 from gift.settings import fingerprint, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
+from gift.text import unknown
 from gift.train import StepRecord, train_task, training_device
 from gift.vlm import VisionLanguageModel
 
@@ -57,7 +58,8 @@ class Learner:
     def __init__(
         self, config: LearnerConfig, *, paths: Paths | None = None, _model: Path | None = None
     ) -> None:
-        self.config = _own_part(config)
+        own = {name: getattr(config, name) for name in LearnerConfig.model_fields}
+        self.config = LearnerConfig.model_construct(**own)  # it is validated
         self.paths = paths or Paths.of()
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
@@ -151,11 +153,10 @@ class Learner:
         if self.method.trains:
             self.check()
             check_images(task.train, paths=self.paths)
-            self._train(task, folder)
+            self._train(task, task.train, folder)
         self.memory = (*self.memory, task.labels)
 
-    def _train(self, task: Task, folder: RunFolder | None) -> None:
-        assert task.train is not None
+    def _train(self, task: Task, images: LabeledImages, folder: RunFolder | None) -> None:
         sets = self.streams.open(task, self.memory, folder)
 
         def record(step: StepRecord) -> None:
@@ -175,10 +176,10 @@ class Learner:
                     self.memory,
                     self.config.seed,
                 ),
-                task.train,
+                images,
                 self.config.training,
                 record=record,
-                checkpoints=None if folder is None else self._checkpoints(folder, task),
+                checkpoints=None if folder is None else self._checkpoints(folder, task, images),
             )
         finally:
             if folder is not None:  # also of an interrupted training
@@ -186,15 +187,14 @@ class Learner:
                 folder.log("train", task=task.name, seconds=seconds)
                 folder.log("merge", task=task.name, seconds=ending)
 
-    def _checkpoints(self, folder: RunFolder, task: Task) -> Checkpoints:
+    def _checkpoints(self, folder: RunFolder, task: Task, images: LabeledImages) -> Checkpoints:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
-        assert task.train is not None
         label_spaces = (*self.memory, task.labels)
         words = [asdict(labels) for labels in label_spaces]
         origin = Manifest(
             run=folder.run_id,
             settings=fingerprint(self.config),
-            data=digest([words, task.train.fingerprint, list(task.train.labels)]),
+            data=digest([words, images.fingerprint, list(images.labels)]),
             method=self.method.name(),
             tasks=tuple(labels.name for labels in label_spaces),
         )
@@ -233,9 +233,13 @@ class Learner:
         Raises:
             ValueError: a task without images, or scores that are not finite.
         """
-        sets = [
-            self._evaluation_set(task) for task in ([tasks] if isinstance(tasks, Task) else tasks)
-        ]
+        sets, preprocess = [], self.model.preprocess
+        for task in [tasks] if isinstance(tasks, Task) else tasks:
+            if (images := task.evaluation) is None:
+                raise ValueError(f"task {task.name!r} has no images to evaluate on.")
+            decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
+            labels = tuple(images.labels)
+            sets.append(EvaluationSet(task.labels, decoded, labels, task.metric))
         row = accuracy_row(self.predictor(), self.model, sets, protocol or Protocol(), self.memory)
         return list(row)
 
@@ -263,7 +267,16 @@ class Learner:
             ValueError: no class to choose from, a task that was not learned, or images that cannot
                 be read (all are named).
         """
-        candidates = candidates_for(self.memory, classes=classes, seen=seen, task=task)
+        known = {labels.name: labels for labels in self.memory}
+        if task is not None and task not in known:
+            raise ValueError(unknown("task", task, known))
+        candidates = [known[task]] if task is not None else []
+        if classes is None and task is None if seen is None else seen:
+            candidates = list(self.memory)
+        if classes is not None:
+            candidates.append(LabelSpace("given classes", tuple(classes)))
+        if not candidates:
+            raise ValueError("nothing was learned yet: give the class names to choose from.")
         return classify(self.predictor(), self.model, images, candidates, task=task, top=top)
 
     def save(self, folder: str | Path) -> None:
@@ -285,19 +298,14 @@ class Learner:
                 state = {k: v.contiguous().cpu() for k, v in self.method.state_dict().items()}
                 save_file(state, new / "method.safetensors")
                 settings = self.method.settings.model_dump(mode="json")
-                write_json(
-                    new / "method.json", {"method": self.method.name(), "settings": settings}
-                )
+                described = {"method": self.method.name(), "settings": settings}
+                write_json(new / "method.json", described)
                 write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
         distributed.barrier()
 
     @classmethod
     def load(
-        cls,
-        folder: str | Path,
-        *,
-        paths: Paths | None = None,
-        config: LearnerConfig | None = None,
+        cls, folder: str | Path, *, paths: Paths | None = None, config: LearnerConfig | None = None
     ) -> Learner:
         """Read what :meth:`save` (or a run) wrote.
 
@@ -315,22 +323,7 @@ class Learner:
             learner = cls(config or stored, paths=paths, _model=state / "model")
             kept = load_file(state / "method.safetensors")
             learner.method.load_state_dict({k: v.to(learner.model.device) for k, v in kept.items()})
-            memory = read_json(state / "memory.json")
-            learner.memory = tuple(LabelSpace(**task) for task in memory)
+            learner.memory = tuple(LabelSpace(**task) for task in read_json(state / "memory.json"))
             return learner
 
         return RunFolder(Path(folder)).read_learner(LearnerConfig, read)
-
-    def _evaluation_set(self, task: Task) -> EvaluationSet:
-        images = task.evaluation
-        if images is None:
-            raise ValueError(f"task {task.name!r} has no images to evaluate on.")
-        preprocess = self.model.preprocess
-        decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
-        return EvaluationSet(task.labels, decoded, tuple(images.labels), task.metric)
-
-
-def _own_part(config: LearnerConfig) -> LearnerConfig:
-    """What of a configuration is the learner's, without validating it again."""
-    own = {name: getattr(config, name) for name in LearnerConfig.model_fields}
-    return LearnerConfig.model_construct(**own)

@@ -22,14 +22,7 @@ import yaml
 from filelock import FileLock
 
 from gift import distributed
-from gift.files import (
-    as_json,
-    checksum,
-    digest,
-    remove_unfinished,
-    write_text,
-    writing_to,
-)
+from gift.files import as_json, checksum, digest, remove_unfinished, write_text, writing_to
 from gift.metrics import AccuracyMatrix
 from gift.runs.environment import add_environment
 from gift.runs.lock import take
@@ -42,14 +35,7 @@ from gift.runs.manifest import (
     replacing,
     write_member,
 )
-from gift.runs.records import (
-    Event,
-    Summary,
-    read_events,
-    read_matrix,
-    read_summary,
-    stage_seconds,
-)
+from gift.runs.records import Event, Summary, read_events, read_matrix, read_summary, stage_seconds
 from gift.settings import Settings, differences, fingerprint, identity, validate
 
 log = logging.getLogger(__name__)
@@ -65,9 +51,6 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    def __repr__(self) -> str:
-        return f"RunFolder({str(self.path)!r})"
 
     @property
     def learner(self) -> Path:
@@ -104,14 +87,9 @@ class RunFolder:
         safe = re.sub(r"[^\w.-]+", "-", name)[:60].strip(".-") or "task"
         return self.path / "tasks" / f"{position:02d}-{safe}"
 
-    # Writing begins --------------------------------------------------------------------------
-
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Make the folder, lock it while the block runs, and finish what a crash interrupted.
-
-        The system frees the lock of a process that is gone. Of processes that work together the
-        main one holds it for all.
 
         Raises:
             OSError: it cannot be made or written, with the reason.
@@ -164,19 +142,15 @@ class RunFolder:
         return Manifest(run=learner.run, data=learner.data, files=files)
 
     def _write(self, name: str, text: str, **changes: str) -> None:
-        """Write one of the folder's own files, and what changes in its manifest."""
-        write_member(self.path, self._manifest().model_copy(update=changes), name, text)
-
-    # Configuration and data ------------------------------------------------------------------
+        """Let the main process write a file and changes of the manifest."""
+        if distributed.is_main():
+            write_member(self.path, self._manifest().model_copy(update=changes), name, text)
 
     def write_config(self, config: Settings) -> None:
-        """Store the resolved configuration, or check that it agrees with the folder's.
-
-        What does not bear on results may change.
+        """Store the resolved configuration; what does not bear on results may change.
 
         Raises:
-            ValueError: something was already learned with another configuration; names what
-                differs.
+            ValueError: something was learned or measured with other settings; names what differs.
         """
         distributed.on_main(lambda: self._write_config(config))
 
@@ -241,8 +215,6 @@ class RunFolder:
                 )
         self._write("data.json", as_json(description), data=digest(now))
 
-    # The learner -----------------------------------------------------------------------------
-
     @contextmanager
     def saving_learner(
         self, config: Settings, *, method: str, tasks: Sequence[str]
@@ -275,10 +247,10 @@ class RunFolder:
             method=method,
             tasks=tuple(tasks),
         )
-        previous = None
-        if damage(self.learner) is None:
+        is_whole = damage(self.learner) is None
+        if is_whole:
             self._check_learner(self.learner, config)
-            previous = self.previous_learner
+        previous = self.previous_learner if is_whole else None
         with replacing(self.learner, manifest, previous=previous) as new:
             yield new
         for position, name in enumerate(tasks, start=1):
@@ -348,8 +320,6 @@ class RunFolder:
                 if read_manifest(folder) == before:
                     return found
 
-    # Results ---------------------------------------------------------------------------------
-
     def write_environment(self, device: str) -> None:
         """Add this start to env.json: the newest one's values, and ``earlier`` ones in a list."""
         if distributed.is_main():
@@ -365,7 +335,7 @@ class RunFolder:
             file.write(f"{json.dumps(event)}\n".encode())
 
     def events(self) -> list[Event]:
-        """The complete lines of events.jsonl; damaged ones are counted in a warning and skipped."""
+        """See :func:`gift.runs.records.read_events`."""
         return read_events(self.path)
 
     def seconds(self) -> dict[str, float]:
@@ -375,20 +345,14 @@ class RunFolder:
         return {stage: round(value, 2) for stage, value in every.items()}
 
     def read_matrix(self) -> AccuracyMatrix | None:
-        """The accuracy matrix as far as it is measured, or None.
-
-        Raises:
-            ValueError: it was altered, or is no matrix.
-        """
+        """See :func:`gift.runs.records.read_matrix`."""
         return read_matrix(self.path)
 
     def write_matrix(self, matrix: AccuracyMatrix) -> None:
-        if distributed.is_main():
-            self._write("matrix.json", as_json(matrix.to_json()))
+        self._write("matrix.json", as_json(matrix.to_json()))
 
     def write_summary(self, summary: Summary) -> None:
-        if distributed.is_main():
-            self._write("summary.json", as_json(summary.model_dump(mode="json")))
+        self._write("summary.json", as_json(summary.model_dump(mode="json")))
 
     def read_summary(self) -> Summary:
         """The summary of a finished run.

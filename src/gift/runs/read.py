@@ -242,18 +242,12 @@ def _samples(
     folder: Path, tasks: Sequence[str], count: int
 ) -> dict[str, tuple[SyntheticImage, ...]]:
     found: dict[str, tuple[SyntheticImage, ...]] = {}
-    for task_folder in sorted((folder / "tasks").glob("[0-9]*-*")) if count else ():
-        number = task_folder.name.split("-")[0]
-        position = int(number) - 1 if number.isdecimal() else len(tasks)
-        images = [
-            image
-            for manifest in sorted((task_folder / "synthetic").rglob("manifest.jsonl"))
-            for image in _images(manifest)
-        ]
-        if images and 0 <= position < len(tasks):
+    for number, task in enumerate(tasks, start=1) if count else ():
+        manifests = (folder / "tasks").glob(f"{number:02d}-*/synthetic/**/manifest.jsonl")
+        images = [image for manifest in sorted(manifests) for image in _images(manifest)]
+        if images:
             stride = max(1, len(images) / count)
-            picked = (images[int(i * stride)] for i in range(min(count, len(images))))
-            found[tasks[position]] = tuple(picked)
+            found[task] = tuple(images[int(i * stride)] for i in range(min(count, len(images))))
     return found
 
 

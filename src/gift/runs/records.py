@@ -6,8 +6,9 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from gift.metrics import AccuracyMatrix
 from gift.runs.manifest import read_member
@@ -68,6 +69,9 @@ class Storage(BaseModel):
     extra_parameters: int
 
 
+Figure = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+
+
 class Summary(BaseModel):
     """``summary.json``: the metrics of a finished run, computed from its matrix, and its costs.
 
@@ -95,12 +99,12 @@ class Summary(BaseModel):
     version: int
     seed: int
     setting: dict[str, object] = {}
-    transfer: float | None
-    avg: float
-    last: float
-    forgetting: float | None
-    backward_transfer: float | None
-    zero_shot: dict[str, float]
+    transfer: Figure | None
+    avg: Figure
+    last: Figure
+    forgetting: Figure | None
+    backward_transfer: Figure | None
+    zero_shot: dict[str, Figure]
     seconds: dict[str, float]
     storage: Storage | None = None
     steps_left_out: int = 0
