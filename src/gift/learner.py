@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from gift import distributed
 from gift.config import LearnerConfig
-from gift.data import Paths, Task, check_images, pixels
-from gift.data.images import LabeledImages
+from gift.data import ImageSet, Paths, Task, check_images, pixels
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
 from gift.evaluate import (
@@ -156,7 +155,7 @@ class Learner:
             self._train(task, task.train, folder)
         self.memory = (*self.memory, task.labels)
 
-    def _train(self, task: Task, images: LabeledImages, folder: RunFolder | None) -> None:
+    def _train(self, task: Task, images: ImageSet, folder: RunFolder | None) -> None:
         sets = self.streams.open(task, self.memory, folder)
 
         def record(step: StepRecord) -> None:
@@ -187,7 +186,7 @@ class Learner:
                 folder.log("train", task=task.name, seconds=seconds)
                 folder.log("merge", task=task.name, seconds=ending)
 
-    def _checkpoints(self, folder: RunFolder, task: Task, images: LabeledImages) -> Checkpoints:
+    def _checkpoints(self, folder: RunFolder, task: Task, images: ImageSet) -> Checkpoints:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
         label_spaces = (*self.memory, task.labels)
         words = [asdict(labels) for labels in label_spaces]
