@@ -186,12 +186,11 @@ def _is_whole(path: Path, size: int, changed: int, inode: int) -> bool:
 
 @dataclass(frozen=True)
 class CacheUsage:
-    """What the cache directory holds of one kind.
+    """What the cache directory holds of one kind: files, or folders for images and data.
 
     Attributes:
         kind: what it is.
-        number: files of pixels, marks, sets of images, or data sets.
-        bytes: their size.
+        number, bytes: how many there are, and their size.
         last_use: when one of them was last read or written, as far as the file system keeps it;
             None where there is nothing.
     """

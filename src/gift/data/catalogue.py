@@ -26,7 +26,8 @@ from pydantic import Field, model_validator
 
 from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.labels import repeated
-from gift.data.lists import is_path, shipped, shipped_names
+from gift.data.lists import is_path, shipped
+from gift.plugins import shipped_files
 from gift.settings import Settings, merge, read_yaml, validate
 from gift.text import unknown
 
@@ -169,12 +170,12 @@ class BenchmarkEntry(Settings):
 
 def benchmark_names() -> list[str]:
     """The shipped benchmarks."""
-    return shipped_names("benchmarks", ".yaml")
+    return list(shipped_files("benchmarks", ".yaml"))
 
 
 def dataset_names() -> list[str]:
     """The shipped data sets."""
-    return shipped_names("datasets", ".yaml")
+    return list(shipped_files("datasets", ".yaml"))
 
 
 def load_benchmark(reference: str) -> BenchmarkEntry:
@@ -228,8 +229,8 @@ def short_name(reference: str) -> str:
 def rule_of(benchmark: BenchmarkEntry, entries: Iterable[DatasetEntry]) -> dict[str, Any]:
     """What decides how a benchmark's numbers are measured, beside its name and version.
 
-    ``metric`` (by task) and ``counts`` (by data set) are there where they are not the usual ones:
-    another metric than top-1, other numbers of images than the shipped data set has.
+    ``metric`` (by task) and ``counts`` (by data set) are there for another metric than top-1, and
+    for other numbers of images than the shipped data set has.
     """
     entries = tuple(entries)
     rule = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read(source: HubSource, name: str) -> Splits:
-    """Download the chosen commit where it is not in the cache of ``datasets``, and read it.
+    """Read a copy, downloading its chosen commit where it is not in the cache of ``datasets``.
 
     Args:
         source: the copy.

@@ -29,11 +29,6 @@ def label_list(name: str) -> tuple[str, ...]:
     return _read(name, "label list", "labels")
 
 
-def shipped_names(folder: str, suffix: str) -> list[str]:
-    """The names in a folder of the catalogues."""
-    return list(shipped_files(folder, suffix))
-
-
 def shipped(kind: str, name: str, folder: str, suffix: str) -> Path:
     """The file of a shipped name; ValueError with the nearest name for an unknown one."""
     known = shipped_files(folder, suffix)

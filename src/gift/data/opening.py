@@ -12,14 +12,13 @@ from gift.data import hub
 from gift.data.entries import DatasetEntry
 from gift.data.images import ImageFiles, ImageSet, NumberedImages
 from gift.data.labels import LabelSpace
-from gift.data.lists import shipped_names
 from gift.data.paths import Paths
 from gift.data.readers import Splits, files_in, reader
 from gift.data.readers.folder import class_name
 from gift.data.splits import random_split
 from gift.data.task import Task
 from gift.files import writing_to
-from gift.plugins import maker
+from gift.plugins import maker, shipped_files
 from gift.text import one_line
 
 
@@ -302,7 +301,7 @@ def count_problem(entry: DatasetEntry, found: Found) -> str:
         if count != expected[split]
     )
     there = f"counts: {{{', '.join(f'{split}: {count}' for split, count in counts.items())}}}"
-    if entry.whole_name not in shipped_names("datasets", ".yaml"):
+    if entry.whole_name not in shipped_files("datasets", ".yaml"):
         hint = f"To continue with what is there, write in its entry: {there}"
     else:
         hint = (
