@@ -20,6 +20,14 @@ from gift.losses import similarity
 from gift.settings import Settings
 from gift.vlm import VisionLanguageModel, class_embeddings
 
+Batches = Mapping[str, Batch]
+"""The batches of a step: the task's and one for each of the method's streams."""
+
+Losses = Mapping[str, Tensor]
+"""Scalars to log by name."""
+
+LabelSpaces = Sequence[LabelSpace]
+
 Backward = Callable[[Tensor], None]
 """Adds the gradient of a loss to ``.grad`` of the trained parameters.
 
@@ -56,9 +64,7 @@ class TaskContext:
 class Predictor(Protocol):
     """Classifies images."""
 
-    def scores(
-        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
-    ) -> Tensor:
+    def scores(self, pixels: Tensor, candidates: LabelSpaces, task: str | None = None) -> Tensor:
         """Scores of images against class names.
 
         Args:
@@ -88,9 +94,7 @@ class ZeroShotPredictor:
         self._classes: dict[LabelSpace, Tensor] = {}
 
     @torch.no_grad()
-    def scores(
-        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
-    ) -> Tensor:
+    def scores(self, pixels: Tensor, candidates: LabelSpaces, task: str | None = None) -> Tensor:
         """Scaled cosine similarities [B, C]; ``task`` does not matter."""
         classes = self.classes(candidates)
         return similarity(self._model.encode_images(pixels), classes, self._model.logit_scale)
@@ -191,9 +195,7 @@ class Method:
         """The learning rate of a step, from 0, of a parameter group with this peak."""
         return warmup_cosine(step, peak=peak, warmup=warmup, iterations=iterations)
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> Mapping[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """One training step: compute losses and leave their gradients in ``.grad``.
 
         Each loss goes through ``backward`` before the next one is computed, so that one graph is
@@ -223,9 +225,7 @@ class Method:
         """Images of earlier tasks that the method keeps: the ``exemplar`` set; None without."""
         return None
 
-    def predictor(
-        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
-    ) -> Predictor:
+    def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         """Classifies images with what was learned so far.
 
         Args:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from gift import weights
-from gift.data.labels import LabelSpace
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, Predictor, TaskContext
+from gift.methods.base import Backward, Batches, LabelSpaces, Losses, Method, Predictor, TaskContext
 from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
@@ -47,13 +45,8 @@ class Condu(Method):
         self._initial = weights.snapshot(model.trainable_parameters())
         self._task_loss = TaskLoss(model, task)
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
-        """The task's cross-entropy."""
-        loss = self._task_loss(model, batch["task"])
-        backward(loss)
-        return {"task": loss}
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
+        return self._task_loss.step(model, batch, backward)
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Merge the task's weights, and put the pre-trained ones back."""
@@ -62,9 +55,7 @@ class Condu(Method):
         self.merged.add(task, model, difference(tuned, self._initial))
         self._initial = {}
 
-    def predictor(
-        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
-    ) -> Predictor:
+    def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         if self._initial:
             model = model.frozen_copy()
             weights.assign(model.trainable_parameters(), self._initial)

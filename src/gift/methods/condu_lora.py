@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.data.labels import LabelSpace
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, Predictor, TaskContext, with_prefix, without_prefix
+from gift.methods.base import (
+    Backward,
+    Batches,
+    LabelSpaces,
+    Losses,
+    Method,
+    Predictor,
+    TaskContext,
+    with_prefix,
+    without_prefix,
+)
 from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel, add_adapters, check_modules, remove_adapters
@@ -55,13 +63,8 @@ class ConduLora(Method):
         self._initial = weights.snapshot(model.trainable_parameters())
         self._task_loss = TaskLoss(model, task)
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
-        """The task's cross-entropy."""
-        loss = self._task_loss(model, batch["task"])
-        backward(loss)
-        return {"task": loss}
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
+        return self._task_loss.step(model, batch, backward)
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Merge the task's adapters, and take them away."""
@@ -69,9 +72,7 @@ class ConduLora(Method):
         remove_adapters(model)
         self.merged.add(task, model, difference(tuned, self._initial))
 
-    def predictor(
-        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
-    ) -> Predictor:
+    def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         if model.has_additions:  # of an interrupted training
             model = model.frozen_copy()
             remove_adapters(model)

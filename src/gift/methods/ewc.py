@@ -14,9 +14,9 @@ from torch import Tensor
 
 from gift import distributed, weights
 from gift.data.labels import LabelSpace
-from gift.data.loader import Batch, ImageTexts
+from gift.data.loader import ImageTexts
 from gift.losses import classification, similarity
-from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel, pixel_batch
 from gift.weights import Normalization
@@ -58,9 +58,7 @@ class Ewc(Method):
         self._task_loss = TaskLoss(model, task)
         self._anchor = weights.snapshot(model.trainable_parameters())
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The task's cross-entropy; from the second task on, the penalty's gradient in place."""
         logged = {"task": self._task_loss(model, batch["task"])}
         backward(logged["task"])

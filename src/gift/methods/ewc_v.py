@@ -5,7 +5,6 @@ The comparison of Table 6 in Wu et al., CVPR 2025.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -19,7 +18,7 @@ from gift.losses import (
     image_text_alignment,
     similarity,
 )
-from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
 from gift.methods.objectives import TaskLoss, TeacherPairs
 from gift.vlm import VisionLanguageModel
 
@@ -69,9 +68,7 @@ class EwcV(Method):
             count=self.settings.fisher_images,
         )
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The loss on synthetic pairs, the task's cross-entropy, the penalty."""
         logged = self.anchor_loss(model, batch["synthetic"])
         backward(logged["anchor"])

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, TaskContext
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -20,10 +15,5 @@ class Finetune(Method):
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._task_loss = TaskLoss(model, task)
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
-        """The task's cross-entropy."""
-        loss = self._task_loss(model, batch["task"])
-        backward(loss)
-        return {"task": loss}
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
+        return self._task_loss.step(model, batch, backward)

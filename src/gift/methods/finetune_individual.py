@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from gift import weights
-from gift.data.labels import LabelSpace
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, Predictor, TaskContext, ZeroShotPredictor
+from gift.methods.base import (
+    Backward,
+    Batches,
+    LabelSpaces,
+    Losses,
+    Method,
+    Predictor,
+    TaskContext,
+    ZeroShotPredictor,
+)
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -33,22 +40,15 @@ class FinetuneIndividual(Method):
         weights.assign(model.trainable_parameters(), initial)
         self._task_loss = TaskLoss(model, task)
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
-        """The task's cross-entropy."""
-        loss = self._task_loss(model, batch["task"])
-        backward(loss)
-        return {"task": loss}
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
+        return self._task_loss.step(model, batch, backward)
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Put the task's weights aside and the pre-trained ones back."""
         self._weights[task.labels.name] = weights.snapshot(model.trainable_parameters())
         weights.assign(model.trainable_parameters(), self._weights[_INITIAL])
 
-    def predictor(
-        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
-    ) -> Predictor:
+    def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         return _PerTask(model, self._weights)
 
     def extra_parameters(self) -> int:
@@ -84,9 +84,7 @@ class _PerTask:
         self._current: str | None = None
         self._predictor = ZeroShotPredictor(self._model)
 
-    def scores(
-        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
-    ) -> Tensor:
+    def scores(self, pixels: Tensor, candidates: LabelSpaces, task: str | None = None) -> Tensor:
         return self._of(task).scores(pixels, candidates)
 
     def features(self, pixels: Tensor, task: str | None = None) -> Tensor:

@@ -22,7 +22,7 @@ from gift.losses import (
     image_text_alignment,
     similarity,
 )
-from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
 from gift.methods.objectives import TaskLoss, TeacherPairs
 from gift.vlm import VisionLanguageModel
 from gift.weights import Normalization
@@ -129,9 +129,7 @@ class Gift(Method):
         if settings.consolidation == "ewc_v":
             self._fisher = self._static_fisher(model)
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The anchor loss, the adaptive penalty from its gradient, the task's cross-entropy."""
         settings, parameters = self.settings, model.trainable_parameters()
         weight = settings.penalty_weight

@@ -15,8 +15,16 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.data.loader import Batch, ImageTexts
-from gift.methods.base import Backward, Method, TaskContext, with_prefix, without_prefix
+from gift.data.loader import ImageTexts
+from gift.methods.base import (
+    Backward,
+    Batches,
+    Losses,
+    Method,
+    TaskContext,
+    with_prefix,
+    without_prefix,
+)
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel, encode_all_images
 
@@ -63,17 +71,14 @@ class Icarl(Method):
             self._initial = weights.snapshot(model.trainable_parameters())
         if "exemplar" not in task.sets:
             return
-        teacher = self._frozen_teacher(model)
+        teacher = model.frozen_copy()
+        if self.settings.teacher == "initial":
+            weights.assign(teacher.trainable_parameters(), self._initial)
         self._distillation = ReferenceDistillation(
-            teacher,
-            len(task.sets["exemplar"]),
-            teacher.tokenize(task.labels.prompts),
-            self.settings,
+            teacher, task.sets["exemplar"], teacher.tokenize(task.labels.prompts), self.settings
         )
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The distillation from the second task on, then the task's cross-entropy."""
         logged: dict[str, Tensor] = {}
         if "exemplar" in batch:
@@ -131,12 +136,6 @@ class Icarl(Method):
         self._pixels = state["pixels"].cpu().numpy()
         self._counts = state["counts"].tolist()
         self._initial = without_prefix("initial", state)
-
-    def _frozen_teacher(self, model: VisionLanguageModel) -> VisionLanguageModel:
-        teacher = model.frozen_copy()
-        if self.settings.teacher == "initial":
-            weights.assign(teacher.trainable_parameters(), self._initial)
-        return teacher
 
 
 @torch.no_grad()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pydantic import Field
-from torch import Tensor
 
 from gift import weights
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, MethodSettings, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -31,9 +27,7 @@ class L2(Method):
         self._task_loss = TaskLoss(model, task)
         self._anchor = weights.snapshot(model.trainable_parameters())
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The task's cross-entropy, then the penalty's gradient in place."""
         loss = self._task_loss(model, batch["task"])
         backward(loss)

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, TaskContext
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -36,15 +35,10 @@ class Lwf(Method):
         self._task_loss = TaskLoss(model, task)
         teacher = model.frozen_copy()
         self._distillation = ReferenceDistillation(
-            teacher,
-            len(task.sets["current"]),
-            teacher.tokenize(task.labels.prompts),
-            self.settings,
+            teacher, task.sets["current"], teacher.tokenize(task.labels.prompts), self.settings
         )
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The distillation, then the task's cross-entropy."""
         logged = self._distillation(model, batch["current"])
         backward(logged["distillation"])

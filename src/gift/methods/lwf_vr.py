@@ -13,8 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, TaskContext
+from gift.methods.base import Backward, Batches, Losses, Method, TaskContext
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -37,22 +36,13 @@ class LwfVr(Method):
         """The model before the task is the teacher; draw random token sequences."""
         self._task_loss = TaskLoss(model, task)
         teacher = model.frozen_copy()
-        tokens = random_sentences(
-            teacher,
-            self.settings.sentences,
-            self.settings.words,
-            np.random.default_rng([task.seed, *b"sentences for", *task.labels.name.encode()]),
-        )
+        rng = np.random.default_rng([task.seed, *b"sentences for", *task.labels.name.encode()])
+        tokens = random_sentences(teacher, self.settings.sentences, self.settings.words, rng)
         self._distillation = ReferenceDistillation(
-            teacher,
-            len(task.sets["current"]),
-            tokens,
-            self.settings,
+            teacher, task.sets["current"], tokens, self.settings
         )
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The distillation, then the task's cross-entropy."""
         logged = self._distillation(model, batch["current"])
         backward(logged["distillation"])

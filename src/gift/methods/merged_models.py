@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from gift.data.labels import LabelSpace
 from gift.losses import similarity
-from gift.methods.base import MethodSettings, TaskContext, ZeroShotPredictor
+from gift.methods.base import LabelSpaces, MethodSettings, TaskContext, ZeroShotPredictor
 from gift.methods.selectors import PrototypeSelector, class_prototypes
 from gift.vlm import VisionLanguageModel
 from gift.weights import Rescaler, UnifiedVectors
@@ -90,8 +89,7 @@ class MergedModels:
             pretrained: the model that all tasks start from.
             host: a frozen copy of it, whose trainable parameters become those of task after task.
         """
-        rebuilt = RebuiltModels(host, self.vectors, self.settings.cache_mb * 2**20)
-        return MergedPredictor(pretrained, rebuilt, self.selector, self.settings)
+        return MergedPredictor(self, pretrained, host)
 
     def extra_parameters(self) -> int:
         """The merged vector, its scales and the prototypes; the masks are bits."""
@@ -112,67 +110,31 @@ class MergedModels:
         self.selector.load_state_dict(state)
 
 
-class RebuiltModels:
-    """The models of single tasks, rebuilt on demand; the latest ones are cached.
-
-    Args:
-        host: its trainable parameters become those of the task in use.
-        vectors: of all tasks, from the host's weights as they are now.
-        budget: bytes that the weights of rebuilt models may take; one is cached at least.
-    """
-
-    def __init__(self, host: VisionLanguageModel, vectors: UnifiedVectors, budget: int) -> None:
-        self._host = host
-        self._vectors = vectors
-        self._start = {name: p.data for name, p in host.trainable_parameters().items()}
-        size = sum(tensor.nbytes for tensor in self._start.values())
-        self._most = max(1, budget // size)
-        self._cached: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
-        self._predictors: dict[int, ZeroShotPredictor] = {}
-
-    def cached_first(self, tasks: Iterable[int]) -> list[int]:
-        """The tasks in an order that rebuilds few of their models."""
-        return sorted(tasks, key=lambda task: (task not in self._cached, task))
-
-    def use(self, task: int) -> ZeroShotPredictor:
-        """The zero-shot rule of a task's model; valid until another task's is used."""
-        if task not in self._cached:
-            while len(self._cached) >= self._most:
-                self._cached.popitem(last=False)
-            rebuilt = self._vectors.rebuilt(task)
-            self._cached[task] = {n: start + rebuilt[n] for n, start in self._start.items()}
-        self._cached.move_to_end(task)
-        for name, parameter in self._host.trainable_parameters().items():
-            parameter.data = self._cached[task][name]
-        return self._predictors.setdefault(task, ZeroShotPredictor(self._host))
-
-
 class MergedPredictor:
     """Predicts with the model of the image's task, or fuses those of the nearest tasks.
 
+    The tasks' models are rebuilt on demand; the latest ones are cached.
+
     Args:
+        merged: the tasks' vectors, from the weights as they are now, and how the models vote.
         pretrained: the model that all tasks start from.
-        rebuilt: the models of the tasks.
-        selector: how near the tasks are to an image.
-        settings: how the models vote.
+        host: a copy of it, whose trainable parameters become those of the task in use.
     """
 
     def __init__(
-        self,
-        pretrained: VisionLanguageModel,
-        rebuilt: RebuiltModels,
-        selector: PrototypeSelector,
-        settings: MergedModelSettings,
+        self, merged: MergedModels, pretrained: VisionLanguageModel, host: VisionLanguageModel
     ) -> None:
-        self._model = pretrained
+        self._settings, self._vectors = merged.settings, merged.vectors
+        self._selector = merged.selector
+        self._model, self._host = pretrained, host
         self._pretrained = ZeroShotPredictor(pretrained)
-        self._rebuilt = rebuilt
-        self._selector = selector
-        self._settings = settings
+        self._start = {name: p.data for name, p in host.trainable_parameters().items()}
+        size = sum(tensor.nbytes for tensor in self._start.values())
+        self._most = max(1, self._settings.cache_mb * 2**20 // size)
+        self._cached: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
+        self._predictors: dict[int, ZeroShotPredictor] = {}
 
-    def scores(
-        self, pixels: Tensor, candidates: Sequence[LabelSpace], task: str | None = None
-    ) -> Tensor:
+    def scores(self, pixels: Tensor, candidates: LabelSpaces, task: str | None = None) -> Tensor:
         """Scaled cosine similarities [B, C]; their weighted mean where the task is unknown."""
 
         def own(features: Tensor) -> Tensor:
@@ -206,15 +168,29 @@ class MergedPredictor:
             of_task: what a task's model gives for images.
         """
         if task in self._selector.tasks:
-            return of_task(self._rebuilt.use(self._selector.tasks.index(task)), pixels)
+            return of_task(self._rule_of(self._selector.tasks.index(task)), pixels)
         features = self._model.encode_images(pixels)
         nearest, weights, rest = self._votes(features)
         fused = rest * pretrained(features)
-        for number in self._rebuilt.cached_first(nearest.unique().tolist()):
+        voters = nearest.unique().tolist()
+        # Cached ones first: so few of the models are rebuilt.
+        for number in sorted(voters, key=lambda task: (task not in self._cached, task)):
             rows, place = (nearest == number).nonzero(as_tuple=True)
-            voted = of_task(self._rebuilt.use(number), pixels[rows])
+            voted = of_task(self._rule_of(number), pixels[rows])
             fused[rows] += weights[rows, place, None] * voted
         return fused
+
+    def _rule_of(self, task: int) -> ZeroShotPredictor:
+        """The zero-shot rule of a task's model; valid until another task's is asked for."""
+        if task not in self._cached:
+            while len(self._cached) >= self._most:
+                self._cached.popitem(last=False)
+            rebuilt = self._vectors.rebuilt(task)
+            self._cached[task] = {n: start + rebuilt[n] for n, start in self._start.items()}
+        self._cached.move_to_end(task)
+        for name, parameter in self._host.trainable_parameters().items():
+            parameter.data = self._cached[task][name]
+        return self._predictors.setdefault(task, ZeroShotPredictor(self._host))
 
     def _votes(self, features: Tensor) -> tuple[Tensor, Tensor, float]:
         """Which models vote on images with these features [B, D] of the pre-trained model.

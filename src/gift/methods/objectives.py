@@ -11,7 +11,7 @@ from torch import Tensor
 from gift import distributed
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import classification, distillation, similarity
-from gift.methods.base import MethodSettings, TaskContext
+from gift.methods.base import Backward, Batches, Losses, MethodSettings, TaskContext
 from gift.vlm import (
     VisionLanguageModel,
     encode_all_images,
@@ -35,6 +35,12 @@ class TaskLoss:
         texts = model.encode_texts(self._prompts)
         logits = similarity(model.encode_images(batch.pixels), texts, model.logit_scale)
         return classification(logits, batch.labels, smoothing=self._smoothing)
+
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
+        """The whole step of methods that train on the task's cross-entropy and nothing else."""
+        loss = self(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
 
 class TeacherPairs:
@@ -114,7 +120,7 @@ class ReferenceDistillation:
 
     Args:
         teacher: a frozen copy; asked once for every image, when the image is first met.
-        size: N, the number of images in the set.
+        images: the set, N images.
         tokens: of the texts, [T, L].
         settings: weights and temperature.
     """
@@ -122,15 +128,15 @@ class ReferenceDistillation:
     def __init__(
         self,
         teacher: VisionLanguageModel,
-        size: int,
+        images: ImageTexts,
         tokens: Tensor,
         settings: DistillationSettings,
     ) -> None:
         self._teacher = teacher
         self._settings = settings
         self._texts = encode_all_texts(teacher, tokens)
-        self._features = self._texts.new_zeros(size, self._texts.shape[1])
-        self._known = torch.zeros(size, dtype=torch.bool, device=self._texts.device)
+        self._features = self._texts.new_zeros(len(images), self._texts.shape[1])
+        self._known = torch.zeros(len(images), dtype=torch.bool, device=self._texts.device)
 
     def __call__(self, model: VisionLanguageModel, batch: Batch) -> dict[str, Tensor]:
         """``distillation``, the weighted sum, and its parts over rows and over columns."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,28 +12,8 @@ from gift.methods.base import TaskContext, without_prefix
 from gift.vlm import VisionLanguageModel, encode_all_images, mean_class_embeddings
 
 
-class TaskSelector(Protocol):
-    """Scores images against the tasks learned so far."""
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The names of the learned tasks, in order."""
-        ...
-
-    def scores(self, features: Tensor) -> Tensor:
-        """How well each learned task fits each image, the higher the better.
-
-        Args:
-            features: of the images, unit rows [B, D].
-
-        Returns:
-            [B, T] for T learned tasks.
-        """
-        ...
-
-
 class PrototypeSelector:
-    """Scores a task by the most similar of its class prototypes (ConDU).
+    """Scores the tasks learned so far by the most similar of their class prototypes (ConDU).
 
     Attributes:
         prototypes: by task, unit rows [C, D] in the feature space of the pre-trained model.
@@ -53,7 +32,10 @@ class PrototypeSelector:
         self.prototypes[task] = prototypes
 
     def scores(self, features: Tensor) -> Tensor:
-        """The largest cosine similarity to a task's prototypes, [B, T]; see TaskSelector."""
+        """How well each of T tasks fits images with unit features [B, D]: [B, T].
+
+        It is the largest cosine similarity to one of the task's prototypes.
+        """
         nearest = [(features @ rows.T).amax(dim=1) for rows in self.prototypes.values()]
         return torch.stack(nearest, dim=1)
 

@@ -7,17 +7,18 @@ ICCV 2023.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.data.labels import LabelSpace
-from gift.data.loader import Batch
 from gift.methods.base import (
     Backward,
+    Batches,
+    LabelSpaces,
+    Losses,
     Method,
     MethodSettings,
     Predictor,
@@ -62,22 +63,15 @@ class WiseFt(Method):
         if self.settings.partner == "previous" or not self._partner:
             self._partner = weights.snapshot(model.trainable_parameters())
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
-        """The task's cross-entropy."""
-        loss = self._task_loss(model, batch["task"])
-        backward(loss)
-        return {"task": loss}
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
+        return self._task_loss.step(model, batch, backward)
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Mix the weights, unless prediction does."""
         if self.settings.merge == "task_end":
             weights.assign(model.trainable_parameters(), self._mixture(model))
 
-    def predictor(
-        self, model: VisionLanguageModel, learned: Sequence[LabelSpace] = ()
-    ) -> Predictor:
+    def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         if self.settings.merge == "task_end" or not self._partner:
             return ZeroShotPredictor(model)
         mixed = model.frozen_copy()

@@ -13,8 +13,15 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.data.loader import Batch
-from gift.methods.base import Backward, Method, TaskContext, with_prefix, without_prefix
+from gift.methods.base import (
+    Backward,
+    Batches,
+    Losses,
+    Method,
+    TaskContext,
+    with_prefix,
+    without_prefix,
+)
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -57,17 +64,12 @@ class Zscl(Method):
         # The teacher's image features are not kept for the next task, where most would serve again:
         # a resumed run would meet the images in other batches, which round differently.
         self._distillation = ReferenceDistillation(
-            teacher,
-            len(task.sets["reference"]),
-            teacher.tokenize(task.sentences),
-            self.settings,
+            teacher, task.sets["reference"], teacher.tokenize(task.sentences), self.settings
         )
         self._average = weights.RunningMean(parameters)
         self._is_averaged = True
 
-    def step(
-        self, model: VisionLanguageModel, batch: Mapping[str, Batch], backward: Backward
-    ) -> dict[str, Tensor]:
+    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The distillation, the task's cross-entropy, the penalty's gradient in place."""
         logged = self._distillation(model, batch["reference"])
         backward(logged["distillation"])
