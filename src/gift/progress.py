@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -33,6 +33,27 @@ def listening(listener: Listener | None) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def silenced(level: int, *libraries: Any) -> Iterator[None]:
+    """No progress bars of Hugging Face's libraries, and no log lines below a level.
+
+    Args:
+        level: of :mod:`logging`.
+        libraries: their logging modules, such as ``transformers.utils.logging``.
+    """
+    before = [(library.is_progress_bar_enabled(), library.get_verbosity()) for library in libraries]
+    for library in libraries:
+        library.disable_progress_bar()
+        library.set_verbosity(level)
+    try:
+        yield
+    finally:
+        for library, (bars, verbosity) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if bars:
+                library.enable_progress_bar()
 
 
 def report(stage: str, done: int, total: int) -> None:

@@ -63,8 +63,9 @@ class EwcV(Method):
         self._teacher = TeacherPairs(model, task.sets["synthetic"])
         self._fisher = self._teacher.fisher(
             model,
-            lambda pairs: self._fisher_loss(model, pairs),
+            self.anchor_loss,
             weights.normalization_groups(parameters),
+            beta=self.settings.beta,
             count=self.settings.fisher_images,
         )
 
@@ -97,10 +98,3 @@ class EwcV(Method):
             "contrastive_distillation": distilled,
             "image_text_alignment": aligned,
         }
-
-    def _fisher_loss(self, model: VisionLanguageModel, pairs: Batch) -> Tensor:
-        found = self.anchor_loss(model, pairs)
-        if self.settings.beta:
-            return found["anchor"]
-        # A model that is its own teacher has no gradient of distillation but rounding.
-        return found["anchor"] + found["image_text_alignment"]

@@ -127,7 +127,13 @@ class Gift(Method):
             with self._as_teacher(model):
                 self._teacher = TeacherPairs(model, task.sets["synthetic"])
         if settings.consolidation == "ewc_v":
-            self._fisher = self._static_fisher(model)
+            self._fisher = self._teacher.fisher(
+                model,
+                self.anchor_loss,
+                self._groups,
+                beta=settings.beta,
+                count=settings.fisher_images,
+            )
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """The anchor loss, the adaptive penalty from its gradient, the task's cross-entropy."""
@@ -184,18 +190,6 @@ class Gift(Method):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._initial = dict(state)
-
-    def _static_fisher(self, model: VisionLanguageModel) -> dict[str, Tensor]:
-        """The Fisher weights of EWC-V, from the anchor loss before the first step."""
-
-        def loss(pairs: Batch) -> Tensor:
-            found = self.anchor_loss(model, pairs)
-            if self.settings.beta:
-                return found["anchor"]
-            # A model that is its own teacher has no gradient of distillation but rounding.
-            return found["anchor"] + found["image_text_alignment"]
-
-        return self._teacher.fisher(model, loss, self._groups, count=self.settings.fisher_images)
 
     def _as_teacher(self, model: VisionLanguageModel) -> AbstractContextManager[None]:
         """Let the model hold the teacher's weights for a while."""

@@ -73,17 +73,19 @@ class TeacherPairs:
     def fisher(
         self,
         model: VisionLanguageModel,
-        loss: Callable[[Batch], Tensor],
+        anchor_loss: Callable[[VisionLanguageModel, Batch], Losses],
         groups: Groups | None,
         *,
+        beta: float,
         count: int,
     ) -> dict[str, Tensor]:
         """Static Fisher weights from the first ``count`` pairs in batches of 64 (EWC-V).
 
         Args:
             model: where the gradients are taken.
-            loss: of a batch of pairs.
+            anchor_loss: ``anchor`` and ``image_text_alignment`` of a batch of pairs.
             groups: see :func:`gift.weights.normalization_groups`.
+            beta: weight of the alignment in ``anchor``.
             count: pairs that are looked at.
         """
         positions = range(min(count, len(self)))
@@ -93,7 +95,10 @@ class TeacherPairs:
             chosen = positions[start : start + _FISHER_BATCH]
             index = torch.tensor(chosen, device=model.device)
             batch = Batch(pixel_batch(model, self._pixels, chosen), index, index)
-            found = torch.autograd.grad(loss(batch), list(parameters.values()), allow_unused=True)
+            losses = anchor_loss(model, batch)
+            # A model that is its own teacher has no gradient of distillation but rounding.
+            loss = losses["anchor"] if beta else losses["anchor"] + losses["image_text_alignment"]
+            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
             distributed.all_reduce(found)
             return dict(zip(parameters, found, strict=True))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,10 @@ import torch
 import transformers
 from PIL.Image import Image
 
+from gift.progress import silenced
 from gift.text import unknown
 
-# Classes of diffusers are imported on first use, inside _quiet: their import is slow and noisy.
+# Classes of diffusers are imported on first use, while silenced: their import is slow and noisy.
 SCHEDULERS = {
     "pndm": "PNDMScheduler",
     "ddim": "DDIMScheduler",
@@ -28,11 +29,11 @@ SCHEDULERS = {
 }
 DTYPES = ("float32", "float16", "bfloat16")
 _HASHED = {".json", ".txt", ".model", ".safetensors"}
+_STATES = ("prompt_embeds", "negative_prompt_embeds")
 _EMBEDDINGS = {
-    "StableDiffusionPipeline": ("prompt_embeds", "negative_prompt_embeds"),
+    "StableDiffusionPipeline": _STATES,
     "StableDiffusionXLPipeline": (
-        "prompt_embeds",
-        "negative_prompt_embeds",
+        *_STATES,
         "pooled_prompt_embeds",
         "negative_pooled_prompt_embeds",
     ),
@@ -95,10 +96,14 @@ class DiffusersGenerator:
     batch_size: int = 8
     safety_checker: bool = True
     revision: str | None = None
+    _embeddings: dict[str, dict[str, torch.Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """Of each prompt: states [L, D] and, for some pipelines, a vector [D]."""
 
     def __post_init__(self) -> None:
         _check_source(str(self.source))
-        if self.revision and self._is_folder:
+        if self.revision and Path(self.source).is_dir():
             raise ValueError(
                 f"revision = {self.revision!r} belongs to a hub id, but {self.source} is a folder; "
                 "remove it."
@@ -120,26 +125,18 @@ class DiffusersGenerator:
         Settings that came later are named only where they are used, so older sets keep their
         identity.
         """
-        found: Identity = {
-            "model": f"sha256:{_hash_folder(Path(self.source))}"
-            if self._is_folder
-            else str(self.source),
+        folder = Path(self.source)
+        named: dict[str, str | int | float | bool | None] = {
+            "model": f"sha256:{_hash_folder(folder)}" if folder.is_dir() else str(self.source),
             "steps": self.steps,
             "guidance": self.guidance,
             "scheduler": self.scheduler,
             "dtype": self.precision,
+            "size": self.size,
+            "safety_checker": None if self.safety_checker else False,
+            "revision": self.revision,
         }
-        if self.size is not None:
-            found["size"] = self.size
-        if not self.safety_checker:
-            found["safety_checker"] = False
-        if self.revision is not None:
-            found["revision"] = self.revision
-        return found
-
-    @property
-    def _is_folder(self) -> bool:
-        return Path(self.source).is_dir()
+        return {name: value for name, value in named.items() if value is not None}
 
     def load(self) -> None:
         """Load the pipeline, see :attr:`pipeline`."""
@@ -153,9 +150,20 @@ class DiffusersGenerator:
             ValueError: the hub id cannot be fetched, a file is missing or damaged, there are no
                 safetensors weights, or the pipeline is not a text-to-image one.
         """
+        # The dtype is set afterwards: the argument's name differs between diffusers versions.
+        without = {} if self.safety_checker else {"safety_checker": None}
         try:
-            with _quiet():
-                pipeline = self._load()
+            with silenced(logging.ERROR, diffusers.utils.logging, transformers.utils.logging):
+                pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+                    self.source, use_safetensors=True, revision=self.revision, **without
+                )
+                if self.scheduler != "default":
+                    scheduler = getattr(diffusers, SCHEDULERS[self.scheduler])
+                    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+                if isinstance(pipeline, diffusers.StableDiffusionXLPipeline):
+                    # It is on where the package invisible-watermark happens to be installed.
+                    pipeline.watermark = None
+                pipeline = pipeline.to(device=self.device, dtype=getattr(torch, self.precision))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # damaged files make the libraries raise nearly every type
@@ -173,20 +181,6 @@ class DiffusersGenerator:
         self.__dict__.pop("pipeline", None)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _load(self) -> Any:
-        # The dtype is set afterwards: the argument's name differs between diffusers versions.
-        without = {} if self.safety_checker else {"safety_checker": None}
-        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-            self.source, use_safetensors=True, revision=self.revision, **without
-        )
-        if self.scheduler != "default":
-            scheduler = getattr(diffusers, SCHEDULERS[self.scheduler])
-            pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-        if isinstance(pipeline, diffusers.StableDiffusionXLPipeline):
-            # It is on where the package invisible-watermark happens to be installed.
-            pipeline.watermark = None
-        return pipeline.to(device=self.device, dtype=getattr(torch, self.precision))
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         """One image per prompt, its noise sampled with the seed at the same position."""
@@ -209,20 +203,13 @@ class DiffusersGenerator:
     def _text_arguments(self, prompts: Sequence[str]) -> dict[str, Any]:
         if type(self.pipeline).__name__ not in _EMBEDDINGS:
             return {"prompt": list(prompts)}
-        rows = [self._embed(prompt) for prompt in prompts]
+        for prompt in prompts:
+            if prompt not in self._embeddings:
+                self._embeddings[prompt] = self._encode(prompt, guided=False)
+        rows = [self._embeddings[prompt] for prompt in prompts]
         if self.guidance > 1:
             rows = [row | self._negative for row in rows]
         return {name: torch.stack([row[name] for row in rows]).to(self.device) for name in rows[0]}
-
-    @cached_property
-    def _embeddings(self) -> dict[str, dict[str, torch.Tensor]]:
-        return {}
-
-    def _embed(self, prompt: str) -> dict[str, torch.Tensor]:
-        """States [L, D] and, for some, a vector [D]; a distinct prompt is encoded once."""
-        if prompt not in self._embeddings:
-            self._embeddings[prompt] = self._encode(prompt, guided=False)
-        return self._embeddings[prompt]
 
     @cached_property
     def _negative(self) -> dict[str, torch.Tensor]:
@@ -240,28 +227,24 @@ class DiffusersGenerator:
             do_classifier_free_guidance=guided,
         )
         names = _EMBEDDINGS[type(self.pipeline).__name__]
-        return {
-            name: value[0].cpu()
-            for name, value in zip(names, values, strict=True)
-            if value is not None
-        }
+        pairs = zip(names, values, strict=True)
+        return {name: value[0].cpu() for name, value in pairs if value is not None}
 
 
 def _check_source(source: str) -> None:
     """Refuse what a glance shows to be no whole pipeline; nothing is loaded."""
-    path = Path(source)
-    if path.is_dir():
-        _check_folder(path)
-    elif source.startswith("sha256:"):
+    folder = Path(source)
+    if source.startswith("sha256:") and not folder.is_dir():
         raise ValueError(
             f"{source} is the checksum of a generator, which generates nothing; give the "
             "pipeline's folder or its id on the hub."
         )
-    elif path.is_absolute() or source[:1] in {".", "~"} or len(path.parts) > 2:
-        raise FileNotFoundError(f"{path} is not a folder; give a pipeline folder or a hub id.")
-
-
-def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        if folder.is_absolute() or source[:1] in {".", "~"} or len(folder.parts) > 2:
+            raise FileNotFoundError(
+                f"{folder} is not a folder; give a pipeline folder or a hub id."
+            )
+        return
     hint = "Give a folder that a pipeline's save_pretrained wrote, or a hub id."
     index = folder / "model_index.json"
     if not index.is_file():
@@ -291,20 +274,3 @@ def _hash_folder(folder: Path) -> str:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the loading bars and reports of diffusers and transformers."""
-    libraries = [diffusers.utils.logging, transformers.utils.logging]
-    before = [(library.is_progress_bar_enabled(), library.get_verbosity()) for library in libraries]
-    for library in libraries:
-        library.disable_progress_bar()
-        library.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for library, (bars, verbosity) in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()

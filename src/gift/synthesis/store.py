@@ -120,14 +120,18 @@ class ImageStore:
         """
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
         folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
-        stored = on_main(lambda: _whole(folder, _listed(folder, planned)))
+        stored = on_main(lambda: _stored(folder, planned))
         cached = len(stored)
         if len(stored) < count:
-            description = _describe(pool, generator, task_index, seed)
-            on_main(lambda: _write_description(folder, description))
+
+            def describe() -> None:
+                with _writing_to(folder):
+                    write_json(folder / "set.json", _describe(pool, generator, task_index, seed))
+
+            on_main(describe)
             with shared_lock(folder / ".lock"):
                 # Looked up again: another process may have had the lock before.
-                stored = on_main(lambda: _mended(folder, planned))
+                stored = on_main(lambda: _stored(folder, planned, mend=True))
                 cached = len(stored)
                 missing = [image for image in planned if image not in stored]
                 if missing:
@@ -140,18 +144,14 @@ class ImageStore:
                 f"all {count} images in {folder} are black; try float32, another scheduler or "
                 "another generator."
             )
-        return SyntheticSet(
-            tuple(folder / _file(image) for image in usable),
-            tuple(image.prompt for image in usable),
-            cached,
-        )
+        files = tuple(folder / _file(image) for image in usable)
+        return SyntheticSet(files, tuple(image.prompt for image in usable), cached)
 
     def folder(
         self, pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
     ) -> Path:
         """Where a set is or would be."""
-        description = _describe(pool, generator, task_index, seed)
-        canonical = json.dumps(description, sort_keys=True)
+        canonical = json.dumps(_describe(pool, generator, task_index, seed), sort_keys=True)
         return self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -167,44 +167,37 @@ def _describe(
     }
 
 
-def _write_description(folder: Path, description: dict[str, object]) -> None:
-    with _writing_to(folder):
-        write_json(folder / "set.json", description)
-
-
 def _file(image: PlannedImage) -> str:
     return f"{image.index:06d}.png"
 
 
-def _listed(folder: Path, planned: Iterable[PlannedImage]) -> dict[PlannedImage, _Record]:
-    """The records of planned images; damaged lines are skipped."""
+def _stored(
+    folder: Path, planned: Iterable[PlannedImage], *, mend: bool = False
+) -> dict[PlannedImage, _Record]:
+    """The records of those planned images whose files are as they were written.
+
+    Args:
+        folder: of the set.
+        planned: the images.
+        mend: remove a last line that a kill cut off, and warn of damaged images.
+    """
     metadata, wanted = folder / "metadata.jsonl", set(planned)
-    found = {}
-    for line in metadata.read_bytes().split(b"\n") if metadata.is_file() else []:
-        with suppress(ValueError):  # pydantic's errors are
+    if not metadata.is_file():
+        return {}
+    if mend:
+        os.truncate(metadata, metadata.read_bytes().rfind(b"\n") + 1)
+    listed = {}
+    for line in metadata.read_bytes().split(b"\n"):
+        with suppress(ValueError):  # pydantic's errors are; damaged lines are skipped
             record = _Record.model_validate_json(line)
             if record.image in wanted:
-                found[record.image] = record
-    return found
-
-
-def _whole(folder: Path, listed: dict[PlannedImage, _Record]) -> dict[PlannedImage, _Record]:
-    """Those images whose files are as they were written."""
-    return {
+                listed[record.image] = record
+    stored = {
         image: record
         for image, record in listed.items()
         if (file := folder / _file(image)).is_file() and checksum(file) == record.sha256
     }
-
-
-def _mended(folder: Path, planned: Iterable[PlannedImage]) -> dict[PlannedImage, _Record]:
-    """The stored images, after the end of a line that a kill cut off is removed."""
-    metadata = folder / "metadata.jsonl"
-    if metadata.exists():
-        os.truncate(metadata, metadata.read_bytes().rfind(b"\n") + 1)
-    listed = _listed(folder, planned)
-    stored = _whole(folder, listed)
-    if damaged := len(listed) - len(stored):
+    if mend and (damaged := len(listed) - len(stored)):
         log.warning("%s: %d images are damaged or missing; generated again.", folder, damaged)
     return stored
 
@@ -237,23 +230,22 @@ def _generate(folder: Path, batch: Sequence[PlannedImage], generator: TextToImag
     if not batch:
         return []
     images = generator.generate([image.prompt for image in batch], [image.seed for image in batch])
+    records = []
     with _writing_to(folder):
-        return [_save(folder, *pair) for pair in zip(batch, images, strict=True)]
-
-
-def _save(folder: Path, planned: PlannedImage, image: Image) -> _Record:
-    file = folder / _file(planned)
-    image = image.convert("RGB")
-    image.save(file)
-    return _Record(
-        file_name=file.name,
-        text=planned.prompt,
-        index=planned.index,
-        seed=planned.seed,
-        black=image.getbbox() is None,
-        sha256=checksum(file),
-        diffusers=version("diffusers"),
-    )
+        for planned, image in zip(batch, images, strict=True):
+            file, image = folder / _file(planned), image.convert("RGB")
+            image.save(file)
+            record = _Record(
+                file_name=file.name,
+                text=planned.prompt,
+                index=planned.index,
+                seed=planned.seed,
+                black=image.getbbox() is None,
+                sha256=checksum(file),
+                diffusers=version("diffusers"),
+            )
+            records.append(record)
+    return records
 
 
 def _writing_to(folder: Path) -> AbstractContextManager[None]:

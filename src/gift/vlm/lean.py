@@ -30,11 +30,8 @@ from transformers.activations import QuickGELUActivation
 _QUICK_GELU = 1.702
 """quick_gelu(x) = x * sigmoid(1.702 * x) = silu(1.702 * x) / 1.702."""
 
-
-_Attention: TypeAlias = Any
-_Mlp: TypeAlias = Any
-_Layer: TypeAlias = Any
-"""Modules of transformers' encoders, whose attributes have no types."""
+_Module: TypeAlias = Any
+"""A module of transformers' encoders, whose attributes have no types."""
 
 _LAYER = {"self_attn", "layer_norm1", "mlp", "layer_norm2"}
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "out_proj"}
@@ -51,11 +48,9 @@ def knows_images(towers: PreTrainedModel) -> bool:
 
 def knows_texts(towers: PreTrainedModel) -> bool:
     """Whether :func:`text_features` computes what the text tower would."""
-    return (
-        _is_known(towers)
-        and _is_made_of(towers.text_model, _TEXT_TOWER)
-        and _parts(towers.text_model.embeddings).keys() == _TEXT_EMBEDDINGS
-    )
+    tower = towers.text_model
+    known = _is_known(towers) and _is_made_of(tower, _TEXT_TOWER)
+    return known and _parts(tower.embeddings).keys() == _TEXT_EMBEDDINGS
 
 
 def image_features(
@@ -71,7 +66,7 @@ def image_features(
     tower = towers.vision_model
     *layers, last = tower.encoder.layers
     states = tower.pre_layrnorm(tower.embeddings(pixels))
-    function = _compiled(_layer_of_images, backend, None) if backend else _layer_of_images
+    function = _compiled(_layer_of_images, backend, None)
     for layer in layers:
         states = _run(layer, partial(function, layer), states)
     states = _run(last, partial(_last_layer_of_images, last), states)
@@ -95,7 +90,7 @@ def text_features(
     texts = PackedTexts.from_tokens(tokens, end_token, towers.device)
     embeddings = tower.embeddings
     states = embeddings.token_embedding(texts.tokens) + embeddings.position_embedding(texts.places)
-    function = _compiled(_layer_of_texts, backend, True) if backend else _layer_of_texts
+    function = _compiled(_layer_of_texts, backend, True)
     for layer in layers:
         states = _run(layer, partial(function, layer, texts), states)
     states = _run(last, partial(_last_layer_of_texts, last, texts), states)
@@ -158,7 +153,7 @@ class PackedTexts:
         return F.embedding(self.first, states.flatten(0, 1))
 
 
-def _run(layer: _Layer, function: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
+def _run(layer: _Module, function: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
     """``function(states)``, keeping only the states where the layer is to be checkpointed."""
     if layer.gradient_checkpointing and layer.training:
         kept: Tensor = checkpoint(function, states, use_reentrant=False)
@@ -166,91 +161,69 @@ def _run(layer: _Layer, function: Callable[[Tensor], Tensor], states: Tensor) ->
     return function(states)
 
 
-Attend = Callable[[_Attention, Tensor], Tensor]
-"""Self-attention by a layer's module, from normalised states to what is added to the states."""
-
-
 @cache
 def _compiled(
-    function: Callable[..., Tensor], backend: str, changes: bool | None
+    function: Callable[..., Tensor], backend: str | None, dynamic: bool | None
 ) -> Callable[..., Tensor]:
-    """The compiled function, made once for all layers of a tower.
-
-    Args:
-        function: of a layer and tensors.
-        backend: of torch.compile.
-        changes: whether the tensors' sizes change from call to call; None finds out.
-    """
-    made: Callable[..., Tensor] = torch.compile(function, backend=backend, dynamic=changes)
+    """The function of a layer, compiled once for all layers of a tower if there is a backend."""
+    if backend is None:
+        return function
+    made: Callable[..., Tensor] = torch.compile(function, backend=backend, dynamic=dynamic)
     return made
 
 
-def _layer_of_images(layer: _Layer, states: Tensor) -> Tensor:
+def _layer_of_images(layer: _Module, states: Tensor) -> Tensor:
     """[B, L, D] to [B, L, D]."""
-    return _layer(layer, _attend, states)
+    return _finish(layer, states, _attend(layer.self_attn, layer.layer_norm1(states)))
 
 
-def _layer_of_texts(layer: _Layer, texts: PackedTexts, states: Tensor) -> Tensor:
+def _layer_of_texts(layer: _Module, texts: PackedTexts, states: Tensor) -> Tensor:
     """[N, D] to [N, D]."""
-    return _layer(layer, partial(_attend_in_texts, texts), states)
+    return _finish(layer, states, _attend(layer.self_attn, layer.layer_norm1(states), texts))
 
 
-def _layer(layer: _Layer, attend: Attend, states: Tensor) -> Tensor:
-    states = states + attend(layer.self_attn, layer.layer_norm1(states))
-    return states + _mlp(layer.mlp, layer.layer_norm2(states))
-
-
-def _last_layer_of_images(layer: _Layer, states: Tensor) -> Tensor:
+def _last_layer_of_images(layer: _Module, states: Tensor) -> Tensor:
     """[B, L, D] to [B, D], the class token alone."""
     normed = layer.layer_norm1(states)
-    return _read(layer, states[:, 0], _attend_once(layer.self_attn, normed[:, 0], normed))
+    return _finish(layer, states[:, 0], _attend_once(layer.self_attn, normed[:, 0], normed))
 
 
-def _last_layer_of_texts(layer: _Layer, texts: PackedTexts, states: Tensor) -> Tensor:
+def _last_layer_of_texts(layer: _Module, texts: PackedTexts, states: Tensor) -> Tensor:
     """[N, D] to [T, D], the end tokens alone."""
     own, normed = F.embedding(texts.whole, states), layer.layer_norm1(states)
     query = F.embedding(texts.whole, normed)
     seen = _attend_once(layer.self_attn, query, texts.padded(normed), texts.is_text)
-    return _read(layer, own, seen)
+    return _finish(layer, own, seen)
 
 
-def _read(layer: _Layer, own: Tensor, seen: Tensor) -> Tensor:
+def _finish(layer: _Module, own: Tensor, seen: Tensor) -> Tensor:
+    """A layer after its attention."""
     states = own + seen
     return states + _mlp(layer.mlp, layer.layer_norm2(states))
 
 
-def _attend(attention: _Attention, states: Tensor) -> Tensor:
-    """Every token [B, L, D] to every token."""
-    asked, keys, values = (_heads(attention, p(states)) for p in _projections(attention))
-    seen = F.scaled_dot_product_attention(asked, keys, values, scale=attention.scale)
-    made: Tensor = attention.out_proj(seen.transpose(1, 2).flatten(2))
-    return made
-
-
-def _attend_in_texts(texts: PackedTexts, attention: _Attention, states: Tensor) -> Tensor:
-    """Every token [N, D] to those before it in its text."""
-    asked, keys, values = (
-        _heads(attention, texts.padded(p(states))) for p in _projections(attention)
-    )
+def _attend(attention: _Module, states: Tensor, texts: PackedTexts | None = None) -> Tensor:
+    """Every token [B, L, D] of an image to all; [N, D] of texts to those before it in its text."""
+    made = [p(states) for p in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    rows = made if texts is None else map(texts.padded, made)
+    asked, keys, values = (_heads(attention, states) for states in rows)
+    is_causal = texts is not None
     seen = F.scaled_dot_product_attention(
-        asked, keys, values, is_causal=True, scale=attention.scale
+        asked, keys, values, is_causal=is_causal, scale=attention.scale
     )
-    made: Tensor = attention.out_proj(texts.packed(seen.transpose(1, 2).flatten(2)))
-    return made
+    seen = seen.transpose(1, 2).flatten(2)
+    projected: Tensor = attention.out_proj(seen if texts is None else texts.packed(seen))
+    return projected
 
 
-def _projections(attention: _Attention) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return attention.q_proj, attention.k_proj, attention.v_proj
-
-
-def _heads(attention: _Attention, states: Tensor) -> Tensor:
+def _heads(attention: _Module, states: Tensor) -> Tensor:
     """[B, L, D] as [B, H, L, D / H]."""
     split: Tensor = states.unflatten(-1, (attention.num_heads, -1))
     return split.transpose(1, 2)
 
 
 def _attend_once(
-    attention: _Attention, query: Tensor, states: Tensor, is_there: Tensor | None = None
+    attention: _Module, query: Tensor, states: Tensor, is_there: Tensor | None = None
 ) -> Tensor:
     """One token [B, D] to all tokens [B, L, D], of which some may be missing [B, L].
 
@@ -271,7 +244,7 @@ def _attend_once(
     return made
 
 
-def _mlp(mlp: _Mlp, states: Tensor) -> Tensor:
+def _mlp(mlp: _Module, states: Tensor) -> Tensor:
     plain = _is_plain(mlp.fc1) and _is_plain(mlp.fc2)
     if not (plain and isinstance(mlp.activation_fn, QuickGELUActivation)):
         plain_made: Tensor = mlp(states)
@@ -301,15 +274,11 @@ def _is_known_layer(layer: nn.Module) -> bool:
     if _parts(layer).keys() != _LAYER:
         return False
     uncalled = (layer, layer.get_submodule("self_attn"), layer.get_submodule("mlp"))
-    attention, mlp = (_parts(module) for module in uncalled[1:])
-    # These are used without being called, so they must be plain matrices.
-    used = (attention.get("k_proj"), attention.get("v_proj"))
-    return (
-        attention.keys() == _ATTENTION
-        and mlp.keys() == _MLP
-        and all(map(_is_plain, used))
-        and not any(map(_has_hooks, uncalled))
-    )
+    attention, mlp = _parts(uncalled[1]), _parts(uncalled[2])
+    if attention.keys() != _ATTENTION or mlp.keys() != _MLP or any(map(_has_hooks, uncalled)):
+        return False
+    # These two are used without being called, so they must be plain matrices.
+    return _is_plain(attention["k_proj"]) and _is_plain(attention["v_proj"])
 
 
 def _is_plain(part: object) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, Self
 
@@ -25,33 +25,20 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from gift import distributed
+from gift.progress import silenced
 from gift.vlm import lean
 from gift.vlm.preprocess import ImageProcessor, Preprocess
 
+_HAS_CAUSAL_TEXT_TOWER = {"clip": True, "metaclip_2": True, "siglip": False}
+"""The supported families of dual encoders by their ``model_type``.
 
-@dataclass(frozen=True)
-class _Family:
-    """What no file of a checkpoint says.
-
-    Attributes:
-        is_causal: the text tower is causal and read at a text's end token; otherwise it sees the
-            whole context, padding included, and is read at its last position.
-        lowers_case: it was trained on texts in lower case, which not all its tokenizers see to.
-    """
-
-    is_causal: bool
-    lowers_case: bool
-
-
-_FAMILIES = {
-    "clip": _Family(is_causal=True, lowers_case=False),  # its tokenizer lowers case by itself
-    "metaclip_2": _Family(is_causal=True, lowers_case=False),
-    "siglip": _Family(is_causal=False, lowers_case=True),
-}
-"""The supported families of dual encoders by their ``model_type``."""
+A causal text tower is read at a text's end token. The other kind (SigLIP) sees the whole context,
+padding included, is read at its last position and was trained on texts in lower case, which not
+all its tokenizers see to.
+"""
 
 _LOGIT_SCALARS = ("logit_scale", "logit_bias")
 """They turn cosines into logits, belong to no tower and are never trained."""
@@ -67,6 +54,7 @@ class VisionLanguageModel(nn.Module):
         towers: the transformers model.
         tokenizer: the tokenizer saved with it.
         preprocess: how images become its input.
+        has_causal_text_tower: a text's embedding is independent of the padding after its end.
     """
 
     def __init__(
@@ -80,7 +68,7 @@ class VisionLanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.preprocess = Preprocess.from_processor(image_processor)
         self._image_processor = image_processor
-        self._family = _FAMILIES[towers.config.model_type]
+        self.has_causal_text_tower = _HAS_CAUSAL_TEXT_TOWER[towers.config.model_type]
         self._is_frozen = False
         self._autocast: torch.dtype | None = None
         self._parts = 1
@@ -102,11 +90,17 @@ class VisionLanguageModel(nn.Module):
             ValueError: nothing can be loaded from there, it is not a supported CLIP-like model,
                 or its parts do not belong together.
         """
-        source = _folder_or_hub_id(path_or_id)
+        folder, source = Path(path_or_id).expanduser(), str(path_or_id)
+        if folder.is_dir():
+            source = str(folder)
+        elif not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
+            raise ValueError(
+                f"there is no folder {folder}; give the folder of a model, or a hub id such as "
+                "'openai/clip-vit-base-patch16'."
+            )
         try:
-            with _quiet_transformers():
-                _check_family(source)
-                _check_weights(source)
+            with silenced(logging.CRITICAL, transformers_logging):
+                _check_files(source)
                 towers, loading = AutoModel.from_pretrained(
                     source,
                     dtype=dtype,
@@ -114,13 +108,18 @@ class VisionLanguageModel(nn.Module):
                     trust_remote_code=False,
                     use_safetensors=True,
                 )
-                tokenizer = _load_tokenizer(source)
+                tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
                 image_processor = AutoImageProcessor.from_pretrained(
                     source, backend="pil", trust_remote_code=False
                 )
+        except ImportError as error:
+            raise ValueError(
+                f"the tokenizer of {source} is in SentencePiece's format, which needs two more "
+                "packages: pip install 'gift-cl[sentencepiece]'."
+            ) from error
         except (OSError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
-            if Path(source).is_dir():
+            if folder.is_dir():
                 raise ValueError(f"{source} is not a complete model folder: {reason}") from error
             raise ValueError(
                 f"there is no folder {source}, and the Hugging Face hub did not give a model of "
@@ -172,7 +171,7 @@ class VisionLanguageModel(nn.Module):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".model-", dir=folder.parent) as scratch:
             whole = Path(scratch) / "model"
-            with _quiet_transformers():
+            with silenced(logging.CRITICAL, transformers_logging):
                 self.towers.save_pretrained(whole)
                 self.tokenizer.save_pretrained(whole)
                 self._image_processor.save_pretrained(whole)
@@ -196,11 +195,6 @@ class VisionLanguageModel(nn.Module):
         device: torch.device = self.towers.device
         return device
 
-    @property
-    def has_causal_text_tower(self) -> bool:
-        """Whether a text's embedding is independent of the padding after its end."""
-        return self._family.is_causal
-
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids, int64 [T, L], on the model's device.
 
@@ -214,7 +208,7 @@ class VisionLanguageModel(nn.Module):
         """
         assert texts, "tokenize needs at least one text"
         tokens: Tensor = self.tokenizer(
-            [text.lower() for text in texts] if self._family.lowers_case else list(texts),
+            list(texts) if self.has_causal_text_tower else [text.lower() for text in texts],
             padding="longest" if self.has_causal_text_tower else "max_length",
             truncation=True,
             max_length=self.towers.config.text_config.max_position_embeddings,
@@ -294,10 +288,7 @@ class VisionLanguageModel(nn.Module):
         """Run the towers' layers through torch.compile from now on; embeddings stay the same.
 
         Kernels are made when a layer runs for the first time, and again for a few kinds of batches.
-        Copies are not compiled.
-
-        Args:
-            backend: of torch.compile.
+        Copies are not compiled. ``backend`` is that of torch.compile.
 
         Raises:
             ValueError: no kernels can be made for the model's device.
@@ -334,25 +325,21 @@ class VisionLanguageModel(nn.Module):
 
     def _encode(self, tower: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         """Features of all inputs; sharded over processes, in parts where memory is short."""
-        with self._autocasting(inputs.device):
-            return distributed.map_rows(lambda rows: self._in_parts(tower, rows), inputs)
 
-    def _autocasting(self, device: torch.device) -> AbstractContextManager[None]:
-        """The precision of the towers: half in training where that was asked for."""
-        if self._autocast is None or not self.training:
-            return nullcontext()
-        return torch.autocast(device.type, dtype=self._autocast)
+        def encode(rows: Tensor) -> Tensor:
+            if self._parts == 1 or not self.training or not torch.is_grad_enabled():
+                return tower(rows)
+            parts = rows.chunk(self._parts)
+            return torch.cat([checkpoint(tower, part, use_reentrant=False) for part in parts])
 
-    def _in_parts(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        if self._parts == 1 or not self.training or not torch.is_grad_enabled():
-            return encode(inputs)
-        parts = inputs.chunk(self._parts)
-        return torch.cat([checkpoint(encode, part, use_reentrant=False) for part in parts])
+        is_half = self.training and self._autocast is not None
+        device = inputs.device.type
+        with torch.autocast(device, dtype=self._autocast) if is_half else nullcontext():
+            return distributed.map_rows(encode, inputs)
 
     def frozen_copy(self) -> Self:
         """A teacher: a copy of the weights as they are now, without gradients or training mode."""
-        towers = copy.deepcopy(self.towers)
-        teacher = type(self)(towers, self.tokenizer, self._image_processor)
+        teacher = type(self)(copy.deepcopy(self.towers), self.tokenizer, self._image_processor)
         teacher._is_frozen = True
         teacher._added = self._added
         return teacher.requires_grad_(False).eval()
@@ -362,24 +349,13 @@ class VisionLanguageModel(nn.Module):
         return super().train(mode and not self._is_frozen)
 
 
-def _folder_or_hub_id(path_or_id: str | Path) -> str:
-    folder = Path(path_or_id).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", str(path_or_id)):
-        return str(path_or_id)
-    raise ValueError(
-        f"there is no folder {folder}; give the folder of a model, or a hub id such as "
-        "'openai/clip-vit-base-patch16'."
-    )
-
-
 def _unit(features: Tensor) -> Tensor:
     """Rows of length 1, in float32 or better: half precision would blur cosines once more."""
     return F.normalize(features.float() if features.dtype.itemsize < 4 else features, dim=-1)
 
 
-def _check_family(source: str) -> None:
+def _check_files(source: str) -> None:
+    """Refuses other families, and weights as pickles, which can hold programs."""
     config, _ = PreTrainedConfig.get_config_dict(source)
     if "model_type" not in config:
         raise ValueError(f"{source} is no model folder: it has no config.json with a model_type.")
@@ -389,15 +365,11 @@ def _check_family(source: str) -> None:
             f"{source} holds a SigLIP 2 of the NaFlex variant, whose images keep their shape; "
             "take a variant of fixed resolution, such as google/siglip2-base-patch16-224."
         )
-    if found not in _FAMILIES:
+    if found not in _HAS_CAUSAL_TEXT_TOWER:
         raise ValueError(
             f"{source} holds a model of type {found!r}, but one with an image tower "
-            f"and a text tower is needed; allowed types: {', '.join(_FAMILIES)}."
+            f"and a text tower is needed; allowed types: {', '.join(_HAS_CAUSAL_TEXT_TOWER)}."
         )
-
-
-def _check_weights(source: str) -> None:
-    """Refuses a folder without safetensors: other weights are pickles, which can hold programs."""
     folder = Path(source)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         raise ValueError(
@@ -407,64 +379,30 @@ def _check_weights(source: str) -> None:
         )
 
 
-def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except ImportError as error:
-        raise ValueError(
-            f"the tokenizer of {source} is in SentencePiece's format, which needs two more "
-            "packages: pip install 'gift-cl[sentencepiece]'."
-        ) from error
-
-
 def _check_parts_match(
     towers: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, preprocess: Preprocess
 ) -> None:
     """Refuses a tokenizer or an image transform that the towers would silently misread."""
-    if _FAMILIES[towers.config.model_type].is_causal:
-        _check_end_token(towers.config, tokenizer)
-    else:
-        _check_vocabulary(towers.config, tokenizer)
-    if preprocess.size != towers.config.vision_config.image_size:
-        raise ValueError(
-            f"the image processor makes images of {preprocess.size} pixels, but the image tower "
-            f"takes {towers.config.vision_config.image_size}; correct preprocessor_config.json."
-        )
-
-
-def _check_end_token(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    text = config.text_config
+    text, family = towers.config.text_config, towers.config.model_type
     # transformers reads a text at its first `eos_token_id`, or, in CLIP configurations as old as
     # OpenAI's own (which say 2, wrongly), at the first occurrence of its largest token id.
-    is_old = config.model_type == "clip" and text.eos_token_id == 2
+    is_old = family == "clip" and text.eos_token_id == 2
     read_at = text.vocab_size - 1 if is_old else text.eos_token_id
-    if tokenizer.eos_token_id != read_at:
+    if _HAS_CAUSAL_TEXT_TOWER[family] and tokenizer.eos_token_id != read_at:
         raise ValueError(
             f"the text tower reads a text at token {read_at} (text_config.eos_token_id is "
             f"{text.eos_token_id}), but the tokenizer ends texts with {tokenizer.eos_token_id}; "
             "use the tokenizer of this very model."
         )
-
-
-def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    known, rows = len(tokenizer), config.text_config.vocab_size
     # Not to the token: some tables are padded, some vocabularies have ids that no text gets.
-    if abs(known - rows) > 0.01 * rows:
+    difference = abs(len(tokenizer) - text.vocab_size)
+    if not _HAS_CAUSAL_TEXT_TOWER[family] and difference > 0.01 * text.vocab_size:
         raise ValueError(
-            f"the text tower knows {rows} tokens, but the tokenizer {known}; use the tokenizer of "
-            "this very model."
+            f"the text tower knows {text.vocab_size} tokens, but the tokenizer {len(tokenizer)}; "
+            "use the tokenizer of this very model."
         )
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bars or load reports; what matters in them is checked here and raised."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    if preprocess.size != towers.config.vision_config.image_size:
+        raise ValueError(
+            f"the image processor makes images of {preprocess.size} pixels, but the image tower "
+            f"takes {towers.config.vision_config.image_size}; correct preprocessor_config.json."
+        )
