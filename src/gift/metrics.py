@@ -158,8 +158,9 @@ def average(
     Class-incremental: mean of :func:`seen_accuracy` over the steps.
     """
     matrix = _checked(accuracy, partial)
-    is_seen_only = np.isnan(matrix).any()
-    return float((_seen_accuracy(matrix, images) if is_seen_only else matrix).mean())
+    if np.isnan(matrix).any():
+        matrix = seen_accuracy(matrix, images=images, partial=partial)
+    return float(matrix.mean())
 
 
 def last(accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool = False) -> float:
@@ -168,8 +169,9 @@ def last(accuracy: Matrix, *, images: Sequence[int] | None = None, partial: bool
     Class-incremental: the last :func:`seen_accuracy`.
     """
     matrix = _checked(accuracy, partial)
-    is_seen_only = np.isnan(matrix).any()
-    return float(_seen_accuracy(matrix, images)[-1] if is_seen_only else matrix[-1].mean())
+    if np.isnan(matrix).any():
+        return float(seen_accuracy(matrix, images=images, partial=partial)[-1])
+    return float(matrix[-1].mean())
 
 
 def seen_accuracy(
@@ -179,7 +181,15 @@ def seen_accuracy(
 
     The mean of ``a[i][0..i]`` weighted by the tasks' numbers of test images.
     """
-    return _seen_accuracy(_checked(accuracy, partial), images)
+    matrix = _checked(accuracy, partial)
+    tasks = matrix.shape[1]
+    weights = np.ones(tasks) if not images else np.asarray(images, dtype=np.float64)
+    if weights.shape != (tasks,) or not (weights > 0).all():
+        raise ValueError(
+            f"images must hold one positive number for each of the {tasks} tasks, not {images}."
+        )
+    steps = range(1, len(matrix) + 1)
+    return np.array([np.average(matrix[k - 1, :k], weights=weights[:k]) for k in steps])
 
 
 def forgetting(accuracy: Matrix, *, partial: bool = False) -> float | None:
@@ -222,8 +232,7 @@ def average_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
 
 def last_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     """The last row, [n]. Partial: the latest row; NaN for tasks that it did not measure."""
-    row: Array = _checked(accuracy, partial)[-1].copy()
-    return row
+    return np.array(_checked(accuracy, partial)[-1])
 
 
 def forgetting_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
@@ -232,11 +241,9 @@ def forgetting_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     NaN for the task learned last. Partial: also NaN for the tasks not learned yet.
     """
     matrix = _checked(accuracy, partial)
-    learned = len(matrix) - 1
-    drops = np.full(matrix.shape[1], np.nan)
-    for j in range(learned):
-        drops[j] = matrix[j:learned, j].max() - matrix[-1, j]
-    return drops
+    rows, tasks = matrix.shape
+    drops = [matrix[j:-1, j].max() - matrix[-1, j] for j in range(rows - 1)]
+    return np.array([*drops, *[np.nan] * (tasks - rows + 1)])
 
 
 def backward_transfer_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
@@ -259,17 +266,6 @@ def zero_shot_matrix(zero_shot: ArrayLike) -> Array:
 def _mean_or_none(values: Array) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
-
-
-def _seen_accuracy(matrix: Array, images: Sequence[int] | None) -> Array:
-    tasks = matrix.shape[1]
-    weights = np.ones(tasks) if not images else np.asarray(images, dtype=np.float64)
-    if weights.shape != (tasks,) or not (weights > 0).all():
-        raise ValueError(
-            f"images must hold one positive number for each of the {tasks} tasks, not {images}."
-        )
-    steps = range(1, len(matrix) + 1)
-    return np.array([np.average(matrix[k - 1, :k], weights=weights[:k]) for k in steps])
 
 
 def _checked(accuracy: Matrix, partial: bool) -> Array:

@@ -22,15 +22,7 @@ import numpy as np
 import torch
 
 from gift.config import LearnerConfig, SynthesisSettings
-from gift.data import (
-    Paths,
-    Task,
-    check_images,
-    class_list,
-    load_dataset,
-    open_task,
-    pixels,
-)
+from gift.data import Paths, Task, check_images, class_list, load_dataset, open_task, pixels
 from gift.data.images import ImageSet
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts, PreprocessedImages

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from gift.distributed import locks
+from gift.distributed import processes
 
 MEMBER = """
 import os, signal, sys
@@ -125,12 +125,12 @@ def test_two_processes_generate_what_one_generates(tiny_pipeline_folder, tmp_pat
 
 def test_a_process_that_waits_for_a_lock_meets_the_others_meanwhile(tmp_path, monkeypatch):
     met = []
-    meet = locks.on_main
-    monkeypatch.setattr(locks, "on_main", lambda make: met.append(1) or meet(make))
+    meet = processes.on_main
+    monkeypatch.setattr(processes, "on_main", lambda make: met.append(1) or meet(make))
     order = []
 
     def wait():
-        with locks.shared_lock(tmp_path / ".lock", meet_every=0.02):
+        with processes.shared_lock(tmp_path / ".lock", meet_every=0.02):
             order.append("waited")
 
     with FileLock(tmp_path / ".lock"):

@@ -69,10 +69,7 @@ def learn_command(
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
     with reporter(f"learning {chosen.name}"):
         learned = commands.learn(learner, chosen, settings, paths=paths_of(home, data_root))
-    accuracy = {
-        f"{learned.task}, before": learned.before,
-        f"{learned.task}, after": learned.after,
-    }
+    accuracy = {f"{learned.task}, before": learned.before, f"{learned.task}, after": learned.after}
     measured_on = "test images" if learned.on_test_images else "training images"
     if as_json:
         result = {"folder": str(learner), "accuracy": accuracy, "measured_on": measured_on}

@@ -33,8 +33,7 @@ OnNonfinite = Annotated[
     typer.Option(help="A step whose losses are not finite: 'stop' or 'skip'. [default: stop]"),
 ]
 FollowLinks = Annotated[
-    bool,
-    typer.Option("--follow-links", help="Follow links that lead out of a task's folder."),
+    bool, typer.Option("--follow-links", help="Follow links that lead out of a task's folder.")
 ]
 
 

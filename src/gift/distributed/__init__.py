@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gift.distributed.locks import all_gather_objects, shared_lock
     from gift.distributed.processes import (
+        all_gather_objects,
         all_reduce,
         any_rank,
         backward,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         on_main,
         rank,
         shard,
+        shared_lock,
         world_size,
     )
 
@@ -44,5 +45,4 @@ def __getattr__(name: str) -> Any:
     """Import torch at the first use: who only reads a run folder needs none."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "locks" if name in {"all_gather_objects", "shared_lock"} else "processes"
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    return getattr(import_module("gift.distributed.processes"), name)

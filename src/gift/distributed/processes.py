@@ -1,4 +1,4 @@
-"""Process group: the same computation on several processes, sharded by rows.
+"""Process group and shared locks: the same computation on several processes, sharded by rows.
 
 All processes hold the same weights and run the same code. What is costly is sharded by rows:
 images to decode, images and texts to encode. The rows that other processes encoded come back
@@ -11,19 +11,19 @@ The processes are those of ``accelerate launch`` or ``torchrun``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import PartialState
+from filelock import FileLock, Timeout
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
-
-_PATIENCE = timedelta(days=7)
 
 
 def initialise() -> None:
@@ -31,7 +31,7 @@ def initialise() -> None:
 
     They may wait long for one another: one may fetch data for all.
     """
-    PartialState(timeout=_PATIENCE)
+    PartialState(timeout=timedelta(days=7))
 
 
 def world_size() -> int:
@@ -137,11 +137,15 @@ def all_reduce(gradients: Iterable[Tensor | None]) -> None:
 
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any process."""
-    if world_size() == 1:
-        return flag
-    flags: list[Any] = [None] * world_size()
-    distributed.all_gather_object(flags, flag)
-    return any(flags)
+    return any(all_gather_objects([flag]))
+
+
+def all_gather_objects(own: Sequence[T]) -> list[T]:
+    """The entries of all processes, in the order of their ranks."""
+    gathered: list[Sequence[T]] = [own] * world_size()
+    if world_size() > 1:
+        distributed.all_gather_object(gathered, own)
+    return [entry for entries in gathered for entry in entries]
 
 
 def on_main(make: Callable[[], T]) -> T:
@@ -157,8 +161,7 @@ def on_main(make: Callable[[], T]) -> T:
     distributed.broadcast_object_list(outcome)
     if outcome[1] is not None:
         raise outcome[1]
-    value: T = outcome[0]
-    return value
+    return cast(T, outcome[0])
 
 
 def barrier() -> None:
@@ -172,9 +175,34 @@ def main_first() -> Iterator[None]:
     """Run a block on the main process, then on the others."""
     if not is_main():
         barrier()
-        yield
-        return
     try:
         yield
     finally:
-        barrier()
+        if is_main():
+            barrier()
+
+
+@contextmanager
+def shared_lock(path: Path, *, meet_every: float = 60.0) -> Iterator[None]:
+    """Hold a file lock on the main process for all of them; any other job waits for it.
+
+    Args:
+        path: the lock file.
+        meet_every: seconds after which waiting processes communicate. The backend gives up
+            processes that are silent for longer than its timeout (10 minutes with NCCL).
+    """
+    lock = FileLock(path)
+
+    def acquired() -> bool:
+        try:
+            lock.acquire(timeout=meet_every)
+        except Timeout:
+            return False
+        return True
+
+    while not on_main(acquired):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,12 +1,7 @@
 """The CLIP-like model: load, save, encode, classify by class names, adapters and branches."""
 
 from gift.vlm.branches import add_branches, remove_branches
-from gift.vlm.features import (
-    encode_all_images,
-    encode_all_texts,
-    pixel_batch,
-    trim,
-)
+from gift.vlm.features import encode_all_images, encode_all_texts, pixel_batch, trim
 from gift.vlm.lora import add_adapters, check_modules, remove_adapters
 from gift.vlm.model import VisionLanguageModel
 from gift.vlm.preprocess import Preprocess

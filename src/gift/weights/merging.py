@@ -61,9 +61,7 @@ def decouple(unified: Tensor, mask: Tensor, scale: float) -> Tensor:
 
 
 def rescale(
-    vector: Mapping[str, Tensor],
-    unified: Mapping[str, Tensor],
-    rescaler: Rescaler = "tensor_mean",
+    vector: Mapping[str, Tensor], unified: Mapping[str, Tensor], rescaler: Rescaler = "tensor_mean"
 ) -> float:
     """The scale that lets the rebuilt vector be as large as the task's own, see :func:`size`.
 
