@@ -28,7 +28,7 @@ from gift.files import read_json, write_json
 from gift.report import style
 from gift.runs import RunFolder, environment
 from gift.studies import default_folder
-from gift.weights import Rescaler, UnifiedVectors, decouple, rescale, task_mask, unify
+from gift.weights.merging import Rescaler, UnifiedVectors, decouple, rescale, task_mask, unify
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "results" / "theory" / "condu.json"

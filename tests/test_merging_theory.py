@@ -10,7 +10,7 @@ import pytest
 import torch
 from support import load_file
 
-from gift.weights import Rescaler, unify
+from gift.weights.merging import Rescaler, unify
 
 script = load_file(Path(__file__).parents[1] / "scripts" / "condu_theory.py")
 KINDS = (script.normal, script.correlated, script.sparse)

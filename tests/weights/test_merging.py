@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gift.weights import (
+from gift.weights.merging import (
     Rescaler,
     UnifiedVectors,
     decouple,

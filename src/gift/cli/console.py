@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from types import TracebackType
+from contextlib import ExitStack
 
 from rich.console import Console
 from rich.progress import (
@@ -34,23 +34,11 @@ def shown(text: str) -> str:
 _REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-class _Lines(logging.Handler):
-    """Prints what the library logs, above the bars."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        line = shown(record.getMessage())
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-class Reporter:
+class Reporter(logging.Handler):
     """A progress listener: an overall bar with the time left and one for the current stage.
 
     Where standard error is no terminal, a line is printed when a stage ends and every half minute.
-    Log records of the library are shown too.
+    As a log handler it shows what the library logs above the bars.
 
     Args:
         title: name of the overall bar.
@@ -59,10 +47,9 @@ class Reporter:
     """
 
     def __init__(self, title: str, overall: str = "tasks", *, quiet: bool = False) -> None:
+        super().__init__(logging.INFO)
+        self._stack = ExitStack()
         self._console = Console(stderr=True, quiet=quiet)
-        self._log = logging.getLogger("gift")
-        self._level = self._log.level
-        self._lines = _Lines(self._console)
         self._bars = Progress(
             TextColumn("{task.description:<28.28}", markup=False),
             BarColumn(),
@@ -82,23 +69,21 @@ class Reporter:
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> Reporter:
-        self._listening = listening(self)
-        self._listening.__enter__()
-        self._log.addHandler(self._lines)
-        self._log.setLevel(logging.INFO)
-        self._bars.start()
+        log = logging.getLogger("gift")
+        self._stack.callback(log.setLevel, log.level)
+        self._stack.callback(log.removeHandler, self)
+        self._stack.enter_context(listening(self))
+        self._stack.enter_context(self._bars)
+        log.addHandler(self)
+        log.setLevel(logging.INFO)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._listening.__exit__(kind, error, traceback)
-        self._bars.stop()
-        self._log.setLevel(self._level)
-        self._log.removeHandler(self._lines)
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = shown(record.getMessage())
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage == "tasks" != self._counted:

@@ -89,19 +89,15 @@ def report_command(
     """Write the page, figures and tables of one or several runs."""
     if sessions is not None and not embedding:
         raise ValueError("--sessions chooses panels of --embedding; give both.")
-    chosen = _numbers(sessions) if sessions is not None else ()
+    parts = [] if sessions is None else [part.strip() for part in sessions.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(
+            f"--sessions {sessions!r} must be numbers of learned tasks, such as 1,6,11."
+        )
     from gift.report import write_report
 
-    files = write_report(runs, out, embedding=chosen if embedding else None)
+    files = write_report(runs, out, embedding=tuple(map(int, parts)) if embedding else None)
     if as_json:
         print_json({"page": str(files.page)})
     else:
         print_text(f"Page: {files.page}")
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers from 1 on out of ``1,6,11``."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise ValueError(f"--sessions {text!r} must be numbers of learned tasks, such as 1,6,11.")
-    return tuple(map(int, parts))

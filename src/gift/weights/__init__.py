@@ -5,17 +5,7 @@ loop.
 """
 
 from gift.weights.averaging import RunningMean, assign, holding, interpolate, snapshot
-from gift.weights.merging import (
-    Rescaler,
-    UnifiedVectors,
-    decouple,
-    pack_mask,
-    rescale,
-    size,
-    task_mask,
-    unify,
-    unpack_mask,
-)
+from gift.weights.merging import Rescaler, UnifiedVectors
 from gift.weights.penalties import (
     FLOOR,
     Groups,
@@ -41,17 +31,10 @@ __all__ = [
     "add_l2_gradient",
     "add_weighted_gradient",
     "assign",
-    "decouple",
     "empirical_fisher",
     "holding",
     "interpolate",
     "mean_fisher",
     "normalization_groups",
-    "pack_mask",
-    "rescale",
-    "size",
     "snapshot",
-    "task_mask",
-    "unify",
-    "unpack_mask",
 ]

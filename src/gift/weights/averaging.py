@@ -19,33 +19,27 @@ class RunningMean:
 
     Args:
         parameters: the first weights of the mean.
+
+    Attributes:
+        value: the mean by name.
+        count: how many checkpoints are in it.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self._mean = snapshot(parameters)
-        self._count = 1
+        self.value = snapshot(parameters)
+        self.count = 1
 
     @torch.no_grad()
     def add(self, parameters: Mapping[str, Tensor]) -> None:
         """Add one more checkpoint to the mean."""
-        self._count += 1
-        for name, mean in self._mean.items():
-            mean.lerp_(parameters[name], 1 / self._count)
-
-    @property
-    def value(self) -> dict[str, Tensor]:
-        """The mean by name."""
-        return self._mean
-
-    @property
-    def count(self) -> int:
-        """How many checkpoints are in the mean."""
-        return self._count
+        self.count += 1
+        for name, mean in self.value.items():
+            mean.lerp_(parameters[name], 1 / self.count)
 
     def restore(self, mean: Mapping[str, Tensor], count: int) -> None:
         """Continue from an earlier mean of ``count`` checkpoints."""
-        assign(self._mean, mean)
-        self._count = count
+        assign(self.value, mean)
+        self.count = count
 
 
 @torch.no_grad()

@@ -77,11 +77,8 @@ def rescale(
     >>> rescale(vector, unified)
     0.5
     """
-    masked = {
-        name: decouple(unified[name], task_mask(tensor, unified[name]), 1.0)
-        for name, tensor in vector.items()
-    }
-    return _ratio(size(vector.values(), rescaler), size(masked.values(), rescaler))
+    masked = (decouple(unified[n], task_mask(own, unified[n]), 1.0) for n, own in vector.items())
+    return _ratio(size(vector.values(), rescaler), size(masked, rescaler))
 
 
 def size(tensors: Iterable[Tensor], rescaler: Rescaler = "tensor_mean") -> float:
@@ -137,32 +134,26 @@ class UnifiedVectors:
 
     Args:
         rescaler: see :func:`size`.
+
+    Attributes:
+        unified: the vector of all tasks by parameter name.
+        scales: one per task.
     """
 
     def __init__(self, rescaler: Rescaler = "tensor_mean") -> None:
         self._rescaler: Rescaler = rescaler
-        self._unified: dict[str, Tensor] = {}
+        self.unified: dict[str, Tensor] = {}
+        self.scales: list[float] = []
         self._masks: list[dict[str, Tensor]] = []
         self._sizes: list[float] = []
-        self._scales: list[float] = []
 
     def __len__(self) -> int:
         """How many tasks are merged."""
         return len(self._masks)
 
-    @property
-    def unified(self) -> Mapping[str, Tensor]:
-        """The vector of all tasks by parameter name."""
-        return self._unified
-
-    @property
-    def scales(self) -> tuple[float, ...]:
-        """One per task."""
-        return tuple(self._scales)
-
     def mask(self, task: int, name: str) -> Tensor:
         """Where a task follows the unified vector, bool of the parameter's shape."""
-        return unpack_mask(self._masks[task][name], self._unified[name].shape)
+        return unpack_mask(self._masks[task][name], self.unified[name].shape)
 
     @torch.no_grad()
     def add(self, vector: Iterable[tuple[str, Tensor]]) -> None:
@@ -182,60 +173,55 @@ class UnifiedVectors:
         for name, narrow in vector:
             tensor = _widened(narrow)
             masks = self._merge(name, tensor)
-            unified = self._unified[name]
+            unified = self.unified[name]
             own.append(_part(tensor, self._rescaler))
             for parts, packed, mask in zip(masked, self._masks, masks, strict=True):
                 packed[name] = pack_mask(mask)
                 parts.append(_part(decouple(unified, mask, 1.0), self._rescaler))
-        if missing := self._unified.keys() - self._masks[-1].keys():
+        if missing := self.unified.keys() - self._masks[-1].keys():
             raise ValueError(f"the vector lacks {len(missing)} parameters, {min(missing)} for one.")
         self._sizes.append(math.fsum(own))
-        self._scales = [
+        self.scales = [
             _ratio(size, math.fsum(parts)) for size, parts in zip(self._sizes, masked, strict=True)
         ]
 
     def rebuilt(self, task: int) -> dict[str, Tensor]:
         """A task's vector as far as the merging has kept it, by parameter name."""
         return {
-            name: decouple(unified, self.mask(task, name), self._scales[task])
-            for name, unified in self._unified.items()
+            name: decouple(unified, self.mask(task, name), self.scales[task])
+            for name, unified in self.unified.items()
         }
 
     def state_dict(self) -> dict[str, Tensor]:
         """``unified/<name>``, ``mask/<task>/<name>`` (packed), ``sizes`` and ``scales`` [tasks]."""
-        return {
-            **{f"unified/{name}": tensor for name, tensor in self._unified.items()},
-            **{
-                f"mask/{task}/{name}": packed
-                for task, masks in enumerate(self._masks)
-                for name, packed in masks.items()
-            },
-            "sizes": torch.tensor(self._sizes, dtype=torch.float64),
-            "scales": torch.tensor(self._scales, dtype=torch.float64),
-        }
+        state = {f"unified/{name}": tensor for name, tensor in self.unified.items()}
+        for task, masks in enumerate(self._masks):
+            state |= {f"mask/{task}/{name}": packed for name, packed in masks.items()}
+        state["sizes"] = torch.tensor(self._sizes, dtype=torch.float64)
+        state["scales"] = torch.tensor(self.scales, dtype=torch.float64)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self._sizes, self._scales = state["sizes"].tolist(), state["scales"].tolist()
-        self._unified, self._masks = {}, [{} for _ in self._sizes]
+        self._sizes, self.scales = state["sizes"].tolist(), state["scales"].tolist()
+        self.unified, self._masks = {}, [{} for _ in self._sizes]
         for key, tensor in state.items():
-            kind, _, name = key.partition("/")
-            if kind == "unified":
-                self._unified[name] = tensor
-            elif kind == "mask":
-                task, _, name = name.partition("/")
-                self._masks[int(task)][name] = tensor
+            match key.split("/", 2):
+                case ["unified", *name]:
+                    self.unified["/".join(name)] = tensor
+                case ["mask", task, name]:
+                    self._masks[int(task)][name] = tensor
 
     def _merge(self, name: str, tensor: Tensor) -> list[Tensor]:
         """Merge one parameter; returns every task's mask, the new one's last."""
         if len(self) == 1:
-            self._unified[name] = torch.zeros_like(tensor)
-        if name not in self._unified:
+            self.unified[name] = torch.zeros_like(tensor)
+        if name not in self.unified:
             raise ValueError(f"the tasks before have no parameter {name}.")
-        before = self._unified[name]
+        before = self.unified[name]
         masks = [self.mask(task, name) for task in range(len(self) - 1)]
         votes, largest = torch.zeros_like(before), torch.zeros_like(before)
-        for mask, scale in zip(masks, self._scales, strict=True):
+        for mask, scale in zip(masks, self.scales, strict=True):
             scaled = mask.to(before.dtype) * scale
             votes += scaled
             largest = torch.maximum(largest, scaled)
@@ -243,7 +229,7 @@ class UnifiedVectors:
         stays = before * wins > 0
         kept = torch.where(stays, before.abs() * largest, 0.0)
         new = (tensor * wins).clamp(min=0)
-        self._unified[name] = torch.maximum(kept, new) * wins
+        self.unified[name] = torch.maximum(kept, new) * wins
         return [*(mask & stays for mask in masks), tensor * wins > 0]
 
 
