@@ -125,14 +125,12 @@ def summarize(
 def zero_shot_metrics(zero_shot: ArrayLike, *, seen_only: bool = False) -> Metrics:
     """The metrics of a model that never changes: the zero-shot row of a table.
 
+    Its Transfer skips the first task, so it differs from its Avg.; compare a method's with it.
+
     Args:
         zero_shot: its accuracy on each task; with ``seen_only``, its accuracy after each step over
             the classes seen by then.
-        seen_only: whether the run is class-incremental. Forgetting does not exist then, as the
-            accuracies of single tasks are not known.
-
-    The Transfer of such a model skips the first task, so it differs from its Avg.; compare the
-    Transfer of a method with this one.
+        seen_only: whether the run is class-incremental; forgetting is not known then.
     """
     if not seen_only:
         return summarize(zero_shot_matrix(zero_shot))
@@ -226,8 +224,7 @@ def average_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     matrix = _checked(accuracy, partial)
     measured = ~np.isnan(matrix)
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is promised
-        mean: Array = np.nansum(matrix, axis=0) / measured.sum(axis=0)
-    return mean
+        return np.array(np.nansum(matrix, axis=0) / measured.sum(axis=0))
 
 
 def last_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:

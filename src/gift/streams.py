@@ -68,10 +68,9 @@ class Streams:
                 set is unknown.
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
-        sources = {self._source(name) for name in self._wanted}
-        if "generated" in sources:
+        if "generated" in map(self._source, self._wanted):
             _ = self.generator, self.base_classnames
-        if "real" in sources:
+        if self.needs_reference:
             _ = self._reference
 
     @property
@@ -103,11 +102,9 @@ class Streams:
         return {name: images for name, images in found.items() if images is not None}
 
     def generate(self, learned: Sequence[LabelSpace], count: int | None = None) -> SyntheticSet:
-        """The synthetic images for the next task, generated unless they are stored.
+        """The synthetic images for the task after the learned ones, generated unless stored.
 
-        Args:
-            learned: the label spaces learned so far.
-            count: how many prompts to sample; the configuration's number by default.
+        ``count`` prompts are sampled, by default as many as the configuration says.
         """
         settings = self._config.synthesis
         pool = build_pool(

@@ -50,11 +50,9 @@ def is_main() -> bool:
 
 
 def shard(count: int, process: int | None = None) -> range:
-    """The rows of a process out of ``count``: neighbours, and as many as the others' or one more.
+    """The rows of a process (by default this one) out of ``count``.
 
-    Args:
-        count: rows to deal out.
-        process: its number; this process by default.
+    They are neighbours, and as many as the others' or one more.
     """
     process = rank() if process is None else process
     least, more = divmod(count, world_size())

@@ -165,22 +165,15 @@ class Method:
         """
 
     def steps(self, iterations: int) -> int:
-        """Optimiser steps of a task; 0 for a method that learns in closed form.
-
-        Args:
-            iterations: ``training.iterations``.
-        """
+        """Optimiser steps of a task, given ``training.iterations``; 0 to learn in closed form."""
         return iterations
 
     def optimizer(
         self, model: VisionLanguageModel, *, learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
-        """The optimiser of a task; each parameter group's ``lr`` is its peak learning rate.
+        """The optimiser of a task, made after :meth:`begin_task`.
 
-        Args:
-            model: its trainable parameters are those after :meth:`begin_task`.
-            learning_rate: the task's peak learning rate.
-            weight_decay: ``training.weight_decay``.
+        Each parameter group's ``lr`` is its peak learning rate.
         """
         return torch.optim.AdamW(
             model.trainable_parameters().values(),
@@ -226,12 +219,7 @@ class Method:
         return None
 
     def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
-        """Classifies images with what was learned so far.
-
-        Args:
-            model: as it is after the last task.
-            learned: the label spaces of the tasks learned so far, in order.
-        """
+        """Classifies images with the model after the last task, and the label spaces so far."""
         return ZeroShotPredictor(model)
 
     def extra_parameters(self) -> int:
@@ -247,10 +235,7 @@ class Method:
         assert not state
 
     def training_state(self) -> dict[str, Tensor]:
-        """What the method remembers in the middle of a task beside :meth:`state_dict`.
-
-        Only what :meth:`begin_task` cannot make again.
-        """
+        """What it remembers in the middle of a task and :meth:`begin_task` cannot make again."""
         return {}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:

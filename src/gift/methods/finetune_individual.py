@@ -16,6 +16,7 @@ from gift.methods.base import (
     Predictor,
     TaskContext,
     ZeroShotPredictor,
+    with_prefix,
 )
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
@@ -57,11 +58,10 @@ class FinetuneIndividual(Method):
         return sum(tensor.numel() for tensors in tasks for tensor in tensors.values())
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {
-            f"{task}/{name}": tensor
-            for task, tensors in self._weights.items()
-            for name, tensor in tensors.items()
-        }
+        state: dict[str, Tensor] = {}
+        for task, tensors in self._weights.items():
+            state |= with_prefix(task, tensors)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._weights = {}

@@ -83,12 +83,7 @@ class MergedModels:
     def predictor(
         self, pretrained: VisionLanguageModel, host: VisionLanguageModel
     ) -> MergedPredictor:
-        """Predicts with the task models.
-
-        Args:
-            pretrained: the model that all tasks start from.
-            host: a frozen copy of it, whose trainable parameters become those of task after task.
-        """
+        """Predicts with the task models, rebuilt in ``host``, a frozen copy of the pre-trained."""
         return MergedPredictor(self, pretrained, host)
 
     def extra_parameters(self) -> int:
@@ -161,11 +156,8 @@ class MergedPredictor:
     ) -> Tensor:
         """What the models give for images, fused by their weights in the vote.
 
-        Args:
-            pixels: [B, 3, S, S].
-            task: a learned task, whose model alone counts, or None or another name.
-            pretrained: what the pre-trained model gives for its features [B, D].
-            of_task: what a task's model gives for images.
+        Of a learned task its model alone counts. ``pretrained`` says what the pre-trained model
+        gives for its features [B, D], ``of_task`` what a task's model gives for images.
         """
         if task in self._selector.tasks:
             return of_task(self._rule_of(self._selector.tasks.index(task)), pixels)

@@ -51,18 +51,15 @@ class TextToImage(Protocol):
     @property
     def identity(self) -> Identity:
         """Model and settings; cheap before loading."""
-        ...
 
     @property
     def batch_size(self) -> int: ...
 
     def load(self) -> None:
         """Get ready, so that the first batch takes no longer than the others."""
-        ...
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         """One RGB image per prompt and seed; an all-black one means that it was withheld."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,7 @@ from gift.vlm.model import VisionLanguageModel
 
 
 class Branched(nn.Module):
-    """A part of a tower with a branch beside it: ``x -> part(x) + branch(x)``.
-
-    Args:
-        part: the tower's own module, frozen.
-        branch: maps the part's input to the shape of its output.
-    """
+    """A frozen part of a tower with a branch beside it: ``x -> part(x) + branch(x)``."""
 
     def __init__(self, part: nn.Module, branch: nn.Module) -> None:
         super().__init__()
@@ -35,8 +30,8 @@ def add_branches(
     The towers are then computed by transformers' own code: the fast path takes plain towers only.
 
     Args:
-        model: of which all layers get a branch; it must have no added modules.
-        make: makes a branch for states of this width [.., D].
+        model: without added modules.
+        make: makes a branch for states of this width: [.., D] to [.., D].
         beside: the part of a layer that gets it, such as ``mlp``.
 
     Returns:
@@ -48,16 +43,13 @@ def add_branches(
     if model.has_additions:
         raise ValueError("the model has added modules already; take them away first.")
     config = model.towers.config
-    widths = {
-        "vision_model": config.vision_config.hidden_size,
-        "text_model": config.text_config.hidden_size,
-    }
     found = [name for name, _ in model.towers.named_modules() if name.endswith(f".{beside}")]
     if not found:
         raise ValueError(f"no layer of the model has a part called {beside!r}, such as 'mlp'.")
     branches = {}
     for name in found:
-        branches[name] = make(widths[name.partition(".")[0]]).to(model.device)
+        tower = config.vision_config if name.startswith("vision_model.") else config.text_config
+        branches[name] = make(tower.hidden_size).to(model.device)
         part = model.towers.get_submodule(name)
         model.towers.set_submodule(name, Branched(part, branches[name]))
     model.mark_added(r"\.branch\.")

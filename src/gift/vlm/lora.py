@@ -16,8 +16,6 @@ from torch import nn
 
 from gift.vlm.model import VisionLanguageModel
 
-_STANDARD_DEVIATION = 0.01
-
 Scaling = Literal["rsqrt", "reciprocal"]
 """How the product of the factors is scaled: 1 / sqrt(rank) or 1 / rank."""
 
@@ -57,8 +55,7 @@ def add_adapters(
     with torch.no_grad():
         for name, parameter in model.towers.named_parameters():
             if ".lora_A." in name:
-                drawn = torch.randn(parameter.shape, generator=generator)
-                parameter.copy_(_STANDARD_DEVIATION * drawn)
+                parameter.copy_(0.01 * torch.randn(parameter.shape, generator=generator))
     model.mark_added(rf"\.lora_[{''.join(train)}]\.")
 
 

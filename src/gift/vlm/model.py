@@ -200,11 +200,7 @@ class VisionLanguageModel(nn.Module):
 
         L is the longest text's length where the text tower is causal: it reads a text at its end
         token and never sees what follows. Other text towers see the padding, and L is the context
-        length they were trained with. Texts longer than the context are cut, and still end with
-        their end token.
-
-        Args:
-            texts: at least one.
+        length they were trained with. Longer texts are cut, and still end with their end token.
         """
         assert texts, "tokenize needs at least one text"
         tokens: Tensor = self.tokenizer(
@@ -232,15 +228,10 @@ class VisionLanguageModel(nn.Module):
     def mark_added(self, pattern: str | None) -> None:
         """Say which parameters belong to modules that were added to the towers; None: no more.
 
-        These alone are trained from now on, the model's own do not move.
-
-        Args:
-            pattern: regular expression that is found in the names of the added, trained parameters.
+        Those in whose names the regular expression is found are trained from now on, and no others.
         """
         self._added = pattern
-        if self._is_frozen:
-            return
-        trained = self.trainable_parameters()
+        trained = {} if self._is_frozen else self.trainable_parameters()
         for name, parameter in self.towers.named_parameters():
             parameter.requires_grad_(name in trained)
 

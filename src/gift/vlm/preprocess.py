@@ -65,21 +65,19 @@ class Preprocess:
         crop = processor.crop_size if processor.do_center_crop else None
         square = _square(processor.size, crop)
         if skipped or square is None or not math.isclose(processor.rescale_factor, 1 / 255):
+            sides, cropped = (
+                {name: value for name, value in dict(given or {}).items() if value}
+                for given in (processor.size, crop)
+            )
             raise ValueError(
-                f"the image processor has size {_sides(processor.size)}, crop size {_sides(crop)}, "
+                f"the image processor has size {sides}, crop size {cropped}, "
                 f"rescale factor {processor.rescale_factor} and skips "
                 f"{', '.join(skipped) or 'nothing'}; supported is: shorter side to S, centre crop "
                 "S x S, or both sides to S; then rescale by 1/255, normalise. Correct "
                 "preprocessor_config.json."
             )
-        size, resize = square
-        return cls(
-            size=size,
-            resize=resize,
-            mean=tuple(processor.image_mean),
-            std=tuple(processor.image_std),
-            resample=int(processor.resample),
-        )
+        mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+        return cls(*square, mean, std, int(processor.resample))
 
     @property
     def key(self) -> str:
@@ -88,14 +86,7 @@ class Preprocess:
         return f"{name}-centre" if self.resize == "shorter-side" else name
 
     def test_array(self, image: Image.Image) -> Pixels:
-        """The deterministic transform: the checkpoint's own, see :data:`Resize`.
-
-        Args:
-            image: of mode RGB, any size.
-
-        Returns:
-            uint8 array of shape [S, S, 3], RGB.
-        """
+        """The deterministic transform, the checkpoint's own: an RGB image to uint8 [S, S, 3]."""
         assert image.mode == "RGB"
         if self.resize == "squash":
             return np.array(image.resize((self.size, self.size), self.resample))
@@ -112,10 +103,10 @@ class Preprocess:
 
         Args:
             image: of mode RGB, any size.
-            rng: where the crop is drawn from; equal generators give equal crops.
+            rng: where the crop is sampled from; equal generators give equal crops.
 
         Returns:
-            uint8 array of shape [S, S, 3], RGB.
+            uint8 [S, S, 3].
         """
         assert image.mode == "RGB"
         # Crop first: with resize's own `box`, pixels outside the crop would bleed in at its border.
@@ -125,11 +116,7 @@ class Preprocess:
     def normalize(self, pixels: Tensor) -> Tensor:
         """Scales to [0, 1], then subtracts the mean and divides by the standard deviation.
 
-        Args:
-            pixels: uint8 [B, S, S, 3] on any device.
-
-        Returns:
-            float32 [B, 3, S, S] on the same device.
+        uint8 [B, S, S, 3] on any device gives float32 [B, 3, S, S] there.
         """
         # One small transfer. A tensor as divisor also keeps the division exact on GPUs, where
         # dividing by a Python number multiplies by its rounded reciprocal.
@@ -151,24 +138,14 @@ def _square(size: SizeDict, crop: SizeDict | None) -> tuple[int, Resize] | None:
     return None
 
 
-def _sides(size: SizeDict | None) -> dict[str, int]:
-    """The sides that are given."""
-    return {name: value for name, value in dict(size or {}).items() if value}
-
-
 def random_crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draws a crop of 90-100 % of the area, with an aspect ratio log-uniform in [3/4, 4/3].
+    """Samples a crop of 90-100 % of the area, with an aspect ratio log-uniform in [3/4, 4/3].
 
-    After ten draws that do not fit into the image, the largest central crop with an allowed aspect
-    ratio is taken.
-
-    Args:
-        width: of the image, in pixels.
-        height: of the image, in pixels.
-        rng: where the crop is drawn from.
+    After ten that do not fit into the image, it is the largest central one of an allowed aspect
+    ratio.
 
     Returns:
-        (left, top, right, bottom) in pixels, inside the image.
+        (left, top, right, bottom) in pixels, inside the image of that width and height.
     """
     for _ in range(10):
         area = width * height * rng.uniform(*_AREA)

@@ -43,12 +43,9 @@ def mean_class_embeddings(
     """
     prompts = [fill(template, name) for template in labels.templates for name in labels.classnames]
     distinct, position = _distinct(prompts)
-    embeddings = torch.cat(
-        [
-            model.encode_texts(model.tokenize(distinct[start : start + batch_size]))
-            for start in range(0, len(distinct), batch_size)
-        ]
-    )
+    starts = range(0, len(distinct), batch_size)
+    batches = [model.tokenize(distinct[start : start + batch_size]) for start in starts]
+    embeddings = torch.cat([model.encode_texts(tokens) for tokens in batches])
     per_template = embeddings[position].view(len(labels.templates), len(labels.classnames), -1)
     return per_template.mean(dim=0)
 
