@@ -16,10 +16,6 @@ from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
 
 
-class ConduSettings(MergedModelSettings):
-    """ConDU with all weights tuned; the defaults are the official code's."""
-
-
 class Condu(Method):
     """Fine-tuning from the pre-trained model, then merging (unify) and rebuilding (decouple).
 
@@ -30,11 +26,11 @@ class Condu(Method):
     # Deviation: prototypes come from images under the test transform, and the first task is
     # measured with its own model at once. See docs/methods/condu.md, "Deviations".
 
-    Settings = ConduSettings
-    settings: ConduSettings
+    Settings = MergedModelSettings
+    settings: MergedModelSettings
     sets = ("current",)
 
-    def __init__(self, settings: ConduSettings | None = None) -> None:
+    def __init__(self, settings: MergedModelSettings | None = None) -> None:
         super().__init__(settings)
         self.merged = MergedModels(self.settings)
         self._initial: dict[str, Tensor] = {}

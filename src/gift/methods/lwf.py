@@ -15,10 +15,6 @@ from gift.methods.objectives import DistillationSettings, ReferenceDistillation,
 from gift.vlm import VisionLanguageModel
 
 
-class LwfSettings(DistillationSettings):
-    """LwF as in ZSCL's comparisons."""
-
-
 class Lwf(Method):
     """Distilled on the task's own images against the task's class prompts."""
 
@@ -26,8 +22,8 @@ class Lwf(Method):
     # none, so the task's own classes serve, as in the official code of ZSCL.
     # See docs/methods/lwf.md.
 
-    Settings = LwfSettings
-    settings: LwfSettings
+    Settings = DistillationSettings
+    settings: DistillationSettings
     streams = ("current",)
 
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:

@@ -19,7 +19,10 @@ from gift.weights import Rescaler, UnifiedVectors
 
 
 class MergedModelSettings(MethodSettings):
-    """How task models are merged, and how they vote on an image of an unknown task."""
+    """How task models are merged, and how they vote on an image of an unknown task.
+
+    The defaults are the official code's.
+    """
 
     rescaler: Rescaler = Field(
         "tensor_mean",
