@@ -205,7 +205,9 @@ def backward_transfer(accuracy: Matrix, *, partial: bool = False) -> float | Non
 
     Negative means forgotten. None for a single task. Partial: as in :func:`forgetting`.
     """
-    return _mean_or_none(backward_transfer_per_task(accuracy, partial=partial))
+    matrix = _checked(accuracy, partial)
+    earlier = len(matrix) - 1
+    return _mean_or_none(matrix[-1, :earlier] - matrix.diagonal()[:earlier])
 
 
 def transfer_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
@@ -241,15 +243,6 @@ def forgetting_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
     rows, tasks = matrix.shape
     drops = [matrix[j:-1, j].max() - matrix[-1, j] for j in range(rows - 1)]
     return np.array([*drops, *[np.nan] * (tasks - rows + 1)])
-
-
-def backward_transfer_per_task(accuracy: Matrix, *, partial: bool = False) -> Array:
-    """Change of each task since it was learned, [n], in points; NaN as in forgetting_per_task."""
-    matrix = _checked(accuracy, partial)
-    learned = len(matrix) - 1
-    changes = np.full(matrix.shape[1], np.nan)
-    changes[:learned] = matrix[-1, :learned] - matrix.diagonal()[:learned]
-    return changes
 
 
 def zero_shot_matrix(zero_shot: ArrayLike) -> Array:

@@ -112,7 +112,7 @@ class Branches(Method):
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._branches[task.labels.name] = weights.snapshot(model.trainable_parameters())
         remove_branches(model)
-        self._selector.add(task.labels.name, self._prototypes)
+        self._selector.prototypes[task.labels.name] = self._prototypes
 
     def predictor(self, model, learned: Sequence[LabelSpace] = ()):
         plain = model.frozen_copy()

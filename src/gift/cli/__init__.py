@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
-from types import FrameType, FunctionType
+from types import FunctionType
 from typing import Annotated
 
 import typer
@@ -73,39 +73,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
     with ExitStack() as stack:
         if not speaks():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        _call(arguments, debug)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """What Ctrl-C does, also for the signal that clusters send."""
-    raise KeyboardInterrupt
-
-
-def _call(arguments: list[str], debug: bool) -> None:
-    try:
-        make_app()(arguments, prog_name="gift")
-    except SystemExit as end:
-        if end.code == 130:
-            fail("interrupted; finished work is kept, run the same command again to resume", 130)
-        if not end.code:
-            _part()
-        raise
-    except (ValueError, OSError, FloatingPointError) as error:
-        if debug:
+        try:
+            make_app()(arguments, prog_name="gift")
+        except SystemExit as end:
+            if end.code == 130:
+                what = "interrupted; finished work is kept, run the same command again to resume"
+                fail(what, 130)
+            if not end.code:
+                _leave_processes()
             raise
-        fail(str(error), 1)
-    except Exception as error:
-        if debug:
-            raise
-        fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
+        except Exception as error:
+            if debug:
+                raise
+            if isinstance(error, (ValueError, OSError, FloatingPointError)):
+                fail(str(error), 1)
+            fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
 
 
-def _part() -> None:
-    """Leave the processes that were launched together; one that just ends may crash the others."""
+def _leave_processes() -> None:
+    """Leave the process group; a process that just ends may crash the others."""
     if "torch.distributed" in sys.modules:
         from torch import distributed
 

@@ -81,7 +81,7 @@ class MergedModels:
         """
         prototypes = class_prototypes(pretrained, task)  # first, as it may fail
         self.vectors.add(vector)
-        self.selector.add(task.labels.name, prototypes)
+        self.selector.prototypes[task.labels.name] = prototypes
 
     def predictor(
         self, pretrained: VisionLanguageModel, host: VisionLanguageModel

@@ -27,10 +27,6 @@ class PrototypeSelector:
         """The names of the learned tasks, in order."""
         return tuple(self.prototypes)
 
-    def add(self, task: str, prototypes: Tensor) -> None:
-        """Add a task with its class prototypes, unit rows [C, D]."""
-        self.prototypes[task] = prototypes
-
     def scores(self, features: Tensor) -> Tensor:
         """How well each of T tasks fits images with unit features [B, D]: [B, T].
 

@@ -107,7 +107,8 @@ class Zscl(Method):
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         self._distillation.load_training_state(state)
-        self._average.restore(without_prefix("mean", state), int(state["count"]))
+        weights.assign(self._average.value, without_prefix("mean", state))
+        self._average.count = int(state["count"])
         self._is_averaged = bool(state["is_averaged"])
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -206,7 +206,8 @@ def _attend(attention: _Module, states: Tensor, texts: PackedTexts | None = None
     """Every token [B, L, D] of an image to all; [N, D] of texts to those before it in its text."""
     made = [p(states) for p in (attention.q_proj, attention.k_proj, attention.v_proj)]
     rows = made if texts is None else map(texts.padded, made)
-    asked, keys, values = (_heads(attention, states) for states in rows)
+    heads = (attention.num_heads, -1)  # [B, L, D] as [B, H, L, D / H]
+    asked, keys, values = (states.unflatten(-1, heads).transpose(1, 2) for states in rows)
     is_causal = texts is not None
     seen = F.scaled_dot_product_attention(
         asked, keys, values, is_causal=is_causal, scale=attention.scale
@@ -214,12 +215,6 @@ def _attend(attention: _Module, states: Tensor, texts: PackedTexts | None = None
     seen = seen.transpose(1, 2).flatten(2)
     projected: Tensor = attention.out_proj(seen if texts is None else texts.packed(seen))
     return projected
-
-
-def _heads(attention: _Module, states: Tensor) -> Tensor:
-    """[B, L, D] as [B, H, L, D / H]."""
-    split: Tensor = states.unflatten(-1, (attention.num_heads, -1))
-    return split.transpose(1, 2)
 
 
 def _attend_once(

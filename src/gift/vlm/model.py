@@ -192,8 +192,7 @@ class VisionLanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        device: torch.device = self.towers.device
-        return device
+        return torch.device(self.towers.device)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids, int64 [T, L], on the model's device.

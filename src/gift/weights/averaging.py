@@ -36,11 +36,6 @@ class RunningMean:
         for name, mean in self.value.items():
             mean.lerp_(parameters[name], 1 / self.count)
 
-    def restore(self, mean: Mapping[str, Tensor], count: int) -> None:
-        """Continue from an earlier mean of ``count`` checkpoints."""
-        assign(self.value, mean)
-        self.count = count
-
 
 @torch.no_grad()
 def assign(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
