@@ -29,12 +29,8 @@ Towers = TypeVar("Towers", bound=nn.Module)
 def check(method: str, *, is_able: bool) -> None:
     """Refuse what cannot be sharded.
 
-    Args:
-        method: name of the method that is to learn.
-        is_able: whether it works on sharded weights.
-
     Raises:
-        ValueError: the method cannot, or there is a single process.
+        ValueError: the method is not able to work on sharded weights, or there is one process.
     """
     if not is_able:
         raise ValueError(
@@ -88,9 +84,7 @@ def quiet_views() -> Iterator[None]:
 
 def full(tensor: Tensor) -> Tensor:
     """All rows of a sharded tensor, on every process; another tensor as it is."""
-    if not isinstance(tensor, DTensor):
-        return tensor
-    return tensor.full_tensor().detach()
+    return tensor.full_tensor().detach() if isinstance(tensor, DTensor) else tensor
 
 
 def full_on_main(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -105,12 +99,7 @@ def full_on_main(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """A new tensor on ``like``'s device, and sharded like it where it has its shape.
-
-    Args:
-        tensor: whole, the same on every process.
-        like: a weight.
-    """
+    """A copy of a whole tensor on a weight's device, sharded like it where it has its shape."""
     if isinstance(like, DTensor) and tensor.shape == like.shape:
         return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
     return tensor.to(like.device, copy=True)

@@ -76,12 +76,9 @@ class Ewc(Method):
         images = task.sets["current"]
         rng = np.random.default_rng([task.seed, *b"fisher of", *task.labels.name.encode()])
         drawn = rng.permutation(len(images))[: self.settings.fisher_images].tolist()
-        groups = weights.normalization_groups(
-            model.trainable_parameters(), self.settings.fisher_normalization
-        )
-        fisher = weights.empirical_fisher(
-            image_gradients(model, images, drawn, task.labels), groups
-        )
+        kind, parameters = self.settings.fisher_normalization, model.trainable_parameters()
+        gradients = image_gradients(model, images, drawn, task.labels)
+        fisher = weights.empirical_fisher(gradients, weights.normalization_groups(parameters, kind))
         for name, earlier in self._fisher.items():
             fisher[name].add_(earlier, alpha=self.settings.decay)
         self._fisher = fisher
@@ -97,7 +94,7 @@ class Ewc(Method):
 def image_gradients(
     model: VisionLanguageModel, images: ImageTexts, positions: Sequence[int], labels: LabelSpace
 ) -> Iterator[dict[str, Tensor]]:
-    """Each image's gradient of the log-likelihood of its class among the task's classes.
+    """Each image's gradient of the cross-entropy of its class among the task's classes.
 
     Args:
         model: where the gradients are taken.
@@ -106,7 +103,7 @@ def image_gradients(
         labels: the task's label space.
 
     Yields:
-        Gradients by parameter name; their sign is that of the cross-entropy.
+        Gradients by parameter name.
     """
     parameters = model.trainable_parameters()
     prompts = labels.prompts

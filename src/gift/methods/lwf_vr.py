@@ -69,8 +69,8 @@ def random_sentences(
     Args:
         model: whose vocabulary and context length count.
         count: T, the number of sentences.
-        words: drawn per sentence; no more than the context has room for.
-        rng: where they are drawn from.
+        words: sampled per sentence; no more than the context has room for.
+        rng: where they are sampled from.
 
     Returns:
         int64 [T, context length] on the model's device.

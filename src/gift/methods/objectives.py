@@ -43,6 +43,9 @@ class TaskLoss:
         return {"task": loss}
 
 
+_FISHER_BATCH = 64
+
+
 class TeacherPairs:
     """Image-text pairs with the features of a teacher, which runs over all of them once.
 
@@ -61,9 +64,6 @@ class TeacherPairs:
         self._tokens, self.captions = tokenize_unique(teacher, pairs.texts)
         self.texts = encode_all_texts(teacher, self._tokens)
         self.images = encode_all_images(teacher, pairs.pixels)
-
-    def __len__(self) -> int:
-        return len(self._pixels)
 
     def encode_captions(self, model: VisionLanguageModel, captions: Tensor) -> Tensor:
         """A model's features of these captions [B], unit rows [B, D]; each distinct one once."""
@@ -88,7 +88,7 @@ class TeacherPairs:
             beta: weight of the alignment in ``anchor``.
             count: pairs that are looked at.
         """
-        positions = range(min(count, len(self)))
+        positions = range(min(count, len(self._pixels)))
         parameters = model.trainable_parameters()
 
         def gradients(start: int) -> dict[str, Tensor | None]:
@@ -103,9 +103,6 @@ class TeacherPairs:
             return dict(zip(parameters, found, strict=True))
 
         return mean_fisher(map(gradients, positions[::_FISHER_BATCH]), groups)
-
-
-_FISHER_BATCH = 64
 
 
 class DistillationSettings(MethodSettings):

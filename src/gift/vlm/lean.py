@@ -43,13 +43,13 @@ _TEXT_EMBEDDINGS = {"token_embedding", "position_embedding"}
 
 def knows_images(towers: PreTrainedModel) -> bool:
     """Whether :func:`image_features` computes what the image tower would."""
-    return _is_known(towers) and _is_made_of(towers.vision_model, _IMAGE_TOWER)
+    return _is_known(towers, towers.vision_model, _IMAGE_TOWER)
 
 
 def knows_texts(towers: PreTrainedModel) -> bool:
     """Whether :func:`text_features` computes what the text tower would."""
     tower = towers.text_model
-    known = _is_known(towers) and _is_made_of(tower, _TEXT_TOWER)
+    known = _is_known(towers, tower, _TEXT_TOWER)
     return known and _parts(tower.embeddings).keys() == _TEXT_EMBEDDINGS
 
 
@@ -251,14 +251,11 @@ def _mlp(mlp: _Module, states: Tensor) -> Tensor:
     return made.view_as(states)
 
 
-def _is_known(towers: PreTrainedModel) -> bool:
-    return type(towers) in {CLIPModel, MetaClip2Model}
-
-
-def _is_made_of(tower: PreTrainedModel, parts: set[str]) -> bool:
+def _is_known(towers: PreTrainedModel, tower: PreTrainedModel, parts: set[str]) -> bool:
     config = tower.config
     return (
-        _parts(tower).keys() == parts
+        type(towers) in {CLIPModel, MetaClip2Model}
+        and _parts(tower).keys() == parts
         and config._attn_implementation == "sdpa"
         and not config.attention_dropout
         and all(_is_known_layer(layer) for layer in tower.encoder.layers)
