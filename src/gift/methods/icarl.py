@@ -7,7 +7,7 @@ in the comparisons of ZSCL (Zheng et al., ICCV 2023).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.data.loader import ImageTexts
+from gift.data.loader import ImageTexts, Pixels
 from gift.methods.base import (
     Backward,
     Batches,
@@ -27,8 +27,6 @@ from gift.methods.base import (
 )
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel, encode_all_images
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class IcarlSettings(DistillationSettings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +10,6 @@ from torch import Tensor
 
 from gift.data.loader import PixelSet
 from gift.vlm.model import VisionLanguageModel
-
-Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @torch.no_grad()

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, SiglipImageProcessorPil
 from transformers.image_utils import SizeDict
 
-Pixels = npt.NDArray[np.uint8]
+from gift.data.loader import Pixels
+
 ImageProcessor: TypeAlias = CLIPImageProcessorPil | SiglipImageProcessorPil
 """The image processors whose steps are known here."""
 
