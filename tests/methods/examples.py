@@ -18,8 +18,6 @@ from gift.methods.base import (
     MethodSettings,
     TaskContext,
     ZeroShotPredictor,
-    with_prefix,
-    without_prefix,
 )
 from gift.methods.objectives import TaskLoss
 from gift.methods.selectors import PrototypeSelector, class_prototypes
@@ -122,13 +120,13 @@ class Branches(Method):
     def state_dict(self) -> dict[str, Tensor]:
         state = self._selector.state_dict()
         for task, branches in self._branches.items():
-            state |= with_prefix(f"branches/{task}", branches)
+            state |= weights.with_prefix(f"branches/{task}", branches)
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._selector.load_state_dict(state)
         self._branches = {
-            task: without_prefix(f"branches/{task}", state) for task in self._selector.tasks
+            task: weights.without_prefix(f"branches/{task}", state) for task in self._selector.tasks
         }
 
 
@@ -234,7 +232,7 @@ class HalfLora(Method):
     def state_dict(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for number, (task, factors) in enumerate(self._factors.items()):
-            found |= with_prefix(f"{number}/{task}", factors)
+            found |= weights.with_prefix(f"{number}/{task}", factors)
         return found
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

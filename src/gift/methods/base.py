@@ -255,14 +255,3 @@ def warmup_cosine(step: int, *, peak: float, warmup: int, iterations: int) -> fl
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, iterations - warmup)
     return peak * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with a prefix before their names, for a state dictionary."""
-    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
-
-
-def without_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a state dictionary that :func:`with_prefix` named."""
-    start = f"{prefix}/"
-    return {k.removeprefix(start): tensor for k, tensor in state.items() if k.startswith(start)}

@@ -11,17 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.methods.base import (
-    Backward,
-    Batches,
-    LabelSpaces,
-    Losses,
-    Method,
-    Predictor,
-    TaskContext,
-    with_prefix,
-    without_prefix,
-)
+from gift.methods.base import Backward, Batches, LabelSpaces, Losses, Method, Predictor, TaskContext
 from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel, add_adapters, check_modules, remove_adapters
@@ -93,11 +83,11 @@ class ConduLora(Method):
         """
         state = self.merged.state_dict()
         start = {name: tensor for name, tensor in self._initial.items() if ".lora_A." in name}
-        return state | with_prefix("initial", start) if state else {}
+        return state | weights.with_prefix("initial", start) if state else {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.merged.load_state_dict(state)
-        self._initial = without_prefix("initial", state)
+        self._initial = weights.without_prefix("initial", state)
 
     def _adapt(self, model: VisionLanguageModel, seed: int = 0) -> None:
         """Give a model the adapters that all tasks start from; the first task draws them."""

@@ -16,7 +16,6 @@ from gift.methods.base import (
     Predictor,
     TaskContext,
     ZeroShotPredictor,
-    with_prefix,
 )
 from gift.methods.objectives import TaskLoss
 from gift.vlm import VisionLanguageModel
@@ -60,7 +59,7 @@ class FinetuneIndividual(Method):
     def state_dict(self) -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
         for task, tensors in self._weights.items():
-            state |= with_prefix(task, tensors)
+            state |= weights.with_prefix(task, tensors)
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

@@ -16,15 +16,7 @@ from torch import Tensor
 
 from gift import weights
 from gift.data.loader import ImageTexts, Pixels
-from gift.methods.base import (
-    Backward,
-    Batches,
-    Losses,
-    Method,
-    TaskContext,
-    with_prefix,
-    without_prefix,
-)
+from gift.methods.base import Backward, Batches, Losses, Method, TaskContext
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel, encode_all_images
 
@@ -125,7 +117,7 @@ class Icarl(Method):
         return {
             "pixels": torch.from_numpy(self._pixels),
             "counts": torch.tensor(self._counts),
-            **with_prefix("initial", self._initial),
+            **weights.with_prefix("initial", self._initial),
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -133,7 +125,7 @@ class Icarl(Method):
             return
         self._pixels = state["pixels"].cpu().numpy()
         self._counts = state["counts"].tolist()
-        self._initial = without_prefix("initial", state)
+        self._initial = weights.without_prefix("initial", state)
 
 
 @torch.no_grad()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gift.methods.base import TaskContext, without_prefix
+from gift import weights
+from gift.methods.base import TaskContext
 from gift.vlm import VisionLanguageModel, encode_all_images, mean_class_embeddings
 
 
@@ -46,7 +47,7 @@ class PrototypeSelector:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave; other keys are ignored."""
-        found = without_prefix("prototypes", state)
+        found = weights.without_prefix("prototypes", state)
         self.prototypes = {key.partition("/")[2]: found[key] for key in sorted(found)}
 
 

@@ -13,15 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import weights
-from gift.methods.base import (
-    Backward,
-    Batches,
-    Losses,
-    Method,
-    TaskContext,
-    with_prefix,
-    without_prefix,
-)
+from gift.methods.base import Backward, Batches, Losses, Method, TaskContext
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
 from gift.vlm import VisionLanguageModel
 
@@ -100,14 +92,14 @@ class Zscl(Method):
         """The teacher's image features and the mean of the weights so far."""
         return {
             **self._distillation.training_state(),
-            **with_prefix("mean", self._average.value),
+            **weights.with_prefix("mean", self._average.value),
             "count": torch.tensor(self._average.count),
             "is_averaged": torch.tensor(self._is_averaged),
         }
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         self._distillation.load_training_state(state)
-        weights.assign(self._average.value, without_prefix("mean", state))
+        weights.assign(self._average.value, weights.without_prefix("mean", state))
         self._average.count = int(state["count"])
         self._is_averaged = bool(state["is_averaged"])
 

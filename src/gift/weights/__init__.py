@@ -4,7 +4,15 @@ Pure functions on named tensors: they know neither models nor methods nor data, 
 loop.
 """
 
-from gift.weights.averaging import RunningMean, assign, holding, interpolate, snapshot
+from gift.weights.averaging import (
+    RunningMean,
+    assign,
+    holding,
+    interpolate,
+    snapshot,
+    with_prefix,
+    without_prefix,
+)
 from gift.weights.merging import Rescaler, UnifiedVectors
 from gift.weights.penalties import (
     FLOOR,
@@ -37,4 +45,6 @@ __all__ = [
     "mean_fisher",
     "normalization_groups",
     "snapshot",
+    "with_prefix",
+    "without_prefix",
 ]

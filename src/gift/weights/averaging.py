@@ -1,4 +1,4 @@
-"""Snapshots, assignment, interpolation and running means of named weights."""
+"""Snapshots, assignment, interpolation, running means and prefixes of named weights."""
 
 from __future__ import annotations
 
@@ -61,3 +61,14 @@ def holding(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> 
         yield
     finally:
         assign(parameters, own)
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as ``<prefix>/<name>``, for a state dictionary."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a state dictionary that :func:`with_prefix` named."""
+    start = f"{prefix}/"
+    return {k.removeprefix(start): tensor for k, tensor in state.items() if k.startswith(start)}

@@ -20,6 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gift.weights.averaging import with_prefix, without_prefix
+
 Rescaler = Literal["tensor_mean", "global_sum"]
 """How large a vector is, for its scale, see :func:`size`."""
 
@@ -194,9 +196,9 @@ class UnifiedVectors:
 
     def state_dict(self) -> dict[str, Tensor]:
         """``unified/<name>``, ``mask/<task>/<name>`` (packed), ``sizes`` and ``scales`` [tasks]."""
-        state = {f"unified/{name}": tensor for name, tensor in self.unified.items()}
+        state = with_prefix("unified", self.unified)
         for task, masks in enumerate(self._masks):
-            state |= {f"mask/{task}/{name}": packed for name, packed in masks.items()}
+            state |= with_prefix(f"mask/{task}", masks)
         state["sizes"] = torch.tensor(self._sizes, dtype=torch.float64)
         state["scales"] = torch.tensor(self.scales, dtype=torch.float64)
         return state
@@ -204,13 +206,8 @@ class UnifiedVectors:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
         self._sizes, self.scales = state["sizes"].tolist(), state["scales"].tolist()
-        self.unified, self._masks = {}, [{} for _ in self._sizes]
-        for key, tensor in state.items():
-            match key.split("/", 2):
-                case ["unified", *name]:
-                    self.unified["/".join(name)] = tensor
-                case ["mask", task, name]:
-                    self._masks[int(task)][name] = tensor
+        self.unified = without_prefix("unified", state)
+        self._masks = [without_prefix(f"mask/{task}", state) for task in range(len(self._sizes))]
 
     def _merge(self, name: str, tensor: Tensor) -> list[Tensor]:
         """Merge one parameter; returns every task's mask, the new one's last."""
