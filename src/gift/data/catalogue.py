@@ -154,19 +154,6 @@ class BenchmarkEntry(Settings):
             raise ValueError(unknown("task", wrong[0], names))
         return tuple(entry for entry in entries if entry.name in only)
 
-    def in_order(self, name: str | None) -> BenchmarkEntry:
-        """The benchmark ``<its name>-<name>`` with the tasks in that order; None: the first order.
-
-        Raises:
-            ValueError: there is no such order.
-        """
-        if name is None and not self.orders:
-            return self
-        name = next(iter(self.orders)) if name is None else name
-        if name not in self.orders:
-            raise ValueError(f"{self.name}: {unknown('order', name, self.orders)}")
-        return self.model_copy(update={"name": f"{self.name}-{name}", "tasks": self.orders[name]})
-
 
 def benchmark_names() -> list[str]:
     """The shipped benchmarks."""
@@ -181,7 +168,7 @@ def dataset_names() -> list[str]:
 def load_benchmark(reference: str) -> BenchmarkEntry:
     """Read a shipped benchmark by name, or a user's by the path of its YAML file.
 
-    ``@`` and a name after it choose one of its orders: ``my.yaml@II``.
+    ``@`` and a name after it choose one of its orders, the first by default: ``my.yaml@II``.
 
     Raises:
         ValueError: unknown name (with the nearest), no such file or order, or a wrong entry.
@@ -192,7 +179,12 @@ def load_benchmark(reference: str) -> BenchmarkEntry:
     else:
         path = shipped("benchmark", name_or_path, "benchmarks", ".yaml")
         benchmark = validate(BenchmarkEntry, read_yaml(path), where=name_or_path)
-    benchmark = benchmark.in_order(order)
+    if order is not None or benchmark.orders:
+        order = next(iter(benchmark.orders)) if order is None else order
+        if order not in benchmark.orders:
+            raise ValueError(f"{benchmark.name}: {unknown('order', order, benchmark.orders)}")
+        chosen = {"name": f"{benchmark.name}-{order}", "tasks": benchmark.orders[order]}
+        benchmark = benchmark.model_copy(update=chosen)
     entries = benchmark.datasets()
     other = [entry for entry in entries if entry.metric != "top1"]
     if other and benchmark.label_space == "seen":
