@@ -16,13 +16,7 @@ from gift.config import LearnerConfig
 from gift.data import ImageSet, Paths, Task, check_images, pixels
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
-from gift.evaluate import (
-    EvaluationSet,
-    Prediction,
-    Protocol,
-    accuracy_row,
-    classify,
-)
+from gift.evaluate import EvaluationSet, Prediction, Protocol, accuracy_row, classify
 from gift.files import digest, read_json, write_json
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor

@@ -69,7 +69,8 @@ class Storage(BaseModel):
     extra_parameters: int
 
 
-Figure = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+Rounded = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+"""A figure with four decimals."""
 
 
 class Summary(BaseModel):
@@ -99,12 +100,12 @@ class Summary(BaseModel):
     version: int
     seed: int
     setting: dict[str, object] = {}
-    transfer: Figure | None
-    avg: Figure
-    last: Figure
-    forgetting: Figure | None
-    backward_transfer: Figure | None
-    zero_shot: dict[str, Figure]
+    transfer: Rounded | None
+    avg: Rounded
+    last: Rounded
+    forgetting: Rounded | None
+    backward_transfer: Rounded | None
+    zero_shot: dict[str, Rounded]
     seconds: dict[str, float]
     storage: Storage | None = None
     steps_left_out: int = 0
