@@ -137,7 +137,7 @@ def read_yaml(path: Path) -> Values:
         ValueError: the file is not there, not YAML or not a mapping.
     """
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        value = _LOADER(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; give the path of a YAML file.") from None
     except yaml.YAMLError as error:
