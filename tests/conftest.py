@@ -17,6 +17,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from hypothesis import settings
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -31,6 +32,9 @@ from transformers.utils import logging
 from gift.vlm import VisionLanguageModel
 
 pytest_plugins = ["made_runs"]
+
+settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
+settings.load_profile("untimed")
 
 SaveClip = Callable[[Path, CLIPConfig], None]
 

@@ -40,7 +40,7 @@ def logits(rows: int, columns: int, seed: int) -> torch.Tensor:
 
 
 @given(shapes, st.floats(0.5, 8))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_distillation_equals_the_plain_loop(shape, temperature):
     teacher, student = logits(*shape), logits(*shape[:2], shape[2] + 1)
     ours = losses.distillation(teacher, student, temperature=temperature)
@@ -48,7 +48,7 @@ def test_distillation_equals_the_plain_loop(shape, temperature):
 
 
 @given(shapes, st.floats(0, 0.9))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_classification_with_probabilities_equals_the_plain_loop(shape, smoothing):
     student, target = logits(*shape), logits(*shape[:2], shape[2] + 1).softmax(1)
     ours = losses.classification(student, target, smoothing=smoothing)
@@ -122,7 +122,6 @@ def test_a_losses_batch_is_not_the_mean_of_its_halves():
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9))
-@settings(deadline=None)
 def test_equal_captions_share_the_mass(captions):
     targets = losses.alignment_targets(torch.tensor(captions), dtype=torch.float64)
     torch.testing.assert_close(targets, pairing_targets(captions))

@@ -72,7 +72,7 @@ def autograd_route(parameters, anchor, weights, factor):
 
 
 @given(st.integers(0, 2**31), st.floats(0, 10))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_adaptive_gradient_equals_autograd_with_the_slow_fisher(seed, weight):
     parameters, anchor = toy(seed)
     fisher = fisher_weights({name: p.grad for name, p in parameters.items()})
@@ -84,7 +84,7 @@ def test_adaptive_gradient_equals_autograd_with_the_slow_fisher(seed, weight):
 
 
 @given(st.integers(0, 2**31), st.floats(0, 10))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_l2_gradient_equals_autograd(seed, weight):
     parameters, anchor = toy(seed)
     expected, penalty = autograd_route(parameters, anchor, dict.fromkeys(NAMES, 1.0), weight)
@@ -222,7 +222,7 @@ def test_the_floor_and_weight_zero_change_nothing_that_counts():
 
 
 @given(st.integers(0, 2**31), st.floats(0, 10))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_weighted_gradient_equals_autograd(seed, weight):
     parameters, anchor = toy(seed)
     fisher = {name: torch.rand(3, 4, dtype=torch.float64) for name in NAMES[:-1]}
