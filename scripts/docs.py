@@ -128,7 +128,7 @@ def method(name: str) -> str:
     lines = []
     for benchmark in ORDERS:
         chosen = [row for row in comparison(benchmark) if row.entry.method == name]
-        whole = build_table(entry, benchmark, read_rows(entry, benchmark, chosen))
+        whole = build_table(entry, benchmark, read_rows(chosen))
         (row,) = whole.rows
         lines.append((ORDERS[benchmark], *row[1:4]))
     return Table(name, name, ("", *whole.header[1:4]), pd.DataFrame(lines)).markdown()

@@ -55,9 +55,9 @@ def run(make_run: Any) -> Path:
 def titles(run: Path, *sessions: int) -> list[str]:
     """The titles of the panels."""
     comparison = compare([read_run(run)])
-    (found,) = embeddings(comparison, sessions)
+    ((label, stages),) = embeddings(comparison, sessions).items()
     with drawing():
-        return [axes.get_title(loc="left") for axes in figure(comparison, found).axes]
+        return [axes.get_title(loc="left") for axes in figure(comparison, label, stages).axes]
 
 
 def test_the_first_the_middle_and_the_last_session_are_shown(run: Path) -> None:
@@ -77,8 +77,8 @@ def test_sessions_can_be_chosen(run: Path) -> None:
 
 def test_points_are_where_their_neighbours_are_and_always_the_same(run: Path) -> None:
     comparison = compare([read_run(run)])
-    (one,), (two,) = embeddings(comparison), embeddings(comparison)
-    for stage, again in zip(one.stages, two.stages, strict=True):
+    one, two = embeddings(comparison)["gift"], embeddings(comparison)["gift"]
+    for stage, again in zip(one, two, strict=True):
         np.testing.assert_array_equal(stage.points, again.points)
         centres = np.stack([stage.points[stage.tasks == task].mean(axis=0) for task in range(3)])
         distances = np.linalg.norm(stage.points[:, None] - centres, axis=2)
@@ -87,9 +87,8 @@ def test_points_are_where_their_neighbours_are_and_always_the_same(run: Path) ->
 
 def test_a_task_has_one_look_in_all_panels_and_is_filled_once_learned(run: Path) -> None:
     comparison = compare([read_run(run)])
-    (found,) = embeddings(comparison)
     with drawing():
-        panels = figure(comparison, found).axes
+        panels = figure(comparison, "gift", embeddings(comparison)["gift"]).axes
     looks = [[(line.get_color(), line.get_marker()) for line in axes.lines] for axes in panels]
     assert all(look == looks[0] for look in looks)
     assert len(set(looks[0])) == 3
@@ -115,15 +114,14 @@ def test_methods_that_start_alike_have_one_first_panel(run: Path, make_run: Any)
     content = features()
     content["features"][0, 0] += np.float16(5e-4)  # as other threads may round
     save_file(content, other / FILE)
-    first, second = embeddings(compare([read_run(run), read_run(other)]))
-    np.testing.assert_array_equal(first.stages[0].points, second.stages[0].points)
-    assert not np.array_equal(first.stages[0].points, first.stages[1].points)
+    first, second = embeddings(compare([read_run(run), read_run(other)])).values()
+    np.testing.assert_array_equal(first[0].points, second[0].points)
+    assert not np.array_equal(first[0].points, first[1].points)
 
 
 def test_only_methods_with_features_are_drawn(run: Path, make_run: Any) -> None:
     other = read_run(make_run("other", method="lwf"))
-    (found,) = embeddings(compare([other, read_run(run)]), (1,))
-    assert found.group.label == "gift"
+    assert list(embeddings(compare([other, read_run(run)]), (1,))) == ["gift"]
 
 
 def test_runs_without_features_are_refused_with_a_hint(make_run: Any, tmp_path: Path) -> None:
@@ -163,8 +161,7 @@ def test_a_damaged_file_is_named(run: Path, content: bytes) -> None:
 
 def test_a_model_that_collapsed_is_one_point(run: Path) -> None:
     save_file(features() | {"features": np.ones((12, 8), dtype=np.float16)}, run / FILE)
-    (found,) = embeddings(compare([read_run(run)]))
-    assert not found.stages[0].points.any()
+    assert not embeddings(compare([read_run(run)]))["gift"][0].points.any()
 
 
 @pytest.mark.parametrize("arguments", [["--sessions", "1"], ["--embedding", "--sessions", "1;2"]])

@@ -13,7 +13,7 @@ from gift.cli import main
 def summaries(result):
     return {
         row.label: [json.loads((run.folder / "summary.json").read_text()) for run in row.runs]
-        for row in result.planned
+        for row in result.rows
     }
 
 
@@ -107,5 +107,5 @@ def test_pictures(compare, kind):
     wanted = np.mean([summary["seconds"]["train"] for summary in first])
     measured = result.to_json()["rows"][0]["measured"]
     assert measured["train_seconds"]["mean"] == pytest.approx(wanted)
-    corner = np.mean([run.matrix.accuracy[-1][0] for run in result.rows[0].runs])
+    corner = np.mean([run.matrix.accuracy[-1][0] for run in result.rows[0].measured])
     assert measured["first_task_last"]["mean"] == pytest.approx(corner)

@@ -82,7 +82,7 @@ def lines_of(table):
 def test_a_column_per_data_set_and_metric(per_dataset):
     folders = ["gift-seed0", "gift+draw=1-seed1"]
     result = per_dataset("table9", folders=folders, seeds=(0, 1), redraw=True)
-    runs = [row.runs for row in result.rows if row.label == "GIFT"]
+    runs = [row.measured for row in result.rows if row.label == "GIFT"]
     one, two = (np.array(run.matrix.accuracy) for run in runs[0])
     transfer, avg, last = (lines_of(table)["GIFT"] for table in result.per_dataset)
     assert [table.name for table in result.per_dataset] == [
@@ -158,7 +158,7 @@ def test_tables_per_data_set_are_written(per_dataset):
     assert titles == [f"{name} per data set" for name in ("Transfer", "Avg.", "Last")]
     assert text["condu-table.md"].endswith(result.per_dataset[2].markdown())
     (gift,) = (row for row in json.loads(text["condu-table.json"])["rows"] if row["seeds"])
-    matrix = np.array(result.rows[3].runs[0].matrix.accuracy)
+    matrix = np.array(result.rows[3].measured[0].matrix.accuracy)
     assert gift["measured"]["micro-dtd/last"] == {"mean": matrix[-1, 3], "std": None}
     assert gift["measured"]["micro-aircraft/transfer"] is None
     assert gift["paper"]["dtd/last"] == 75.1
@@ -178,7 +178,7 @@ def test_a_benchmark_of_fewer_tasks_keeps_their_columns(per_dataset):
 def test_data_sets_that_no_paper_has_get_no_printed_figures(compare):
     result = compare(rows=[{"name": "weak", "method": "l2"}], entry={"per_dataset": True})
     transfer, _, last = map(lines_of, result.per_dataset)
-    matrix = result.rows[0].runs[0].matrix.accuracy
+    matrix = result.rows[0].measured[0].matrix.accuracy
     assert list(transfer) == list(last) == ["weak"]
     assert transfer["weak"] == ["–", *[f"{matrix[0][1]:.1f}"] * 2, "1"]
 
@@ -186,7 +186,7 @@ def test_data_sets_that_no_paper_has_get_no_printed_figures(compare):
 def test_what_a_method_stores_and_its_times(compare):
     columns = ["method_mb", "extra_parameters", "merge_seconds", "evaluate_seconds"]
     rows = [{"name": "weak", "method": "l2"}]
-    folder = RunFolder(compare(rows=rows).planned[0].runs[0].folder)
+    folder = RunFolder(compare(rows=rows).rows[0].runs[0].folder)
     values = folder.read_summary().model_dump()
     values["seconds"] |= {"merge": 0.25, "evaluate": 3.5}
     values["storage"] = {
@@ -212,8 +212,8 @@ def test_what_a_method_stores_and_its_times(compare):
 def test_differences_are_taken_over_common_seeds(compare):
     rows = [{"name": "none", "method": "finetune"}, {"name": "weak", "method": "l2"}]
     made = compare(seeds=(0, 1, 2), rows=rows)
-    none, weak = (RunFolder(row.runs[1].folder).read_summary().avg for row in made.planned)
-    shutil.rmtree(made.planned[0].runs[2].folder)
-    shutil.rmtree(made.planned[1].runs[0].folder)
+    none, weak = (RunFolder(row.runs[1].folder).read_summary().avg for row in made.rows)
+    shutil.rmtree(made.rows[0].runs[2].folder)
+    shutil.rmtree(made.rows[1].runs[0].folder)
     left = compare(seeds=(0, 1, 2), rows=rows, entry={"intervals": True}, workers=None)
     assert left.table.rows[1][2].endswith(f" ({weak - none:+.1f})".replace("-", "−"))

@@ -21,8 +21,8 @@ def test_nothing_is_run_twice_and_other_experiments_share_the_runs(compare, monk
         ],
     )
     assert again.table.rows == first.table.rows
-    assert other.planned[0].runs[0].folder == first.planned[0].runs[0].folder
-    assert other.rows[0].runs
+    assert other.rows[0].runs[0].folder == first.rows[0].runs[0].folder
+    assert other.rows[0].measured
 
 
 def test_a_failed_row_does_not_stop_the_others_and_resumes_later(compare, monkeypatch):
@@ -35,7 +35,7 @@ def test_a_failed_row_does_not_stop_the_others_and_resumes_later(compare, monkey
     result = compare()
     (reason,) = result.failures.values()
     assert reason == "RuntimeError: out of something"
-    assert [len(row.runs) for row in result.rows] == [1, 1, 0]
+    assert [len(row.measured) for row in result.rows] == [1, 1, 0]
     assert "1 of 3 runs are missing." in result.table.notes
     monkeypatch.undo()
     assert not compare().failures
@@ -57,18 +57,18 @@ def test_a_killed_experiment_resumes_where_it_was(compare, world):
     with pytest.raises(Killed), listening(kill):
         compare(rows=rows)
     unfinished = compare(rows=rows, workers=None)
-    assert unfinished.rows[0].runs == ()
+    assert unfinished.rows[0].measured == ()
     stages.clear()
     with listening(lambda stage, *_: stages.append(stage)):
         result = compare(rows=rows)
     assert "learning colours" not in stages
     assert stages.count("runs") == 2
-    assert result.rows[0].runs
+    assert result.rows[0].measured
 
 
 def test_what_is_kept_makes_the_same_table(compare, tmp_path):
     result = compare(seeds=(0, 1))
-    kept = studies.keep(result.planned, tmp_path / "results")
+    kept = studies.keep(result.rows, tmp_path / "results")
     assert len(kept) == 6
     files = {path.name for path in kept[0].iterdir()}
     assert files == {"config.yaml", "summary.json", "matrix.json", "env.json", "data.json"}
@@ -84,14 +84,14 @@ def test_on_a_dask_cluster(compare):
     ) as cluster:
         result = compare(workers=studies.Workers(cluster=cluster.scheduler_address))
     assert not result.failures
-    assert all(len(row.runs) == 1 for row in result.rows)
+    assert all(len(row.measured) == 1 for row in result.rows)
 
 
 @pytest.mark.slow
 def test_in_processes(compare):
     result = compare(workers=studies.Workers(2), seeds=(0, 1))
     assert not result.failures
-    assert all(len(row.runs) == 2 for row in result.rows)
+    assert all(len(row.measured) == 2 for row in result.rows)
 
 
 def test_workers_that_cannot_be_had_are_refused():

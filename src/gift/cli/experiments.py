@@ -94,7 +94,7 @@ def experiment_command(
         _print_commands(result, {"--home": home, "--data-root": data_root}, as_json)
         return
     if keep is not None:
-        studies.keep(result.planned, keep)
+        studies.keep(result.rows, keep)
     if as_json:
         print_json({**result.to_json(), "files": [str(path) for path in result.files]})
     else:
@@ -157,7 +157,7 @@ def _print_commands(result: Result, options: Mapping[str, Path | None], as_json:
     from gift.studies import missing_runs
 
     more = [word for name, path in options.items() if path for word in (name, str(path))]
-    lines = [shlex.join([*shlex.split(run.command), *more]) for run in missing_runs(result.planned)]
+    lines = [shlex.join([*shlex.split(run.command), *more]) for run in missing_runs(result.rows)]
     if as_json:
         print_json({"commands": lines})
     elif lines:

@@ -85,11 +85,10 @@ class Comparison:
     @property
     def data(self) -> str | None:
         """The data in words, where some run tells."""
-        data = next((run.data for run in self.runs if run.data is not None), None)
-        if data is None:
-            return None
-        images = f"{data.train:,} training and {data.test:,} measured images"
-        return f"{images}, checksum {data.checksum}"
+        for data in (run.data for run in self.runs if run.data):
+            images = f"{data.train:,} training and {data.test:,} measured images"
+            return f"{images}, checksum {data.checksum}"
+        return None
 
 
 def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Comparison:
@@ -115,7 +114,7 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> Compari
         for label in dict.fromkeys(labels)
     )
     start = replace(runs[0].matrix, accuracy=())
-    notes = [*_unfinished(groups)]
+    notes = list(_unfinished(groups))
     zero_shot = np.array([run.matrix.zero_shot for run in runs])
     if (widest := float(np.ptp(zero_shot, axis=0).max())) > 0.1:  # more than rounding
         start = replace(start, zero_shot=tuple(zero_shot.mean(axis=0).tolist()))
@@ -137,27 +136,33 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _refuse_different_benchmarks(runs: Sequence[Run]) -> None:
-    first = runs[0]
+    expected = _measured(runs[0])
     for run in runs[1:]:
-        for what, a, b in _identity_pairs(first, run):
-            if a != b:
+        found = expected | _measured(run)
+        for what, value in expected.items():
+            if found[what] != value:
                 raise ValueError(
                     f"These runs cannot stand in one report, their {what} differs: "
-                    f"{first.folder} has {a}, {run.folder} has {b}. Write one report for each."
+                    f"{runs[0].folder} has {value}, {run.folder} has {found[what]}. Write one "
+                    "report for each."
                 )
 
 
-def _identity_pairs(a: Run, b: Run) -> Iterator[tuple[str, object, object]]:
-    yield "benchmark", a.matrix.benchmark, b.matrix.benchmark
-    yield "benchmark version", a.matrix.version, b.matrix.version
-    yield "list of tasks", ", ".join(a.matrix.tasks), ", ".join(b.matrix.tasks)
-    if a.matrix.images and b.matrix.images:
-        yield "number of test images", a.matrix.images, b.matrix.images
+def _measured(run: Run) -> dict[str, object]:
+    """What a run measured, as far as it tells."""
+    matrix, setting = run.matrix, {"draw": 0} | run.matrix.setting
+    found: dict[str, object] = {
+        "benchmark": matrix.benchmark,
+        "benchmark version": matrix.version,
+        "list of tasks": ", ".join(matrix.tasks),
+    }
+    if matrix.images:
+        found["number of test images"] = matrix.images
     for key in ("label_space", "task_id", "split", "draw", "metric", "counts"):
-        usual = 0 if key == "draw" else None
-        yield key, a.matrix.setting.get(key, usual), b.matrix.setting.get(key, usual)
-    if a.data and b.data:
-        yield "checksum of the data", a.data.checksum, b.data.checksum
+        found[key] = setting.get(key)
+    if run.data:
+        found["checksum of the data"] = run.data.checksum
+    return found
 
 
 def _unfinished(groups: Sequence[Group]) -> Iterator[str]:

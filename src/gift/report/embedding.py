@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from gift.metrics import Array
-from gift.report.comparison import Comparison, Group
-from gift.report.figures import WIDTH, shorten
+from gift.report.comparison import Comparison
+from gift.report.figures import WIDTH, make_panels, shorten
 from gift.report.style import GRID, MARKERS, SERIES
 from gift.runs.read import Run
 
@@ -42,16 +42,10 @@ class Stage:
     tasks: np.ndarray[Any, np.dtype[np.int64]]
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """The images of a method's run at some stages, before the first task to begin with."""
-
-    group: Group
-    stages: tuple[Stage, ...]
-
-
-def embeddings(comparison: Comparison, sessions: Sequence[int] = ()) -> tuple[Embedding, ...]:
-    """The images in feature space for every method that has a run with features.
+def embeddings(
+    comparison: Comparison, sessions: Sequence[int] = ()
+) -> dict[str, tuple[Stage, ...]]:
+    """The images in feature space for every method that has a run with features, by its label.
 
     Args:
         comparison: its methods; of each the first such run counts.
@@ -60,40 +54,40 @@ def embeddings(comparison: Comparison, sessions: Sequence[int] = ()) -> tuple[Em
     Raises:
         ValueError: no run has features, or not those of a session; or they cannot be read.
     """
-    found: list[Embedding] = []
+    found: dict[str, tuple[Stage, ...]] = {}
     known: list[tuple[Array, Array]] = []
     for group in comparison.groups:
         with_features = (run for run in (*group.used, *group.runs) if _stored(run))
         if (run := next(with_features, None)) is not None:
-            found.append(Embedding(group, tuple(_stages(run, sessions, known))))
+            found[group.label] = tuple(_stages(run, sessions, known))
     if not found:
         raise ValueError(
             "none of these runs has features of images to draw, which are stored during a run: "
             "run it again in another folder with --set evaluation.embedding_images=20."
         )
-    return tuple(found)
+    return found
 
 
-def figure(comparison: Comparison, embedding: Embedding) -> Figure:
+def figure(comparison: Comparison, label: str, stages: Sequence[Stage]) -> Figure:
     """One panel per stage; a colour and a shape per task, filled once the task is learned."""
-    count = len(embedding.stages)
-    columns = min(count, _COLUMNS)
-    rows = math.ceil(count / columns)
     names = [f"{i}  {shorten(name)}" for i, name in enumerate(comparison.start.tasks, start=1)]
-    entries = min(6, len(names))
-    height = rows * (WIDTH / _COLUMNS + 0.25) + 0.2 * math.ceil(len(names) / entries) + 0.5
-    drawn = Figure(figsize=(WIDTH * columns / _COLUMNS, height), layout="constrained")
-    panels = list(drawn.subplots(rows, columns, squeeze=False).flat)
-    for axes in panels[count:]:
-        axes.remove()
-    for axes, stage in zip(panels, embedding.stages, strict=False):
+    columns, entries = min(len(stages), _COLUMNS), min(6, len(names))
+    drawn, panels = make_panels(
+        len(stages),
+        columns=columns,
+        height=WIDTH / _COLUMNS + 0.25,
+        width=WIDTH * columns / _COLUMNS,
+        more=0.2 * math.ceil(len(names) / entries) + 0.5,
+        share=False,
+    )
+    for axes, stage in zip(panels, stages, strict=True):
         _panel(axes, stage, comparison.start.tasks)
     shapes = [
         Line2D([], [], color=color, marker=marker, linestyle="none", markersize=5)
         for color, marker in map(_look, range(len(names)))
     ]
     drawn.legend(shapes, names, loc="outside lower left", ncols=entries, handletextpad=0.2)
-    drawn.suptitle(embedding.group.label, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    drawn.suptitle(label, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return drawn
 
 
@@ -146,12 +140,10 @@ def _stored(run: Run) -> dict[int, Path]:
     start = run.folder / "features.safetensors"
     if not start.is_file():
         return {}
-    after = {}
-    for path in sorted(run.folder.glob("tasks/[0-9]*-*/features.safetensors")):
-        number = path.parent.name.split("-")[0]
-        if number.isdecimal() and 0 < int(number) <= run.learned:
-            after[int(number)] = path
-    return {0: start, **after}
+    paths = sorted(run.folder.glob("tasks/[0-9]*-*/features.safetensors"))
+    numbered = ((path.parent.name.split("-")[0], path) for path in paths)
+    after = {int(number): path for number, path in numbered if number.isdecimal()}
+    return {0: start} | {n: path for n, path in after.items() if 0 < n <= run.learned}
 
 
 def _read(path: Path, tasks: int) -> tuple[Array, np.ndarray[Any, np.dtype[np.int64]]]:

@@ -15,16 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gift.metrics import Array, seen_accuracy
 from gift.report.comparison import Comparison, Group
-from gift.report.style import (
-    ABOVE,
-    BELOW,
-    GRID,
-    INK,
-    MUTED,
-    dashes,
-    only_horizontal_grid,
-    series,
-)
+from gift.report.style import ABOVE, BELOW, GRID, INK, MUTED, dashes, only_horizontal_grid, series
 from gift.report.tables import ZERO_SHOT, Table
 from gift.runs.read import Run
 
@@ -42,7 +33,7 @@ def shorten(text: str, length: int = 18) -> str:
 def accuracy_over_sequence(comparison: Comparison) -> Figure:
     """One panel per task: its accuracy after each learned task, one line per method."""
     tasks, zero_shot = comparison.start.tasks, comparison.start.zero_shot
-    figure, panels = _panels(len(tasks), height=1.75)
+    figure, panels = make_panels(len(tasks), columns=_columns(len(tasks)), height=1.75)
     lowest = min(float(g.matrices.min()) for g in comparison.groups if g.matrices.size)
     bottom = 10 * math.floor(min(lowest, *zero_shot) / 10)
     for j, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
@@ -166,7 +157,7 @@ def loss_names(comparison: Comparison) -> tuple[str, ...]:
 def losses(comparison: Comparison) -> Figure:
     """One panel per named loss, the steps of the tasks one after the other; first run each."""
     names, tasks = loss_names(comparison), comparison.start.tasks
-    figure, panels = _panels(len(names), columns=1, height=1.6, share=False)
+    figure, panels = make_panels(len(names), columns=1, height=1.6, share=False)
     for axes, name in zip(panels, names, strict=True):
         curves = [loss_curve(group.used[:1], name, tasks) for group in comparison.groups]
         for index, ((x, y), dash) in enumerate(
@@ -200,7 +191,9 @@ def costs(table: Table) -> Figure:
     assert table.numbers is not None
     names = [shorten(name) for name in table.text[0]]
     titles = table.header[1:]
-    figure, panels = _panels(len(titles), columns=3, height=0.24 * len(names) + 0.35, share=False)
+    figure, panels = make_panels(
+        len(titles), columns=3, height=0.24 * len(names) + 0.35, share=False
+    )
     for position, (axes, title) in enumerate(zip(panels, titles, strict=True), start=1):
         values = table.numbers["mean", position].fillna(0.0)
         colors = [series(index)[0] for index in range(len(values))]
@@ -240,32 +233,18 @@ def _heat_cell(
     axes: Axes, i: int, j: int, value: float, distance: float, n: int, learned_here: bool
 ) -> None:
     color = ABOVE if distance >= 0 else BELOW
-    gap = 0.04 if n <= CELLS_WITH_NUMBERS else 0.0
-    axes.add_patch(
-        Rectangle(
-            (j + gap / 2, i + gap / 2),
-            1 - gap,
-            1 - gap,
-            facecolor=color,
-            alpha=min(1.0, abs(distance)),
-            linewidth=0,
-        )
-    )
+    numbers = n <= CELLS_WITH_NUMBERS
+    gap = 0.04 if numbers else 0.0
+    corner, side, alpha = (j + gap / 2, i + gap / 2), 1 - gap, min(1.0, abs(distance))
+    axes.add_patch(Rectangle(corner, side, side, facecolor=color, alpha=alpha, linewidth=0))
     if learned_here:
-        axes.add_patch(
-            Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=1.1)
-        )
-    if n <= CELLS_WITH_NUMBERS:
-        axes.text(
-            j + 0.5,
-            i + 0.5,
-            f"{value:.1f}" if n <= 12 else f"{value:.0f}",
-            ha="center",
-            va="center",
-            fontsize=8 if n <= 8 else 7,
-            color=INK,
-            fontweight="bold" if learned_here else "normal",
-        )
+        corner, side = (j + 0.03, i + 0.03), 0.94
+        axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=INK, linewidth=1.1))
+    if numbers:
+        text = f"{value:.1f}" if n <= 12 else f"{value:.0f}"
+        size, weight = 8 if n <= 8 else 7, "bold" if learned_here else "normal"
+        where: Any = {"x": j + 0.5, "y": i + 0.5, "ha": "center", "va": "center"}
+        axes.text(s=text, color=INK, fontsize=size, fontweight=weight, **where)
 
 
 def loss_curve(runs: Sequence[Run], name: str, tasks: Sequence[str]) -> tuple[Array, Array]:
@@ -287,18 +266,24 @@ def loss_curve(runs: Sequence[Run], name: str, tasks: Sequence[str]) -> tuple[Ar
     return np.array(xs), np.array(ys)
 
 
-def _panels(
-    count: int, *, columns: int | None = None, height: float, share: bool = True
+def make_panels(
+    count: int,
+    *,
+    columns: int,
+    height: float,
+    width: float = WIDTH,
+    more: float = 0.55,
+    share: bool = True,
 ) -> tuple[Figure, list[Axes]]:
-    """Axes for small multiples on a full-width figure."""
-    columns = min(columns or _columns(count), count)
+    """Axes for small multiples: inches of a row, of the figure, and above and below the panels."""
+    columns = min(columns, count)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(WIDTH, height * rows + 0.55), layout="constrained")
+    figure = Figure(figsize=(width, height * rows + more), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
-    panels = list(grid.flat)
-    for axes in panels[count:]:
-        axes.remove()
-    return figure, panels[:count]
+    axes: list[Axes] = list(grid.flat)
+    for empty in axes[count:]:
+        empty.remove()
+    return figure, axes[:count]
 
 
 def _columns(count: int) -> int:

@@ -25,26 +25,17 @@ class Picture:
     pixelated: bool
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """Pictures per task, and the run that generated them."""
-
-    run: Run
-    tasks: tuple[tuple[str, tuple[Picture, ...]], ...]
-
-
-def gallery(comparison: Comparison) -> Gallery | None:
-    """The pictures of the first run that still has its synthetic images, None if none has."""
+def gallery(comparison: Comparison) -> tuple[Run, dict[str, list[Picture]]] | None:
+    """The first run that still has its synthetic images and they by task, None if none has."""
     for group in comparison.groups:
         for run in (*group.used, *group.runs):
-            tasks = ((task, _pictures(images)) for task, images in run.samples.items())
-            shown = tuple((task, pictures) for task, pictures in tasks if pictures)
-            if shown:
-                return Gallery(run, shown)
+            shown = {task: _pictures(images) for task, images in run.samples.items()}
+            if shown := {task: pictures for task, pictures in shown.items() if pictures}:
+                return run, shown
     return None
 
 
-def _pictures(images: Sequence[SyntheticImage]) -> tuple[Picture, ...]:
+def _pictures(images: Sequence[SyntheticImage]) -> list[Picture]:
     """Unreadable files are skipped: a report is no place to fail over one picture."""
     from gift.data.images import opened  # gift.data needs torch, a page without images does not
 
@@ -55,17 +46,14 @@ def _pictures(images: Sequence[SyntheticImage]) -> tuple[Picture, ...]:
                 pictures.append(_embed(picture.convert("RGB"), image.caption))
         except Exception:  # PIL's decoders raise nearly every type on damaged files
             continue
-    return tuple(pictures)
+    return pictures
 
 
 def _embed(image: Image.Image, caption: str) -> Picture:
-    small = max(image.size) <= PIXELATED_BELOW
+    pixelated = max(image.size) <= PIXELATED_BELOW
+    kind = "png" if pixelated else "jpeg"
     image.thumbnail((LARGEST, LARGEST))
     out = io.BytesIO()
-    if small:
-        image.save(out, "PNG")
-    else:
-        image.save(out, "JPEG", quality=85)
-    kind = "png" if small else "jpeg"
+    image.save(out, kind, quality=85)  # which PNG does not know
     data = base64.b64encode(out.getvalue()).decode("ascii")
-    return Picture(f"data:image/{kind};base64,{data}", caption, small)
+    return Picture(f"data:image/{kind};base64,{data}", caption, pixelated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from gift.files import write_text
 from gift.progress import report
 from gift.report import figures, style
-from gift.report.comparison import Comparison, Group, compare
-from gift.report.embedding import PERPLEXITY, Embedding, embeddings
+from gift.report.comparison import Comparison, compare
+from gift.report.embedding import PERPLEXITY, Stage, embeddings
 from gift.report.embedding import figure as embedding_figure
 from gift.report.gallery import gallery
 from gift.report.tables import (
@@ -42,14 +42,8 @@ class ReportFiles:
     tables: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure, in which section of the page it stands, and its description."""
-
-    section: str
-    name: str
-    label: str
-    figure: Figure
+Drawing = tuple[str, str, str, Figure]
+"""Its section of the page, the name of its files, its description and the figure."""
 
 
 def write_report(
@@ -84,66 +78,74 @@ def write_report(
         report("report", done, len(runs) + 1)
         read.append(read_run(Path(folder), images_per_task=images_per_task))
     comparison = compare(read, labels)
-    embedded = () if embedding is None else embeddings(comparison, embedding)
+    embedded = {} if embedding is None else embeddings(comparison, embedding)
     report("report", len(runs), len(runs) + 1)
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    tables = {table.name: table for table in _tables(comparison)}
+    slugs = _slugs(comparison)
+    tables = {table.name: table for table in _tables(comparison, slugs)}
     pictures: dict[str, dict[str, Markup]] = {}
     figure_files: list[Path] = []
     with style.drawing():
-        for drawing in _drawings(comparison, embedded, tables):
-            style.settle(drawing.figure)
-            svg = style.inline_svg(drawing.figure, drawing.name, drawing.label)
-            pictures.setdefault(drawing.section, {})[drawing.name] = Markup(svg)
-            figure_files += style.save(drawing.figure, out / "figures", drawing.name)
+        for section, name, label, figure in _drawings(comparison, embedded, tables, slugs):
+            style.settle(figure)
+            svg = style.inline_svg(figure, name, label)
+            pictures.setdefault(section, {})[name] = Markup(svg)
+            figure_files += style.save(figure, out / "figures", name)
     page = out / "report.html"
     write_text(page, _render(comparison, tables, pictures, title))
-    table_files = tuple(_table_files(tables.values(), out / "tables"))
+    table_files = []
+    for table in tables.values():
+        texts = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
+        for suffix, text in texts.items():
+            table_files.append(out / "tables" / f"{table.name}.{suffix}")
+            write_text(table_files[-1], text)
     report("report", len(runs) + 1, len(runs) + 1)
-    return ReportFiles(page, tuple(figure_files), table_files)
+    return ReportFiles(page, tuple(figure_files), tuple(table_files))
 
 
-def _tables(comparison: Comparison) -> Iterator[Table]:
+def _tables(comparison: Comparison, slugs: Mapping[str, str]) -> Iterator[Table]:
     yield metrics_table(comparison)
     yield gains_table(comparison)
     for metric in per_task_metrics(comparison):
         yield per_task_table(comparison, metric)
-    for group, slug in _slugs(comparison):
-        yield matrix_table(comparison, group, f"accuracy-{slug}")
+    for group in comparison.groups:
+        yield matrix_table(comparison, group, f"accuracy-{slugs[group.label]}")
     costs = costs_table(comparison)
     if len(costs.header) > 1:
         yield costs
 
 
 def _drawings(
-    comparison: Comparison, embedded: Sequence[Embedding], tables: Mapping[str, Table]
+    comparison: Comparison,
+    embedded: Mapping[str, Sequence[Stage]],
+    tables: Mapping[str, Table],
+    slugs: Mapping[str, str],
 ) -> Iterator[Drawing]:
     """Every figure that the runs have data for."""
-    slugs = {group.label: slug for group, slug in _slugs(comparison)}
     learned = [group for group in comparison.groups if group.matrices.size]
     if learned and comparison.start.seen_only:
         label = "Line chart: accuracy over the classes seen after each learned task"
         figure = figures.accuracy_of_classes_seen(comparison)
-        yield Drawing("sequence", "accuracy-over-sequence", label, figure)
+        yield "sequence", "accuracy-over-sequence", label, figure
     elif learned:
         label = "Line charts: accuracy on each task after each learned task"
         figure = figures.accuracy_over_sequence(comparison)
-        yield Drawing("sequence", "accuracy-over-sequence", label, figure)
+        yield "sequence", "accuracy-over-sequence", label, figure
     scale = figures.heat_scale(comparison)
     for group in learned:
         label = f"Heat map: accuracy matrix of {group.label}"
         figure = figures.accuracy_matrix(comparison, group, scale)
-        yield Drawing("matrices", f"accuracy-{slugs[group.label]}", label, figure)
-    for one in embedded:
-        label = f"Scatter plots: test images in the feature space of {one.group.label}"
-        figure = embedding_figure(comparison, one)
-        yield Drawing("embedding", f"embedding-{slugs[one.group.label]}", label, figure)
+        yield "matrices", f"accuracy-{slugs[group.label]}", label, figure
+    for method, stages in embedded.items():
+        label = f"Scatter plots: test images in the feature space of {method}"
+        figure = embedding_figure(comparison, method, stages)
+        yield "embedding", f"embedding-{slugs[method]}", label, figure
     if figures.loss_names(comparison):
         label = "Line charts: training losses over the sequence of tasks"
-        yield Drawing("losses", "losses", label, figures.losses(comparison))
+        yield "losses", "losses", label, figures.losses(comparison)
     if "costs" in tables:
         label = "Bar charts: time per stage, peak memory and storage of each method"
-        yield Drawing("costs", "costs", label, figures.costs(tables["costs"]))
+        yield "costs", "costs", label, figures.costs(tables["costs"])
 
 
 def _render(
@@ -190,21 +192,12 @@ def _environments(comparison: Comparison) -> dict[str, list[str]]:
     return {key: list(values) for key, values in found.items()}
 
 
-def _slugs(comparison: Comparison) -> Iterator[tuple[Group, str]]:
-    """The methods with names for their files: labels are data, never a path."""
-    taken: set[str] = set()
+def _slugs(comparison: Comparison) -> dict[str, str]:
+    """Names for the files of each method: labels are data, never a path."""
+    slugs: dict[str, str] = {}
     for group in comparison.groups:
         slug = re.sub(r"[^a-z0-9]+", "-", group.label.lower()).strip("-")[:60] or "method"
-        while slug in taken:
-            slug = f"{slug}-{len(taken) + 1}"
-        taken.add(slug)
-        yield group, slug
-
-
-def _table_files(tables: Iterable[Table], folder: Path) -> Iterator[Path]:
-    for table in tables:
-        texts = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
-        for suffix, text in texts.items():
-            path = folder / f"{table.name}.{suffix}"
-            write_text(path, text)
-            yield path
+        while slug in slugs.values():
+            slug = f"{slug}-{len(slugs) + 1}"
+        slugs[group.label] = slug
+    return slugs

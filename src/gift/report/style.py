@@ -21,36 +21,23 @@ from gift.metrics import Array
 # On the page every colour of a figure becomes the CSS variable of its name, so that one drawing
 # serves the light and the dark theme. Files are drawn in the light colours. The series colours are
 # told apart by people with the common colour vision deficiencies, on both backgrounds.
-LIGHT = {
-    "ink": "#1b1f24",
-    "muted": "#5c6570",
-    "grid": "#dfe3e8",
-    "series-1": "#2a78d6",
-    "series-2": "#eb6834",
-    "series-3": "#1baf7a",
-    "series-4": "#4a3aa7",
-    "series-5": "#eda100",
-    "series-6": "#e87ba4",
-    "series-7": "#008300",
-    "series-8": "#e34948",
-    "above": "#5a9ceb",
-    "below": "#f08765",
+_COLORS = {  # on a light and on a dark page
+    "ink": ("#1b1f24", "#eceff3"),
+    "muted": ("#5c6570", "#a3acb8"),
+    "grid": ("#dfe3e8", "#353c46"),
+    "series-1": ("#2a78d6", "#5a9ff0"),
+    "series-2": ("#eb6834", "#f0824f"),
+    "series-3": ("#1baf7a", "#2fbf8a"),
+    "series-4": ("#4a3aa7", "#a79bf0"),
+    "series-5": ("#eda100", "#d9a01f"),
+    "series-6": ("#e87ba4", "#e583a9"),
+    "series-7": ("#008300", "#4fae4f"),
+    "series-8": ("#e34948", "#f07573"),
+    "above": ("#5a9ceb", "#2f6fbd"),
+    "below": ("#f08765", "#b9502f"),
 }
-DARK = {
-    "ink": "#eceff3",
-    "muted": "#a3acb8",
-    "grid": "#353c46",
-    "series-1": "#5a9ff0",
-    "series-2": "#f0824f",
-    "series-3": "#2fbf8a",
-    "series-4": "#a79bf0",
-    "series-5": "#d9a01f",
-    "series-6": "#e583a9",
-    "series-7": "#4fae4f",
-    "series-8": "#f07573",
-    "above": "#2f6fbd",
-    "below": "#b9502f",
-}
+LIGHT = {name: light for name, (light, _) in _COLORS.items()}
+DARK = {name: dark for name, (_, dark) in _COLORS.items()}
 INK, MUTED, GRID, ABOVE, BELOW = (
     LIGHT[name] for name in ("ink", "muted", "grid", "above", "below")
 )

@@ -251,9 +251,7 @@ def values_of(numbers: pd.DataFrame, row: int, metric: str) -> pd.Series[float]:
     return chosen.set_index("seed")["value"]
 
 
-def interval(
-    values: Sequence[float] | pd.Series[float], level: float = 0.95
-) -> tuple[float, float]:
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """Student's confidence interval of the mean of two or more values."""
     mean, half = np.mean(values), stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return float(mean - half), float(mean + half)
@@ -273,9 +271,9 @@ def shown(labels: Iterable[str], numbers: pd.DataFrame, forms: Sequence[str]) ->
     return pd.DataFrame(dict(enumerate(columns)), dtype=object)
 
 
-def difference(values: Sequence[float] | pd.Series[float], *, intervals: bool) -> str:
+def difference(values: Sequence[float], *, intervals: bool) -> str:
     """The mean of differences in points, with its 95 % interval if there are several."""
-    if not len(values):
+    if not values:
         return MISSING
     mean = signed(float(np.mean(values)))
     if not intervals or len(values) == 1:
@@ -344,7 +342,7 @@ def gains_table(comparison: Comparison) -> Table:
     numbers = measurements(group.used for group in comparison.groups)
     rows = []
     for row, group in enumerate(comparison.groups):
-        values = [values_of(numbers, row, f"{name}_gain") for name in names]
+        values = [values_of(numbers, row, f"{name}_gain").tolist() for name in names]
         rows.append([_name(group), *(difference(one, intervals=True) for one in values)])
     return Table(
         name="gains",

@@ -143,12 +143,8 @@ class Published(Settings):
     def row(self, table: str, name: str | None) -> dict[str, Printed]:
         """The figures of a table's row; none where it has no such row or a dash."""
         notes = {m.what: m for m in self.misprints if (m.table, m.row) == (table, name)}
-        figures = self.tables[table].get(name or "", {})
-        return {
-            what: Printed(value, table, notes.get(what))
-            for what, value in figures.items()
-            if value is not None
-        }
+        figures = self.tables[table].get(name or "", {}).items()
+        return {key: Printed(v, table, notes.get(key)) for key, v in figures if v is not None}
 
 
 @cache

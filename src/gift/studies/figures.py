@@ -15,14 +15,14 @@ from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, 
 from gift.report.tables import METRICS, WHOLE, estimates, measurements
 from gift.settings import flat, identity
 from gift.studies.entries import Experiment, Picture
-from gift.studies.table import RowResult
+from gift.studies.plan import PlannedRow
 
-Drawing = Callable[[Experiment, Picture, Sequence[RowResult]], Figure]
+Drawing = Callable[[Experiment, Picture, Sequence[PlannedRow]], Figure]
 
 
-def draw(entry: Experiment, rows: Sequence[RowResult], folder: Path) -> tuple[Path, ...]:
+def draw(entry: Experiment, rows: Sequence[PlannedRow], folder: Path) -> tuple[Path, ...]:
     """Write the experiment's picture as PNG and PDF; nothing where no run is finished."""
-    shown = [row for row in rows if row.runs]
+    shown = [row for row in rows if row.measured]
     if entry.figure is None or not shown:
         return ()
     with drawing():
@@ -31,14 +31,14 @@ def draw(entry: Experiment, rows: Sequence[RowResult], folder: Path) -> tuple[Pa
         return save(figure, folder, entry.name)
 
 
-def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
+def sweep(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Figure:
     """One panel per column: its mean and spread over a setting's values, evenly spaced by ratio."""
     assert picture.setting is not None
-    settings = (flat(identity(row.planned.runs[0].config)) for row in rows)
+    settings = (flat(identity(row.runs[0].config)) for row in rows)
     x = [float(values[picture.setting]) for values in settings]
     figure = Figure(figsize=(3.2 * len(entry.columns) + 0.4, 2.7), layout="constrained")
     panels = figure.subplots(1, len(entry.columns), squeeze=False)[0]
-    measured = measurements(row.runs for row in rows)
+    measured = measurements(row.measured for row in rows)
     numbers = estimates(measured, len(rows), [(column, WHOLE) for column in entry.columns])
     for index, (axes, column) in enumerate(zip(panels, entry.columns, strict=True)):
         known = numbers["mean", index + 1].dropna()
@@ -64,12 +64,12 @@ def sweep(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Fig
     return figure
 
 
-def loss(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
+def loss(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Figure:
     """A logged loss over the steps of the first tasks, mean over the runs of a row."""
-    tasks = rows[0].runs[0].matrix.tasks[: picture.tasks]
+    tasks = rows[0].measured[0].matrix.tasks[: picture.tasks]
     figure, axes = _chart(picture)
     for index, row in enumerate(rows):
-        x, y = loss_curve(row.runs, str(picture.loss), tasks)
+        x, y = loss_curve(row.measured, str(picture.loss), tasks)
         color, _, dash = series(index)
         axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4, label=row.label)
     for boundary in range(1, len(tasks)):
@@ -82,13 +82,14 @@ def loss(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figu
     return figure
 
 
-def first_task(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -> Figure:
+def first_task(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Figure:
     """The first task's accuracy after each task, mean and spread over the runs of a row."""
-    tasks = rows[0].runs[0].matrix.tasks
+    tasks = rows[0].measured[0].matrix.tasks
     figure, axes = _chart(picture)
     x = np.arange(1, len(tasks) + 1)
     for index, row in enumerate(rows):
-        values = np.array([[after[0] for after in run.matrix.accuracy] for run in row.runs], float)
+        rows_of = [run.matrix.accuracy for run in row.measured]
+        values = np.array(rows_of, dtype=np.float64)[:, :, 0]
         color, marker, dash = series(index)
         mean = values.mean(axis=0)
         if len(values) > 1:
@@ -97,7 +98,7 @@ def first_task(entry: Experiment, picture: Picture, rows: Sequence[RowResult]) -
         axes.plot(
             x, mean, color=color, marker=marker, markersize=4, linestyle=dash, label=row.label
         )
-    zero_shot = np.mean([run.matrix.zero_shot[0] for row in rows for run in row.runs])
+    zero_shot = np.mean([run.matrix.zero_shot[0] for row in rows for run in row.measured])
     axes.axhline(
         float(zero_shot), color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)), label="Zero-shot"
     )

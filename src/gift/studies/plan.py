@@ -21,8 +21,9 @@ from gift.config import RunConfig
 from gift.data import BenchmarkEntry, load_benchmark, short_name
 from gift.methods import method_class
 from gift.runs import RunFolder
+from gift.runs.read import Run
 from gift.settings import Values, fingerprint, flat, merge
-from gift.studies.entries import Experiment, Row
+from gift.studies.entries import Experiment, Printed, Row
 from gift.text import unknown
 
 OWN_SETTINGS = {
@@ -55,8 +56,7 @@ class PlannedRun:
         if _fingerprint_in(self.folder) != fingerprint(self.config):
             return False
         try:
-            matrix = RunFolder(self.folder).read_matrix()
-            if matrix is not None:
+            if matrix := RunFolder(self.folder).read_matrix():
                 check_same_benchmark(matrix, self.config, self.folder)
         except ValueError:  # of another version of the benchmark, or damaged
             return False
@@ -74,11 +74,21 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row of an experiment on a benchmark, with one run per seed."""
+    """A row of an experiment on a benchmark.
+
+    Attributes:
+        entry: the row.
+        label: what its line is called.
+        runs: one per seed.
+        paper: what papers print for it, by ``metric`` or ``dataset/metric``.
+        measured: what finished runs hold, see :func:`gift.studies.table.read_rows`.
+    """
 
     entry: Row
     label: str
     runs: tuple[PlannedRun, ...]
+    paper: Mapping[str, Printed]
+    measured: tuple[Run, ...] = ()
 
     @property
     def finished(self) -> tuple[PlannedRun, ...]:
@@ -120,17 +130,17 @@ def plan(
         layer = own_settings(row, known, settings or {})
         if redraw and "draw" in layer:
             raise ValueError("redraw makes every seed the data seed too; remove 'draw'.")
-        config = resolve(benchmark, row.method, layer)
+        config, plain = resolve(benchmark, row.method, layer), recipe(row.method)
         once = not method_class(row.method).trains and not redraw
         own = []
         for seed in seeds[:1] if once else seeds:
             draw = seed if redraw else config.draw
             seeded = config.model_copy(update={"seed": seed, "draw": draw})
-            plain = recipe(row.method)
             new = folder / folder_name(seeded, plain)
             path = existing.get(fingerprint(seeded), new)
             own.append(PlannedRun(seeded, changes(seeded, plain), path))
-        planned.append(PlannedRow(row, _label(row.name, config), tuple(own)))
+        label, paper = _label(row.name, config), entry.printed(row, benchmark)
+        planned.append(PlannedRow(row, label, tuple(own), paper))
     labels = [row.label for row in planned]
     if repeated := [label for label, count in Counter(labels).items() if count > 1]:
         raise ValueError(
@@ -153,8 +163,8 @@ def find_runs(folder: Path) -> dict[str, Path]:
     Of several with the same settings a finished one counts.
     """
     found: dict[str, Path] = {}
-    there = sorted(path.parent for path in folder.glob("*/config.yaml"))
-    for path in sorted(there, key=lambda path: not (path / "summary.json").is_file()):
+    paths = [path.parent for path in sorted(folder.glob("*/config.yaml"))]
+    for path in sorted(paths, key=lambda path: not (path / "summary.json").is_file()):
         if key := _fingerprint_in(path):
             found.setdefault(key, path)
     return found
@@ -206,8 +216,8 @@ def folder_name(config: RunConfig, recipe: RunConfig | None = None) -> str:
     """
     recipe = recipe or resolve(config.benchmark, config.method)
     own, plain = (fingerprint(c, without={"seed"}) for c in (config, recipe))
-    parts = [config.method, *([] if own == plain else [own[:8]]), f"seed{config.seed}"]
-    return re.sub(r"[^\w.-]+", "-", "-".join(parts))
+    middle = "" if own == plain else f"-{own[:8]}"
+    return re.sub(r"[^\w.-]+", "-", f"{config.method}{middle}-seed{config.seed}")
 
 
 def _fingerprint_in(folder: Path) -> str | None:

@@ -10,17 +10,10 @@ from gift.data import Paths, load_benchmark, short_name
 from gift.files import write_json, write_text
 from gift.report.tables import Table
 from gift.settings import flat
-from gift.studies.entries import Experiment, load_experiment
+from gift.studies.entries import PER_DATASET, Experiment, load_experiment
 from gift.studies.figures import draw
 from gift.studies.plan import PlannedRow, plan
-from gift.studies.table import (
-    RowResult,
-    build_per_dataset,
-    build_table,
-    figures_title,
-    read_rows,
-    row_json,
-)
+from gift.studies.table import build_dataset_table, build_table, figures_title, read_rows, row_json
 from gift.studies.work import Workers, make_runs, missing_runs
 
 
@@ -32,7 +25,7 @@ class Result:
         entry: the experiment.
         benchmark: name or YAML file.
         seeds: one run per row and seed.
-        rows: the rows with their finished runs.
+        rows: the rows with what their finished runs measured.
         table: the table of these.
         per_dataset: more tables, one for each metric, where the experiment has them.
         heading: what the table shows, in one paragraph.
@@ -43,16 +36,12 @@ class Result:
     entry: Experiment
     benchmark: str
     seeds: tuple[int, ...]
-    rows: tuple[RowResult, ...]
+    rows: tuple[PlannedRow, ...]
     table: Table
     per_dataset: tuple[Table, ...]
     heading: str = ""
     failures: Mapping[Path, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-
-    @property
-    def planned(self) -> tuple[PlannedRow, ...]:
-        return tuple(row.planned for row in self.rows)
 
     def markdown(self) -> str:
         """All tables, those per data set below their titles."""
@@ -131,15 +120,16 @@ def _result(
     entry: Experiment, benchmark: str, seeds: Sequence[int], planned: Sequence[PlannedRow]
 ) -> Result:
     """The tables of what is there; nothing is written."""
-    rows = read_rows(entry, benchmark, planned)
+    rows = read_rows(planned)
     table = build_table(entry, benchmark, rows)
-    per_dataset = build_per_dataset(entry, rows, _tasks(rows)) if entry.per_dataset else ()
-    return Result(entry, benchmark, tuple(seeds), rows, table, per_dataset)
+    metrics = [column for column in entry.columns if entry.per_dataset and column in PER_DATASET]
+    per_dataset = (build_dataset_table(entry, rows, _tasks(rows), metric) for metric in metrics)
+    return Result(entry, benchmark, tuple(seeds), rows, table, tuple(per_dataset))
 
 
-def _tasks(rows: Sequence[RowResult]) -> tuple[str, ...]:
+def _tasks(rows: Sequence[PlannedRow]) -> tuple[str, ...]:
     """The tasks that the rows learn, in order."""
-    config = rows[0].planned.runs[0].config
+    config = rows[0].runs[0].config
     chosen = load_benchmark(config.benchmark).datasets(config.tasks)
     return tuple(task.name for task in chosen)
 

@@ -111,9 +111,17 @@ def search(
         raise ValueError(f"trials = {trials} and jobs = {jobs}: both must be at least 1.")
     values = {p: v if isinstance(v, Interval) else tuple(v) for p, v in sorted(space.items())}
     plain = json.loads(json.dumps(merge(settings or {}), default=str))
+    base = resolve(benchmark, method, _VALIDATION, plain)
+    load_benchmark(benchmark).datasets(base.tasks)
+    if base.evaluation.split == "test":
+        raise ValueError(
+            "evaluation.split = test: settings are chosen on validation images, never on test "
+            "images; leave it out."
+        )
     own = _Search(benchmark, method, values, plain, folder.resolve(), paths or Paths.of())
-    own.check()
-    budget = min(trials, own.grid_size or trials)
+    check_space(values, own.config)
+    lists = own.lists.values()
+    budget = trials if len(lists) < len(values) else min(trials, math.prod(map(len, lists)))
     with own.joined():
         outcome = own.write_outcome(budget)
         report("trials", len(outcome["rows"]), budget)
@@ -139,34 +147,14 @@ class _Search:
     paths: Paths
 
     def config(self, values: Mapping[str, Choice]) -> RunConfig:
-        """The configuration of a trial with some values of the space.
-
-        Raises:
-            ValueError: an unknown setting or a value that is not allowed.
-        """
+        """The configuration of a trial with some values of the space."""
         layers = [nest(path.split("."), value) for path, value in values.items()]
         return resolve(self.benchmark, self.method, self.settings, *layers, _VALIDATION)
 
     @property
-    def grid_size(self) -> int | None:
-        """Number of combinations; None with an interval."""
-        sizes = [len(v) for v in self.space.values() if not isinstance(v, Interval)]
-        return math.prod(sizes) if len(sizes) == len(self.space) else None
-
-    def check(self) -> None:
-        """Check everything that can be checked before any work.
-
-        Raises:
-            ValueError: wrong settings or a wrong space.
-        """
-        base = resolve(self.benchmark, self.method, _VALIDATION, self.settings)
-        load_benchmark(self.benchmark).datasets(base.tasks)
-        if base.evaluation.split == "test":
-            raise ValueError(
-                "evaluation.split = test: settings are chosen on validation images, never on test "
-                "images; leave it out."
-            )
-        check_space(self.space, self.config)
+    def lists(self) -> dict[str, tuple[Choice, ...]]:
+        """The values of the settings that have no interval."""
+        return {p: values for p, values in self.space.items() if not isinstance(values, Interval)}
 
     @contextmanager
     def joined(self) -> Iterator[None]:
@@ -174,10 +162,6 @@ class _Search:
 
         Whoever is alone in it retries the trials of processes that were interrupted: the system
         frees the lock of a process that ends.
-
-        Raises:
-            ValueError: the folder was made with another space or other settings.
-            OSError: it cannot be made.
         """
         import fcntl
 
@@ -204,15 +188,21 @@ class _Search:
 
     def taken(self) -> int:
         """How many different settings were tried or are being tried."""
-        from optuna.trial import TrialState
-
-        return sum(trial.state != TrialState.WAITING for trial in self._trials())
+        return sum(trial.state.name != "WAITING" for trial in self._trials())
 
     def one_trial(self, number: int, budget: int) -> None:
         """Make a trial, unless all of the budget are taken by now: other calls count too."""
-        if self.taken() < budget:
-            study = self._study(self._sampler(number))
-            study.optimize(self._objective, n_trials=1, catch=FAILURES)
+        from optuna.samplers import GridSampler, TPESampler
+
+        if self.taken() >= budget:
+            return
+        seed = self.config({}).seed
+        sampler: BaseSampler
+        if len(self.lists) == len(self.space):
+            sampler = GridSampler(self.lists, seed=seed)
+        else:  # neither a second process nor a second start repeats a seed
+            sampler = TPESampler(seed=seed + number)
+        self._study(sampler).optimize(self._objective, n_trials=1, catch=FAILURES)
 
     def write_outcome(self, budget: int) -> Outcome:
         """Write search.json; returns what it holds."""
@@ -288,16 +278,6 @@ class _Search:
             for path, values in self.space.items()
             if path in params
         }
-
-    def _sampler(self, number: int) -> BaseSampler:
-        """The sampler of a trial. Neither a second process nor a second start repeats a seed."""
-        from optuna.samplers import GridSampler, TPESampler
-
-        seed = self.config({}).seed
-        if self.grid_size is None:
-            return TPESampler(seed=seed + number)
-        lists = {p: v for p, v in self.space.items() if not isinstance(v, Interval)}
-        return GridSampler(lists, seed=seed)
 
     def _study(self, sampler: BaseSampler | None = None) -> Study:
         import optuna

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,68 +21,37 @@ from gift.report.tables import (
     signed,
     values_of,
 )
-from gift.runs.read import Run, read_run
+from gift.runs.read import read_run
 from gift.studies.entries import PER_DATASET, Experiment, Printed
 from gift.studies.plan import PlannedRow
 
 
-@dataclass(frozen=True)
-class RowResult:
-    """A row with its finished runs.
-
-    Attributes:
-        planned: the row.
-        runs: those that are finished.
-        paper: what papers print for it, by ``metric`` or ``dataset/metric``.
-    """
-
-    planned: PlannedRow
-    runs: tuple[Run, ...]
-    paper: Mapping[str, Printed]
-
-    @property
-    def label(self) -> str:
-        return self.planned.label
-
-    @property
-    def finished(self) -> str:
-        """How many of the runs are finished."""
-        finished, planned = len(self.runs), len(self.planned.runs)
-        if not finished:
-            return MISSING
-        return str(finished) if finished == planned else f"{finished} of {planned}"
-
-
-def read_rows(
-    entry: Experiment, benchmark: str, planned: Sequence[PlannedRow]
-) -> tuple[RowResult, ...]:
-    """The rows of an experiment with their finished runs."""
+def read_rows(rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
+    """The rows with what their finished runs measured."""
     return tuple(
-        RowResult(
-            row,
-            tuple(read_run(run.folder) for run in row.finished),
-            entry.printed(row.entry, benchmark),
-        )
-        for row in planned
+        replace(row, measured=tuple(read_run(run.folder) for run in row.finished)) for row in rows
     )
 
 
-def build_table(entry: Experiment, benchmark: str, rows: Sequence[RowResult]) -> Table:
+def build_table(entry: Experiment, benchmark: str, rows: Sequence[PlannedRow]) -> Table:
     """One line per row: measured columns, number of runs, printed columns."""
-    base = next((row for row in rows if row.planned.entry.name == entry.difference_to), None)
+    named = (row for row, one in enumerate(rows) if one.entry.name == entry.difference_to)
+    base = next(named, None)
     printed = [column for column in entry.columns if any(column in row.paper for row in rows)]
-    measured = measurements(row.runs for row in rows)
+    measured = measurements(row.measured for row in rows)
     numbers = estimates(measured, len(rows), [(column, WHOLE) for column in entry.columns])
     forms = [METRICS[column].form for column in entry.columns]
     text = shown([row.label for row in rows], numbers, forms)
     if base is not None:
         for position, column in enumerate(entry.columns, start=1):
-            found = (_differences(measured, rows, column, row, base) for row in rows)
+            found = (_differences(measured, column, rows, row, base) for row in range(len(rows)))
             between = (f" ({difference(d, intervals=entry.intervals)})" if d else "" for d in found)
             text[position] += pd.Series(between, dtype=object)
-    text[len(entry.columns) + 1] = [row.finished for row in rows]
+    text[len(entry.columns) + 1] = [_finished(row) for row in rows]
     for position, column in enumerate(printed, start=len(entry.columns) + 2):
-        text[position] = [_beside(row, column, base) for row in rows]
+        text[position] = [
+            _beside(row, column, None if base is None else rows[base]) for row in rows
+        ]
         numbers["mean", position] = [_value(row.paper.get(column)) for row in rows]
     heads = [f"paper: {METRICS[column].title}" for column in printed]
     if heads:
@@ -98,32 +67,24 @@ def build_table(entry: Experiment, benchmark: str, rows: Sequence[RowResult]) ->
     )
 
 
-def build_per_dataset(
-    entry: Experiment, rows: Sequence[RowResult], tasks: Sequence[str]
-) -> tuple[Table, ...]:
-    """One table per metric with a column per data set.
-
-    A paper's figures are a line of their own below the measured ones.
+def build_dataset_table(
+    entry: Experiment, rows: Sequence[PlannedRow], tasks: Sequence[str], metric: str
+) -> Table:
+    """A metric with a column per data set; a paper's figures stand below the measured ones.
 
     Args:
         entry: the experiment.
         rows: its rows with their runs.
         tasks: of the benchmark, in its order.
+        metric: one of :data:`gift.studies.entries.PER_DATASET`.
     """
-    chosen = (column for column in entry.columns if column in PER_DATASET)
-    return tuple(_dataset_table(entry, rows, tasks, metric) for metric in chosen)
-
-
-def _dataset_table(
-    entry: Experiment, rows: Sequence[RowResult], tasks: Sequence[str], metric: str
-) -> Table:
     printed = [*(_printed_key(task, metric, rows) for task in tasks), metric]
     if metric == "transfer":
         printed[0] = ""  # nothing is learned before the first task
     keys = [*((metric, task) for task in range(len(tasks))), (metric, WHOLE)]
-    numbers = estimates(measurements(row.runs for row in rows), len(rows), keys)
+    numbers = estimates(measurements(row.measured for row in rows), len(rows), keys)
     text = shown([row.label for row in rows], numbers, ["z.1f"] * len(keys))
-    text[len(keys) + 1] = [row.finished for row in rows]
+    text[len(keys) + 1] = [_finished(row) for row in rows]
     lines, values = [], []
     for i, row in enumerate(rows):
         lines.append(text.iloc[i].tolist())
@@ -148,7 +109,7 @@ def figures_title(entry: Experiment, benchmark: str) -> str:
 
 
 def row_json(
-    row: RowResult, columns: Sequence[str], tasks: Sequence[str] = ()
+    row: PlannedRow, columns: Sequence[str], tasks: Sequence[str] = ()
 ) -> dict[str, object]:
     """A row with all digits, for programs.
 
@@ -160,14 +121,14 @@ def row_json(
     keys = {column: (column, WHOLE) for column in columns}
     for metric in (column for column in columns if column in PER_DATASET):
         keys |= {f"{name}/{metric}": (metric, task) for task, name in enumerate(tasks)}
-    numbers = estimates(measurements([row.runs]), 1, list(keys.values()))
+    numbers = estimates(measurements([row.measured]), 1, list(keys.values()))
     mean, std = (numbers[what].iloc[0].replace({np.nan: None}) for what in ("mean", "std"))
     return {
         "row": row.label,
-        "method": row.planned.entry.method,
-        "settings": dict(row.planned.runs[0].changes),
-        "planned": [str(run.folder) for run in row.planned.runs],
-        "seeds": [run.seed for run in row.runs],
+        "method": row.entry.method,
+        "settings": dict(row.runs[0].changes),
+        "planned": [str(run.folder) for run in row.runs],
+        "seeds": [run.seed for run in row.measured],
         "measured": {
             key: None if mean[i] is None else {"mean": mean[i], "std": std[i]}
             for i, key in enumerate(keys, start=1)
@@ -177,19 +138,19 @@ def row_json(
 
 
 def _differences(
-    measured: pd.DataFrame, rows: Sequence[RowResult], column: str, row: RowResult, base: RowResult
+    measured: pd.DataFrame, column: str, rows: Sequence[PlannedRow], own: int, base: int
 ) -> list[float]:
     """The differences of a row to another one, one per seed that both have."""
-    if row is base:
+    if own == base:
         return []
-    own, other = (values_of(measured, rows.index(one), column) for one in (row, base))
-    if len(row.planned.runs) == 1 or len(base.planned.runs) == 1:  # a method without seeds
-        return [a - b for a in own for b in other]
-    differences: list[float] = (own - other).dropna().tolist()
+    ours, theirs = (values_of(measured, row, column) for row in (own, base))
+    if any(len(rows[row].runs) == 1 for row in (own, base)):  # a method without seeds
+        return [a - b for a in ours for b in theirs]
+    differences: list[float] = (ours - theirs).dropna().tolist()
     return differences
 
 
-def _beside(row: RowResult, column: str, reference: RowResult | None) -> str:
+def _beside(row: PlannedRow, column: str, reference: PlannedRow | None) -> str:
     """What the paper prints, with the difference to its reference row."""
     figure = row.paper.get(column)
     base = reference.paper.get(column) if reference and row is not reference else None
@@ -202,11 +163,19 @@ def _beside(row: RowResult, column: str, reference: RowResult | None) -> str:
     return f"{figure} ({signed(figure.value - base.value)})"
 
 
+def _finished(row: PlannedRow) -> str:
+    """How many runs of a row are finished."""
+    finished, planned = len(row.measured), len(row.runs)
+    if not finished:
+        return MISSING
+    return str(finished) if finished == planned else f"{finished} of {planned}"
+
+
 def _value(figure: Printed | None) -> float:
     return figure.value if figure else math.nan
 
 
-def _printed_key(task: str, metric: str, rows: Sequence[RowResult]) -> str:
+def _printed_key(task: str, metric: str, rows: Sequence[PlannedRow]) -> str:
     """The key of the printed figures that stand below a task's: its name ends in the data set's.
 
     ``micro-dtd`` stands above ``dtd``. Empty where no paper has the data set.
@@ -217,7 +186,7 @@ def _printed_key(task: str, metric: str, rows: Sequence[RowResult]) -> str:
     return f"{named[0]}/{metric}" if named else ""
 
 
-def _misprint_notes(rows: Sequence[RowResult], keys: Sequence[str]) -> Iterator[str]:
+def _misprint_notes(rows: Sequence[PlannedRow], keys: Sequence[str]) -> Iterator[str]:
     """The notes on misprints among the printed figures of some keys."""
     for figure in (row.paper[key] for row in rows for key in keys if key in row.paper):
         if note := figure.misprint:
@@ -225,12 +194,12 @@ def _misprint_notes(rows: Sequence[RowResult], keys: Sequence[str]) -> Iterator[
             yield f"† Misprint: {wrong}; {note.reason}."
 
 
-def _notes(rows: Sequence[RowResult], printed: Sequence[str]) -> Iterator[str]:
+def _notes(rows: Sequence[PlannedRow], printed: Sequence[str]) -> Iterator[str]:
     """What a reader has to know: missing and unverified runs, and which paper prints what."""
-    planned = {run.folder for row in rows for run in row.planned.runs}
-    if missing := len(planned - {run.folder for row in rows for run in row.runs}):
+    planned = {run.folder for row in rows for run in row.runs}
+    if missing := len(planned - {run.folder for row in rows for run in row.measured}):
         yield f"{missing} of {len(planned)} runs are missing."
-    if modified := [row.label for row in rows if any(run.modified for run in row.runs)]:
+    if modified := [row.label for row in rows if any(run.modified for run in row.measured)]:
         which = "all rows" if len(modified) == len(rows) else ", ".join(modified)
         yield f"Not verified: run from source code with uncommitted changes ({which})."
     rows_of: dict[str, dict[str, None]] = {}
