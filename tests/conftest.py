@@ -31,7 +31,7 @@ from transformers.utils import logging
 
 from gift.vlm import VisionLanguageModel
 
-pytest_plugins = ["made_runs"]
+pytest_plugins = ["made_benchmark", "made_runs"]
 
 settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
 settings.load_profile("untimed")

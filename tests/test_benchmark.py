@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from gift import Task, metrics
 from gift.benchmark import check_exclusions, few_shot_tasks, resolve, run
-from gift.commands import evaluate, learn
+from gift.commands import evaluate
 from gift.data import DatasetEntry, Paths, load_benchmark, load_dataset, open_task, provenance
 from gift.learner import Learner
 from gift.methods import Method, method_names
@@ -22,50 +22,6 @@ from gift.metrics import AccuracyMatrix
 from gift.progress import listening
 from gift.runs import RunFolder
 from gift.runs.manifest import damage
-
-
-@pytest.fixture
-def sequence(tmp_path, tiny_clip_folder, tiny_pipeline_folder):
-    """A user's own benchmark of three tasks, and the settings for a tiny model."""
-    tasks = []
-    for number, name in enumerate(("colours", "shapes", "sounds")):
-        for part in ("train", "validation", "test"):
-            write_folder(
-                tmp_path / name / part, ("one", "two", "three")[: 2 + number % 2], seed=number
-            )
-        tasks.append({"name": name, "source": {"path": name}})
-    (tmp_path / "base.txt").write_text("fox\nowl\n")
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({"name": "mine", "tasks": tasks, "base_classnames": "base.txt"}))
-    write_folder(tmp_path / "reference", ("fox", "owl"))
-    settings = {
-        "model": str(tiny_clip_folder),
-        "reference": {"source": str(tmp_path / "reference"), "images": 6},
-        "training": {"iterations": 3, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1},
-        "synthesis": {
-            "generator": str(tiny_pipeline_folder),
-            "images": 5,
-            "steps": 2,
-            "batch_size": 3,
-        },
-    }
-    return str(path), settings
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths.of(tmp_path / "home")
-
-
-@pytest.fixture
-def start(sequence, tmp_path, paths):
-    path, settings = sequence
-
-    def start(method="gift", folder="run", **more):
-        config = resolve(path, method, settings, more)
-        return run(config, tmp_path / folder, paths=paths)
-
-    return start
 
 
 def test_features_for_a_picture_are_kept_on_request(start, tmp_path):
@@ -278,17 +234,6 @@ def test_a_method_that_needs_the_task_is_refused_where_it_is_hidden(sequence, st
     assert not (tmp_path / "run").exists()
 
 
-def test_a_learner_is_measured_on_the_draw_that_it_was_trained_on(
-    sequence, start, tmp_path, monkeypatch, paths
-):
-    start("finetune")
-    config = tmp_path / "run" / "config.yaml"
-    config.write_text(config.read_text().replace("draw: 0", "draw: 2"))
-    (tmp_path / "run" / "manifest.json").unlink()  # the files are taken as they are
-    with pytest.raises(ValueError, match="draw = 2 needs data sets that can be made"):
-        evaluate(tmp_path / "run", [], sequence[0], paths=paths)
-
-
 def test_classes_of_one_data_set_arrive_step_by_step(sequence, tmp_path, paths):
     path, settings = sequence
     for part in ("train", "test"):
@@ -354,55 +299,6 @@ def test_broken_test_images_are_found_before_any_work(start, tmp_path):
     with pytest.raises(ValueError, match=r"sounds/test/one/0\.png"):
         start("finetune")
     assert not (tmp_path / "run" / "matrix.json").exists()
-
-
-def test_learning_folder_by_folder(sequence, tmp_path, paths):
-    _, settings = sequence
-    folder = tmp_path / "learner"
-    tasks = [Task.from_folder(tmp_path / name) for name in ("colours", "shapes")]
-    first = learn(folder, tasks[0], settings, paths=paths)
-    assert (first.task, first.tasks, first.on_test_images) == ("colours", ("colours",), True)
-    second = learn(folder, tasks[1], paths=paths)
-    assert second.tasks == ("colours", "shapes")
-    measured = evaluate(folder, tasks, paths=paths)
-    assert measured["shapes"] == second.after
-    with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
-        learn(folder, tasks[1], {"seed": 3}, paths=paths)
-    workers = {"training": {"workers": 1}}
-    with pytest.raises(ValueError, match="already learned"):
-        learn(folder, tasks[1], workers, paths=paths)
-    assert Learner.load(folder).config.training.workers == 1
-    (folder / "learner" / "memory.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
-        learn(folder, tasks[1], paths=paths)
-    assert len(RunFolder(folder).events()) > 0
-
-
-def test_a_failed_first_task_leaves_a_folder_that_can_be_used(sequence, tmp_path, paths):
-    _, settings = sequence
-    task = Task.from_folder(tmp_path / "colours")
-    picture = tmp_path / "colours" / "train" / "one" / "0.png"
-    good = picture.read_bytes()
-    picture.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="unreadable"):
-        learn(tmp_path / "learner", task, settings, paths=paths)
-    picture.write_bytes(good)
-    again = Task.from_folder(tmp_path / "colours")
-    other = {**settings, "seed": 5}
-    result = learn(tmp_path / "learner", again, other, paths=paths)
-    assert result.tasks == ("colours",)
-
-
-def test_the_learner_of_a_run_goes_on_in_a_folder_of_its_own(start, tmp_path, paths):
-    start("finetune")
-    write_folder(tmp_path / "extra", ("four", "five"), seed=7)
-    task = Task.from_folder(tmp_path / "extra")
-    with pytest.raises(ValueError, match="holds the run of a benchmark"):
-        learn(tmp_path / "run", task, paths=paths)
-    shutil.copytree(tmp_path / "run" / "learner", tmp_path / "copy" / "learner")
-    shutil.copy(tmp_path / "run" / "config.yaml", tmp_path / "copy")
-    result = learn(tmp_path / "copy", task, paths=paths)
-    assert result.tasks == ("colours", "shapes", "sounds", "extra")
 
 
 def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(
@@ -479,14 +375,6 @@ def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):
     with pytest.raises(ValueError, match="not a diffusers pipeline"):
         start("gift", synthesis={"generator": str(tmp_path)})
     assert not (tmp_path / "run" / "matrix.json").exists()
-
-
-def test_nothing_to_measure_is_refused(sequence, tmp_path, paths):
-    _, settings = sequence
-    task = Task.from_folder(tmp_path / "colours")
-    learn(tmp_path / "learner", task, settings, paths=paths)
-    with pytest.raises(ValueError, match="give --task FOLDER or --benchmark NAME"):
-        evaluate(tmp_path / "learner", [], paths=paths)
 
 
 def colours_entry(**values):
