@@ -42,7 +42,9 @@ class Condu(Method):
         self._task_loss = TaskLoss(model, task)
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
-        return self._task_loss.step(model, batch, backward)
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Merge the task's weights, and put the pre-trained ones back."""

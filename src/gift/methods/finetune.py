@@ -16,4 +16,6 @@ class Finetune(Method):
         self._task_loss = TaskLoss(model, task)
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
-        return self._task_loss.step(model, batch, backward)
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}

@@ -41,7 +41,9 @@ class FinetuneIndividual(Method):
         self._task_loss = TaskLoss(model, task)
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
-        return self._task_loss.step(model, batch, backward)
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Put the task's weights aside and the pre-trained ones back."""

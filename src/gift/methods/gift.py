@@ -17,13 +17,14 @@ from gift.data.loader import Batch
 from gift.losses import (
     Divergence,
     alignment_targets,
+    classification,
     contrastive_distillation,
     feature_distance,
     image_text_alignment,
     similarity,
 )
 from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
-from gift.methods.objectives import TaskLoss, TeacherPairs
+from gift.methods.objectives import TeacherPairs
 from gift.vlm import VisionLanguageModel
 from gift.weights import Normalization
 
@@ -116,7 +117,8 @@ class Gift(Method):
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Remember the weights, and run the teacher over every pair."""
         settings, parameters = self.settings, model.trainable_parameters()
-        self._task_loss = TaskLoss(model, task)
+        self._prompts = model.tokenize(task.labels.prompts)
+        self._task_smoothing = task.label_smoothing
         own = settings.alignment_smoothing
         self._smoothing = task.label_smoothing if own is None else own
         self._anchor = weights.snapshot(parameters)
@@ -147,7 +149,9 @@ class Gift(Method):
             logged["consolidation"] = weights.add_adaptive_gradient(
                 parameters, self._anchor, self._groups, weight=weight
             )
-        logged["task"] = self._task_loss(model, batch["task"])
+        images, classes = batch["task"], model.encode_texts(self._prompts)
+        logits = similarity(model.encode_images(images.pixels), classes, model.logit_scale)
+        logged["task"] = classification(logits, images.labels, smoothing=self._task_smoothing)
         backward(logged["task"])
         if settings.consolidation == "ewc_v":
             logged["consolidation"] = weights.add_weighted_gradient(

@@ -11,7 +11,7 @@ from torch import Tensor
 from gift import distributed
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import classification, distillation, similarity
-from gift.methods.base import Backward, Batches, Losses, MethodSettings, TaskContext
+from gift.methods.base import Losses, MethodSettings, TaskContext
 from gift.vlm import (
     VisionLanguageModel,
     encode_all_images,
@@ -35,12 +35,6 @@ class TaskLoss:
         texts = model.encode_texts(self._prompts)
         logits = similarity(model.encode_images(batch.pixels), texts, model.logit_scale)
         return classification(logits, batch.labels, smoothing=self._smoothing)
-
-    def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
-        """The whole step of methods that train on the task's cross-entropy and nothing else."""
-        loss = self(model, batch["task"])
-        backward(loss)
-        return {"task": loss}
 
 
 _FISHER_BATCH = 64

@@ -64,7 +64,9 @@ class WiseFt(Method):
             self._partner = weights.snapshot(model.trainable_parameters())
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
-        return self._task_loss.step(model, batch, backward)
+        loss = self._task_loss(model, batch["task"])
+        backward(loss)
+        return {"task": loss}
 
     def end_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Mix the weights, unless prediction does."""
