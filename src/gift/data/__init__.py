@@ -18,8 +18,8 @@ from gift.data.lists import class_list, draw_names, label_list, without_overlap
 from gift.data.opening import download, is_on_hub, open_task, open_tasks, will_be_made
 from gift.data.paths import Paths
 from gift.data.preparation import check_dataset, prepare, provenance
-from gift.data.splits import few_shot, measured_split, random_split
-from gift.data.task import Task
+from gift.data.splits import few_shot, random_split
+from gift.data.task import Task, measured_split
 
 __all__ = [
     "BenchmarkEntry",

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gift.data.images import ImageSet
 
-if TYPE_CHECKING:
-    from gift.data.task import Task
-
 S = TypeVar("S", bound=ImageSet)
-
-_VALIDATION_SEED = 42
 
 
 def permutation(count: int, seed: int) -> NDArray[np.int64]:
@@ -89,27 +83,3 @@ def _classes(images: ImageSet, seed: int, purpose: bytes) -> Iterator[list[int]]
     for label in np.unique(labels).tolist():
         rng = np.random.default_rng([seed, label, *purpose])
         yield rng.permutation(np.flatnonzero(labels == label)).tolist()
-
-
-def measured_split(task: Task, name: Literal["test", "validation"], fraction: float) -> Task:
-    """The task with the images of a split as its test images.
-
-    Where the task has no validation split, a fraction of the training images in (0, 1) is set aside
-    for validation: the same images for every method and seed, never test images.
-
-    Raises:
-        ValueError: there are no such images.
-    """
-    if name == "validation" and task.validation is None:
-        if task.train is None:
-            raise ValueError(f"task {task.name!r} has no training images to split.")
-        setting = "evaluation.validation_fraction"
-        train, validation = split(task.train, fraction, _VALIDATION_SEED, setting)
-        return replace(task, train=train, validation=validation, test=validation)
-    images = task.test if name == "test" else task.validation
-    if images is None:
-        raise ValueError(
-            f"task {task.name!r} has no test images; add a test folder beside train, or set "
-            "evaluation.split = validation."
-        )
-    return replace(task, test=images)

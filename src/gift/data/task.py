@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from gift.data.entries import Metric
 from gift.data.images import ImageFiles, ImageSet
@@ -13,6 +14,8 @@ from gift.data.labels import LabelSpace
 from gift.data.readers.folder import class_name, scan
 from gift.data.splits import split
 from gift.text import unknown
+
+_VALIDATION_SEED = 42
 
 
 @dataclass(frozen=True)
@@ -115,3 +118,27 @@ def _class_names(
             "were given; give one per folder in byte order, or a mapping folder -> name."
         )
     return tuple(classnames)
+
+
+def measured_split(task: Task, name: Literal["test", "validation"], fraction: float) -> Task:
+    """The task with the images of a split as its test images.
+
+    Where the task has no validation split, a fraction of the training images in (0, 1) is set aside
+    for validation: the same images for every method and seed, never test images.
+
+    Raises:
+        ValueError: there are no such images.
+    """
+    if name == "validation" and task.validation is None:
+        if task.train is None:
+            raise ValueError(f"task {task.name!r} has no training images to split.")
+        setting = "evaluation.validation_fraction"
+        train, validation = split(task.train, fraction, _VALIDATION_SEED, setting)
+        return replace(task, train=train, validation=validation, test=validation)
+    images = task.test if name == "test" else task.validation
+    if images is None:
+        raise ValueError(
+            f"task {task.name!r} has no test images; add a test folder beside train, or set "
+            "evaluation.split = validation."
+        )
+    return replace(task, test=images)
