@@ -29,7 +29,7 @@ from torch import Tensor
 
 from gift.cli import main
 from gift.cli.console import Reporter
-from gift.methods.objectives import TaskLoss
+from gift.losses import classification
 
 TASKS = ("colours", "shapes", "sounds")
 SETTINGS = {
@@ -531,7 +531,7 @@ def test_a_second_process_is_refused_until_the_first_is_dead(stopped, expected):
 
 
 def test_a_loss_that_is_not_finite(stopped, expected, monkeypatch):
-    """The state stays as it was; without the fault, the run goes on."""
+    """The state stays as it was; without the fault, the run resumes."""
     _spoil_losses(monkeypatch)
     message = stopped.fails()
     assert re.match(r"task sounds, step 2: task is not finite \(task batch: images \[\d", message)
@@ -541,7 +541,7 @@ def test_a_loss_that_is_not_finite(stopped, expected, monkeypatch):
     assert stopped.result == expected
 
 
-def test_a_loss_that_is_not_finite_may_be_left_out(fresh, monkeypatch):
+def test_a_step_with_a_loss_that_is_not_finite_may_be_skipped(fresh, monkeypatch):
     _spoil_losses(monkeypatch)
     status, text = fresh.start(**{"training.on_nonfinite": "skip", "method_settings": "{}"})
     assert status == 0
@@ -551,16 +551,14 @@ def test_a_loss_that_is_not_finite_may_be_left_out(fresh, monkeypatch):
 
 def _spoil_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first task loss from now on is not a number."""
-    loss, spoilt = TaskLoss.__call__, []
+    spoilt: list[bool] = []
 
-    def spoil(self: TaskLoss, *arguments: object) -> Tensor:
-        found = loss(self, *arguments)
-        if spoilt:
-            return found
-        spoilt.append(found)
-        return found * float("nan")
+    def spoil(*arguments: Tensor, **options: float) -> Tensor:
+        found = classification(*arguments, **options)
+        spoilt.append(True)
+        return found * float("nan") if len(spoilt) == 1 else found
 
-    monkeypatch.setattr(TaskLoss, "__call__", spoil)
+    monkeypatch.setattr("gift.methods.gift.classification", spoil)
 
 
 def test_the_page_names_tests_that_exist():
