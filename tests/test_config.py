@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from gift.config import ReferenceSettings, RunConfig, SynthesisSettings
-from gift.methods import create_method, method_names
+from gift.config import LearnerConfig, ReferenceSettings, RunConfig, SynthesisSettings
+from gift.methods import create_method, method_class, method_names
 from gift.settings import (
     Settings,
+    fingerprint,
+    identity,
     load_recipe,
     locate,
     merge,
@@ -128,3 +130,36 @@ def test_a_name_is_no_path_even_where_a_folder_is_called_so(tmp_path, monkeypatc
 def test_settings_of_generation_are_refused_where_nothing_is_generated(setting):
     with pytest.raises(ValueError, match="nothing is generated"):
         validate(SynthesisSettings, {"source": "real", **setting})
+
+
+SAME = [
+    ({"method_settings": {"beta": 0.25}}, {}),  # an explicit default of the method
+    ({"training": {"warmup": 100}}, {}),  # of the training
+    ({"training": {"learning_rate": "1e-3"}}, {"training": {"learning_rate": 0.001}}),
+    ({"method_settings": {"penalty_weight": 2}}, {"method_settings": {"penalty_weight": "2.0"}}),
+    (
+        {"method_settings": {"preset": "gift_first_release"}},
+        {"method_settings": {"preset": "gift_first_release", "alpha": 2, "beta": 0.5}},
+    ),
+    ({"training": {"workers": 3}}, {"training": {"log_every": 7}}),  # neither bears on results
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_equal_validated_settings_are_the_same_settings(one, other):
+    first, second = (validate(LearnerConfig, values) for values in (one, other))
+    assert identity(first) == identity(second)
+    assert fingerprint(first) == fingerprint(second)
+
+
+@pytest.mark.parametrize(
+    "change", [{"method_settings": {"beta": 0.3}}, {"training": {"warmup": 99}}, {"seed": 1}]
+)
+def test_other_settings_have_another_identity(change):
+    assert identity(validate(LearnerConfig, change)) != identity(LearnerConfig())
+
+
+def test_the_methods_settings_are_typed_in_the_configuration():
+    config = validate(LearnerConfig, {"method": "l2"})
+    assert type(config.method_settings) is method_class("l2").Settings
+    assert config == validate(LearnerConfig, config.model_dump(mode="json"))
