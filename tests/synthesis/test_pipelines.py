@@ -48,7 +48,10 @@ def test_embeddings_equal_passing_the_prompts(generator):
         output_type="latent",
     ).images
     generated = generator.run(PROMPTS, SEEDS, output_type="latent")
-    torch.testing.assert_close(generated, plain, rtol=1e-4, atol=1e-4)
+    # Encoding prompts one by one rounds otherwise, and guidance enlarges that.
+    torch.testing.assert_close(generated, plain, rtol=1e-3, atol=1e-3)
+    other = generator.run(PROMPTS[::-1], SEEDS, output_type="latent")
+    assert (other - plain).abs().max() > 5e-3  # what other embeddings would give
 
 
 def test_the_size_is_that_of_the_image(generator):
