@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -34,6 +33,7 @@ from gift.metrics import AccuracyMatrix
 from gift.progress import report
 from gift.runs import RunFolder, Storage, Summary, peak_memory_mb
 from gift.settings import Values, differences, flat, load_recipe, merge, validate
+from gift.text import did_you_mean
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> RunConfig:
@@ -225,14 +225,12 @@ def check_exclusions(
             nearest one is named.
     """
     classes = (name for task in tasks for name in task.labels.classnames)
-    known = sorted({*benchmark.tasks, *classes, *base_classnames})
+    known = {*benchmark.tasks, *classes, *base_classnames}
     for name in excluded:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"synthesis.exclude: {name!r} is no task of {benchmark.name}, no class of its "
-                f"tasks and no general class name.{hint}"
+                f"tasks and no general class name.{did_you_mean(name, known)}"
             )
 
 

@@ -23,7 +23,7 @@ from gift.data import (
     open_tasks,
     with_revisions,
 )
-from gift.data.labels import LabelSpace
+from gift.data.labels import LabelSpace, repeated
 from gift.evaluate import Protocol, sample_features
 from gift.files import replacing_file, write_json
 from gift.learner import Learner
@@ -133,10 +133,9 @@ def evaluate(
     every = [*tasks, *listed]
     if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
-    names = [task.name for task in every]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    if twice := repeated(task.name for task in every):
         raise ValueError(
-            f"several tasks are called {', '.join(repeated)}; measure them one by one, or rename "
+            f"several tasks are called {', '.join(twice)}; measure them one by one, or rename "
             "their folders."
         )
     used = [images for task in every if (images := task.evaluation) is not None]

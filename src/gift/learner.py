@@ -188,7 +188,7 @@ class Learner:
             run=folder.run_id,
             settings=fingerprint(self.config),
             data=digest([words, images.fingerprint, list(images.labels)]),
-            method=self.method.name(),
+            method=self.config.method,
             tasks=tuple(labels.name for labels in label_spaces),
         )
         training = self.config.training
@@ -283,7 +283,7 @@ class Learner:
         if distributed.is_main():
             saving = RunFolder(Path(folder)).saving_learner(
                 self.config,
-                method=self.method.name(),
+                method=self.config.method,
                 tasks=[labels.name for labels in self.memory],
             )
             with saving as new:
@@ -291,7 +291,7 @@ class Learner:
                 state = {k: v.contiguous().cpu() for k, v in self.method.state_dict().items()}
                 save_file(state, new / "method.safetensors")
                 settings = self.method.settings.model_dump(mode="json")
-                described = {"method": self.method.name(), "settings": settings}
+                described = {"method": self.config.method, "settings": settings}
                 write_json(new / "method.json", described)
                 write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
         distributed.barrier()
