@@ -50,7 +50,7 @@ from gift_micro.draw import Concept
 from gift_micro.images import COUNTS, TASK_TEMPLATES, draw_image
 from gift_micro.rendering import render
 from gift_micro.styles import CLEAN
-from gift_micro.training import torch_threads
+from gift_micro.training import torch_threads, training_device
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +216,8 @@ def _vae(job: _Job) -> None:
 
 
 def _inputs(job: _Job) -> None:
-    prepare_inputs(job.corpus(), *job.clip(), job.vae(), job.work / "inputs.safetensors")
+    vae = job.vae().to(training_device())
+    prepare_inputs(job.corpus(), *job.clip(), vae, job.work / "inputs.safetensors")
 
 
 def _unet(job: _Job) -> None:

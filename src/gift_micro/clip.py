@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from gift_micro.corpus import IMAGE_SIZE, Corpus
-from gift_micro.training import Schedule, fit
+from gift_micro.training import Schedule, fit, training_device
 
 _START, _END, _WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 
@@ -149,7 +149,7 @@ def shifted(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     """
     count, size = pixels.shape[:2]
     offsets = torch.randint(-shift, shift + 1, (2, count, 1), generator=generator)
-    rows, columns = (offsets + torch.arange(size)).clamp(0, size - 1)
+    rows, columns = (offsets + torch.arange(size)).clamp(0, size - 1).to(pixels.device)
     return pixels[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
@@ -194,17 +194,21 @@ def train_clip(
         seed: of the weights and the batches.
     """
     tokenizer = make_tokenizer(corpus.vocabulary, settings.context)
-    model = make_clip(settings, tokenizer, seed)
+    device = training_device()
+    model = make_clip(settings, tokenizer, seed).to(device)
     distinct = {caption: row for row, caption in enumerate(dict.fromkeys(corpus.captions))}
     tokens = tokenizer(list(distinct), padding="longest", return_tensors="pt")
+    tokens = tokens.to(device)
     lengths = tokens.attention_mask.sum(dim=1)
-    caption = torch.tensor([distinct[text] for text in corpus.captions])
-    pixels = torch.tensor(corpus.pixels)
+    caption = torch.tensor([distinct[text] for text in corpus.captions], device=device)
+    pixels = torch.tensor(corpus.pixels, device=device)
     processor = image_processor()
-    mean, std = torch.tensor(processor.image_mean), torch.tensor(processor.image_std)
+    mean = torch.tensor(processor.image_mean, device=device)
+    std = torch.tensor(processor.image_std, device=device)
 
     def loss(generator: torch.Generator) -> Tensor:
         batch = torch.randint(len(corpus), (settings.schedule.batch,), generator=generator)
+        batch = batch.to(device)
         crops = shifted(pixels[batch], settings.shift, generator)
         inputs = ((crops / 255 - mean) / std).permute(0, 3, 1, 2)
         rows, index = caption[batch].unique(return_inverse=True)

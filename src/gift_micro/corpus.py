@@ -18,7 +18,7 @@ from gift_micro.concepts import CONCEPTS
 from gift_micro.draw import Concept
 from gift_micro.images import TASK_TEMPLATES
 from gift_micro.rendering import render
-from gift_micro.styles import CLEAN, corpus_style
+from gift_micro.styles import corpus_style
 
 IMAGE_SIZE = 32
 """Height and width of every picture, in pixels."""
@@ -88,7 +88,6 @@ class Corpus:
         names: the concepts' names.
         families: the concepts' families, in the same order.
         concept: [N], the position of each picture's true concept in ``names``.
-        clean: [N], whether the picture is in the clean style.
         captions: N captions.
         pixels: uint8 [N, 32, 32, 3], memory-mapped.
     """
@@ -96,7 +95,6 @@ class Corpus:
     names: tuple[str, ...]
     families: tuple[str, ...]
     concept: NDArray[np.int64]
-    clean: NDArray[np.bool_]
     captions: tuple[str, ...]
     pixels: NDArray[np.uint8]
 
@@ -112,7 +110,7 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path) -> Corpus:
-        """Opens what :func:`make_corpus` left in ``folder``.
+        """Open what :func:`make_corpus` left in ``folder``.
 
         Raises:
             FileNotFoundError: there is no finished corpus.
@@ -122,7 +120,6 @@ class Corpus:
             names=tuple(records["names"]),
             families=tuple(records["families"]),
             concept=np.asarray(records["concept"], dtype=np.int64),
-            clean=np.asarray(records["clean"], dtype=np.bool_),
             captions=tuple(records["captions"]),
             pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
         )
@@ -135,7 +132,7 @@ def make_corpus(
     *,
     seed: int = 0,
 ) -> None:
-    """Draws the corpus into ``folder``: ``pixels.npy`` and, last, ``corpus.json``.
+    """Draw the corpus into ``folder``: ``pixels.npy`` and, last, ``corpus.json``.
 
     Every picture has its own seed. One process draws more than a thousand in a second.
 
@@ -150,12 +147,11 @@ def make_corpus(
         len(concepts), size=settings.count, p=weights / weights.sum()
     )
     pixels = np.empty((settings.count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    clean, captions = [], []
+    captions = []
     for index, position in enumerate(drawn):
         rng = np.random.default_rng((seed, index))
         captions.append(_caption(concepts[position], concepts, settings, rng))
         style = corpus_style(rng, settings.clean_fraction, settings.far_fraction)
-        clean.append(style is CLEAN)
         pixels[index] = np.asarray(render(concepts[position], style, rng, size=IMAGE_SIZE))
         if (index + 1) % 1_000 == 0:
             report("corpus", index + 1, settings.count)
@@ -165,7 +161,6 @@ def make_corpus(
         "names": [concept.name for concept in concepts],
         "families": [concept.family for concept in concepts],
         "concept": drawn.tolist(),
-        "clean": clean,
         "captions": captions,
     }
     write_text(folder / "corpus.json", json.dumps(records))

@@ -24,7 +24,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from gift.files import replacing_file
 from gift.text import fill
 from gift_micro.corpus import IMAGE_SIZE, Corpus, caption_templates
-from gift_micro.training import Schedule, fit
+from gift_micro.training import Schedule, fit, training_device
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,19 @@ def train_vae(
     checkpoint: Path,
     seed: int = 0,
 ) -> None:
-    """Train the autoencoder on the clean pictures and save it.
+    """Train the autoencoder on the pictures of the corpus, in all styles, and save it.
 
     Its ``scaling_factor`` is measured: times it, latents have unit variance.
 
     Args:
-        corpus: its clean pictures are what the pipeline shall generate.
+        corpus: its pictures are what the pipeline shall generate.
         settings: sizes and schedule.
         folder: appears when all is there.
         checkpoint: resumes an interrupted training; removed at the end.
         seed: of the weights and the batches.
     """
-    pixels = _clean_pixels(corpus)
+    device = training_device()
+    pixels = torch.tensor(corpus.pixels, device=device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vae = AutoencoderKL(
@@ -108,11 +109,11 @@ def train_vae(
             norm_num_groups=settings.groups,
             sample_size=IMAGE_SIZE,
             mid_block_add_attention=False,
-        ).to(memory_format=torch.channels_last)
+        ).to(device, memory_format=torch.channels_last)
 
     def loss(generator: torch.Generator) -> Tensor:
         batch = torch.randint(len(pixels), (settings.schedule.batch,), generator=generator)
-        images = _as_input(pixels[batch])
+        images = _as_input(pixels[batch.to(device)])
         posterior = vae.encode(images).latent_dist
         decoded = vae.decode(posterior.sample(generator)).sample
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
@@ -139,19 +140,21 @@ def encode(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
 
     Args:
         vae: the autoencoder.
-        pixels: uint8 [N, S, S, 3].
+        pixels: uint8 [N, S, S, 3], on any device.
 
     Returns:
-        float32 [N, latent channels, S / 4, S / 4] for three resolutions.
+        float32 [N, latent channels, S / 4, S / 4] for three resolutions, on the autoencoder's
+        device.
     """
-    means = [vae.encode(_as_input(part)).latent_dist.mean for part in pixels.split(250)]
+    parts = (_as_input(part.to(vae.device)) for part in pixels.split(250))
+    means = [vae.encode(part).latent_dist.mean for part in parts]
     return torch.cat(means)
 
 
 @torch.no_grad()
 def peak_signal_to_noise(vae: AutoencoderKL, corpus: Corpus, count: int = 200) -> float:
-    """How well clean pictures survive the latents, in dB (10 log10 of 1 / squared error)."""
-    images = _as_input(_clean_pixels(corpus)[:count])
+    """How well pictures survive the latents, in dB (10 log10 of 1 / squared error)."""
+    images = _as_input(torch.tensor(corpus.pixels[:count], device=vae.device))
     decoded = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
     return float(-10 * F.mse_loss(decoded / 2, images / 2).log10())
 
@@ -161,12 +164,12 @@ def prepare_inputs(
 ) -> None:
     """Compute once what every step of the denoiser's training needs.
 
-    The file holds, for M clean pictures, K concepts and L tokens: the scaled ``latents``
+    The file holds, for M pictures, K concepts and L tokens: the scaled ``latents``
     [M, ...], the true ``concept`` [M], the ``states`` [R, L, width] of all distinct prompts (the
     first is empty) and, per concept, the rows of its ``prompts`` [K, 4].
 
     Args:
-        corpus: its clean pictures.
+        corpus: the pictures that the denoiser learns.
         clip: whose text tower conditions the denoiser.
         tokenizer: of that tower.
         vae: the trained autoencoder.
@@ -179,8 +182,8 @@ def prepare_inputs(
     distinct = ["", *dict.fromkeys(prompt for own in prompts for prompt in own)]
     row = {prompt: index for index, prompt in enumerate(distinct)}
     tensors = {
-        "latents": encode(vae, _clean_pixels(corpus)) * vae.config.scaling_factor,
-        "concept": torch.from_numpy(corpus.concept[corpus.clean]),
+        "latents": encode(vae, torch.tensor(corpus.pixels)) * vae.config.scaling_factor,
+        "concept": torch.from_numpy(corpus.concept),
         "states": text_states(clip, tokenizer, distinct),
         "prompts": torch.tensor([[row[prompt] for prompt in own] for own in prompts]),
     }
@@ -230,7 +233,8 @@ def train_unet(
         checkpoint: resumes an interrupted training; removed at the end.
         seed: of the weights and the batches.
     """
-    tensors = load_file(inputs)
+    device = training_device()
+    tensors = load_file(inputs, device=str(device))
     latents, concept = tensors["latents"], tensors["concept"]
     states, prompts = tensors["states"], tensors["prompts"]
     with torch.random.fork_rng(devices=[]):
@@ -251,22 +255,22 @@ def train_unet(
             # The text steers every block, also those that do not attend to it.
             addition_embed_type="text",
             addition_embed_type_num_heads=settings.heads,
-        ).to(memory_format=torch.channels_last)
-    scheduler = make_scheduler()
-    alpha_bar = scheduler.alphas_cumprod
+        ).to(device, memory_format=torch.channels_last)
+    alpha_bar = make_scheduler().alphas_cumprod.to(device)
     snr = alpha_bar / (1 - alpha_bar)
     weights = snr.clamp(max=settings.snr_limit) / (snr + 1)
     size = settings.schedule.batch
 
     def loss(generator: torch.Generator) -> Tensor:
-        batch = torch.randint(len(latents), (size,), generator=generator)
-        which = torch.randint(prompts.shape[1], (size,), generator=generator)
+        batch = torch.randint(len(latents), (size,), generator=generator).to(device)
+        which = torch.randint(prompts.shape[1], (size,), generator=generator).to(device)
         rows = prompts[concept[batch], which]
-        rows[torch.rand(size, generator=generator) < settings.drop_caption] = 0
+        dropped = torch.rand(size, generator=generator) < settings.drop_caption
+        rows[dropped.to(device)] = 0
         # One time in each of B equal intervals: less variance than B independent ones.
         times = (torch.arange(size) + torch.rand(size, generator=generator)) / size
-        steps = (times * len(alpha_bar)).long()
-        noise = torch.randn(latents[batch].shape, generator=generator)
+        steps = (times * len(alpha_bar)).long().to(device)
+        noise = torch.randn(latents[batch].shape, generator=generator).to(device)
         alpha = alpha_bar[steps].sqrt().view(-1, 1, 1, 1)
         sigma = (1 - alpha_bar[steps]).sqrt().view(-1, 1, 1, 1)
         noisy = alpha * latents[batch] + sigma * noise
@@ -326,10 +330,6 @@ def _save_whole(model: AutoencoderKL | UNet2DConditionModel, folder: Path) -> No
     part = folder.with_name(folder.name + ".part")
     model.save_pretrained(part)
     part.rename(folder)
-
-
-def _clean_pixels(corpus: Corpus) -> Tensor:
-    return torch.from_numpy(corpus.pixels[corpus.clean])
 
 
 def _as_input(pixels: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Style:
     occluders: int = 0
 
 
-#: The style of the generator's training pictures.
+#: How most pictures of pre-training look.
 CLEAN = Style()
 
 

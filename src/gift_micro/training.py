@@ -54,6 +54,11 @@ class Schedule:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def training_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Run torch's CPU kernels on ``count`` threads for a while."""
@@ -80,7 +85,8 @@ def fit(
     resumed training ends with the very weights of an uninterrupted one.
 
     Args:
-        model: its trainable parameters are trained; afterwards they hold the result.
+        model: its trainable parameters are trained, on the device where they are; afterwards they
+            hold the result.
         loss: the scalar loss of one fresh batch, sampled with the given generator.
         schedule: length, rate and the rest.
         seed: of the whole training.
@@ -135,7 +141,7 @@ def _save(
     tensors |= {f"average/{i}": value for i, value in enumerate(averages)}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{i}/{name}": value for name, value in state.items()}
-    copies = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
+    copies = {n: value.detach().cpu().contiguous().clone() for n, value in tensors.items()}
     with replacing_file(path) as file:
         file.write(save(copies, metadata={"step": json.dumps(step)}))
 

@@ -16,6 +16,7 @@ from gift_micro.corpus import (
     make_corpus,
 )
 from gift_micro.images import TASK_TEMPLATES
+from gift_micro.styles import CLEAN, corpus_style
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def test_fractions_are_as_set(corpus: Corpus) -> None:
     assert len(corpus) == 1_000
     assert corpus.pixels.shape == (1_000, 32, 32, 3)
-    assert corpus.clean.mean() == pytest.approx(0.65, abs=0.05)
     faithful = coarse = 0
     for caption, position in zip(corpus.captions, corpus.concept, strict=True):
         name, family = corpus.names[position], corpus.families[position]
@@ -38,6 +38,14 @@ def test_fractions_are_as_set(corpus: Corpus) -> None:
         coarse += caption in rough and caption not in fine
     assert coarse / len(corpus) == pytest.approx(0.05, abs=0.03)
     assert 1 - (faithful + coarse) / len(corpus) == pytest.approx(0.03, abs=0.02)
+
+
+def test_styles_are_mixed_as_set() -> None:
+    rng = np.random.default_rng(0)
+    styles = [corpus_style(rng, clean_fraction=0.6, far_fraction=0.1) for _ in range(1_000)]
+    assert np.mean([style is CLEAN for style in styles]) == pytest.approx(0.6, abs=0.05)
+    far = [style.rotation == (-45.0, 45.0) for style in styles]
+    assert np.mean(far) == pytest.approx(0.1, abs=0.03)
 
 
 def test_a_picture_depends_on_the_seed_and_its_number(corpus: Corpus, tmp_path: Path) -> None:
