@@ -102,11 +102,11 @@ def test_a_rebuilt_vector_is_as_large_as_the_task_s(
     for number, task in enumerate(tasks):
         rebuilt = found.rebuilt(number)
         if any(bool(found.mask(number, name).any()) for name in SHAPES):
-            expected = size(task.values(), rescaler)
-            assert size(rebuilt.values(), rescaler) == pytest.approx(expected, rel=1e-12)
+            expected = size(task, rescaler)
+            assert size(rebuilt, rescaler) == pytest.approx(expected, rel=1e-12)
         else:
             assert found.scales[number] == 0
-            assert size(rebuilt.values()) == 0
+            assert size(rebuilt) == 0
 
 
 @given(vectors())
@@ -138,7 +138,7 @@ def test_one_task_comes_back_exactly(rescaler: Rescaler, tasks: list[Vector]) ->
     found = merged(tasks, rescaler)
     for name, tensor in tasks[0].items():
         assert torch.equal(found.rebuilt(0)[name], tensor)
-    assert found.scales[0] == (1.0 if size(tasks[0].values()) else 0.0)
+    assert found.scales[0] == (1.0 if size(tasks[0]) else 0.0)
 
 
 @given(vectors(most=1), st.integers(2, 4))
@@ -178,6 +178,20 @@ def test_the_two_rescalers_differ() -> None:
     by_mean, by_sum = (merged(tasks, rescaler).scales for rescaler in RESCALERS)
     assert by_mean[0] == pytest.approx((3.5 / 3 + 0.3) / (4.5 / 3))
     assert by_sum[0] == pytest.approx(3.8 / 4.5)
+
+
+def test_query_key_and_value_are_one_tensor() -> None:
+    """As in OpenAI's CLIP, whose layout the official code averages over."""
+    torch.manual_seed(0)
+    fused = [{"attn.in_proj_weight": torch.randn(9, 4), "fc": torch.randn(5)} for _ in range(3)]
+    names = [f"attn.{kind}_proj.weight" for kind in "qkv"]
+    split = [
+        {**dict(zip(names, task["attn.in_proj_weight"].split(3), strict=True)), "fc": task["fc"]}
+        for task in fused
+    ]
+    assert merged(split).scales == pytest.approx(merged(fused).scales, rel=1e-14)
+    apart = [{name.replace("_proj", ""): part for name, part in task.items()} for task in split]
+    assert merged(split).scales != pytest.approx(merged(apart).scales, rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -27,7 +27,8 @@ class MergedModelSettings(MethodSettings):
     rescaler: Rescaler = Field(
         "tensor_mean",
         description="what a rebuilt task vector has of its own: tensor_mean, the mean absolute "
-        "value of each tensor, added up (official code); global_sum, the sum of absolute values",
+        "value of each tensor (query, key and value are one), added up (official code); "
+        "global_sum, the sum of absolute values",
     )
     voters: int = Field(
         4, ge=1, description="K: models of the nearest tasks that vote where the task is unknown"

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from gift.weights.averaging import with_prefix, without_prefix
+from gift.weights.layout import fused_groups
 
 Rescaler = Literal["tensor_mean", "global_sum"]
 """How large a vector is, for its scale, see :func:`size`."""
@@ -79,23 +80,25 @@ def rescale(
     >>> rescale(vector, unified)
     0.5
     """
-    masked = (decouple(unified[n], task_mask(own, unified[n]), 1.0) for n, own in vector.items())
-    return _ratio(size(vector.values(), rescaler), size(masked, rescaler))
+    masked = {n: decouple(unified[n], task_mask(own, unified[n]), 1.0) for n, own in vector.items()}
+    return _ratio(size(vector, rescaler), size(masked, rescaler))
 
 
-def size(tensors: Iterable[Tensor], rescaler: Rescaler = "tensor_mean") -> float:
-    """How large a vector of several tensors is.
+def size(vector: Mapping[str, Tensor], rescaler: Rescaler = "tensor_mean") -> float:
+    """How large a vector is.
 
     Args:
-        tensors: its parts.
-        rescaler: "tensor_mean": the mean of absolute values in each tensor, added up over the
-            tensors (official code); "global_sum": the sum of all absolute values (paper).
+        vector: its parts by parameter name.
+        rescaler: "tensor_mean": the mean of absolute values in each tensor of the fused layout (see
+            :func:`~gift.weights.layout.fused_groups`), added up over the tensors (official code);
+            "global_sum": the sum of all absolute values (paper).
 
-    >>> parts = [torch.tensor([1.0, -3.0]), torch.tensor([2.0])]
-    >>> size(parts), size(parts, "global_sum")
+    >>> vector = {"w": torch.tensor([1.0, -3.0]), "v": torch.tensor([2.0])}
+    >>> size(vector), size(vector, "global_sum")
     (4.0, 6.0)
     """
-    return math.fsum(_part(tensor, rescaler) for tensor in tensors)
+    sums = {name: _absolute_sum(tensor) for name, tensor in vector.items()}
+    return _size(sums, {name: tensor.numel() for name, tensor in vector.items()}, rescaler)
 
 
 def pack_mask(mask: Tensor) -> Tensor:
@@ -169,22 +172,24 @@ class UnifiedVectors:
         Raises:
             ValueError: the names are not those of the tasks before; nothing is to be used then.
         """
-        own: list[float] = []
-        masked: list[list[float]] = [[] for _ in range(len(self) + 1)]
+        own: dict[str, float] = {}
+        masked: list[dict[str, float]] = [{} for _ in range(len(self) + 1)]
         self._masks.append({})
         for name, narrow in vector:
             tensor = _widened(narrow)
             masks = self._merge(name, tensor)
             unified = self.unified[name]
-            own.append(_part(tensor, self._rescaler))
-            for parts, packed, mask in zip(masked, self._masks, masks, strict=True):
+            own[name] = _absolute_sum(tensor)
+            for sums, packed, mask in zip(masked, self._masks, masks, strict=True):
                 packed[name] = pack_mask(mask)
-                parts.append(_part(decouple(unified, mask, 1.0), self._rescaler))
+                sums[name] = _absolute_sum(decouple(unified, mask, 1.0))
         if missing := self.unified.keys() - self._masks[-1].keys():
             raise ValueError(f"the vector lacks {len(missing)} parameters, {min(missing)} for one.")
-        self._sizes.append(math.fsum(own))
+        counts = {name: tensor.numel() for name, tensor in self.unified.items()}
+        self._sizes.append(_size(own, counts, self._rescaler))
         self.scales = [
-            _ratio(size, math.fsum(parts)) for size, parts in zip(self._sizes, masked, strict=True)
+            _ratio(before, _size(sums, counts, self._rescaler))
+            for before, sums in zip(self._sizes, masked, strict=True)
         ]
 
     def rebuilt(self, task: int) -> dict[str, Tensor]:
@@ -235,10 +240,19 @@ def _widened(tensor: Tensor) -> Tensor:
     return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _part(tensor: Tensor, rescaler: Rescaler) -> float:
-    """What one tensor adds to the size of its vector."""
-    total = float(tensor.abs().sum(dtype=torch.float64))
-    return total / tensor.numel() if rescaler == "tensor_mean" else total
+def _absolute_sum(tensor: Tensor) -> float:
+    return float(tensor.abs().sum(dtype=torch.float64))
+
+
+def _size(sums: Mapping[str, float], counts: Mapping[str, int], rescaler: Rescaler) -> float:
+    """:func:`size` from each tensor's sum of absolute values and its number of elements."""
+    if rescaler == "global_sum":
+        return math.fsum(sums.values())
+    groups = fused_groups(sums)
+    return math.fsum(
+        math.fsum(sums[name] for name in group) / sum(counts[name] for name in group)
+        for group in groups
+    )
 
 
 def _ratio(size: float, masked: float) -> float:

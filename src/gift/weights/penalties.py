@@ -17,7 +17,6 @@ for tensors that are spread over processes, an operation takes all tensors at on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal
@@ -25,13 +24,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gift.weights.layout import fused_groups
+
 FLOOR = 1e-6
 """Fisher weight of a tensor that the anchor loss does not reach, as in the official code."""
 
 Normalization = Literal["fused", "tensor", "none"]
 """Over what the mean of squared gradients is taken, see :func:`normalization_groups`."""
 
-_QKV = re.compile(r"\b[qkv]_proj\b")
 
 _PIECE = 2**18
 """Elements of a piece for each thread."""
@@ -108,26 +108,18 @@ Groups = Sequence[tuple[str, ...]]
 def normalization_groups(names: Iterable[str], mode: Normalization = "fused") -> Groups | None:
     """Names whose Fisher values share one mean.
 
-    Models of the transformers library hold query, key and value projections as three tensors where
-    OpenAI's CLIP holds one. The published method normalises per tensor of the fused layout, so by
-    default the three belong together here; every other tensor stands alone.
-
     Args:
         names: of the parameters.
-        mode: "fused" as described; "tensor" lets every tensor stand alone; "none" gives None, which
-            the functions of this module take as: do not normalise.
+        mode: "fused": as the published method, one mean per tensor of the fused layout, see
+            :func:`~gift.weights.layout.fused_groups`; "tensor" lets every tensor stand alone;
+            "none" gives None, which the functions of this module take as: do not normalise.
 
-    >>> normalization_groups(["a.q_proj.bias", "a.k_proj.bias", "a.v_proj.bias", "a.fc.bias"])
-    [('a.q_proj.bias', 'a.k_proj.bias', 'a.v_proj.bias'), ('a.fc.bias',)]
+    >>> normalization_groups(["a.q_proj.bias", "a.k_proj.bias"], "tensor")
+    [('a.q_proj.bias',), ('a.k_proj.bias',)]
     """
     if mode == "none":
         return None
-    if mode == "tensor":
-        return [(name,) for name in names]
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(_QKV.sub("qkv_proj", name), []).append(name)
-    return [tuple(group) for group in groups.values()]
+    return [(name,) for name in names] if mode == "tensor" else fused_groups(names)
 
 
 @torch.no_grad()
