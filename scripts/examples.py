@@ -81,7 +81,10 @@ TRAINING = (
     "precision",
     "workers",
 )
-SYNTHESIS = ("generator", "images", "steps", "guidance", "base_classnames", "batch_size")
+SYNTHESIS = (
+    *("generator", "images", "steps", "guidance", "base_classnames", "plain_template"),
+    "batch_size",
+)
 REFERENCE = ("source", "images", "texts")
 HIDDEN = {
     *(("gift", "fisher_images"), ("gift", "preset"), ("gift", "alignment_smoothing")),
@@ -155,6 +158,8 @@ ORIGINS = {
     "cil/gift/method_settings": f"ours, {MTIL}",
     "cil/l2/method_settings": f"ours, {MTIL}",
     "synthesis": "paper",
+    "synthesis.plain_template": f"{CODE}: the first template of each task",
+    "cil/synthesis.plain_template": "paper",
     "synthesis.batch_size": "ours; images at a time, no effect on images",
     "cil/synthesis.images": f"ours, {MTIL}",
     "cil/synthesis.steps": f"ours, {MTIL}",

@@ -137,7 +137,9 @@ class SynthesisSettings(Settings):
         (), description="class names, or tasks' names, whose prompts are never used"
     )
     plain_template: bool = Field(
-        False, description="put every class name into base_template, as the paper prints it"
+        False,
+        description="put every class name into base_template, as the paper prints it, underscores "
+        "as spaces",
     )
 
     @model_validator(mode="after")

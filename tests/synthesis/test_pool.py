@@ -48,6 +48,12 @@ def test_the_plain_template_replaces_that_of_every_task():
     )
 
 
+def test_the_plain_template_reads_underscores_as_spaces():
+    fish = LabelSpace("step 1", ("aquarium_fish",), ("a bad photo of a {}.",))
+    assert build_pool([], [fish], plain_template=True) == ("a photo of a aquarium fish.",)
+    assert build_pool([], [fish]) == ("a bad photo of a aquarium_fish.",)
+
+
 def test_names_are_never_format_strings():
     assert build_pool(["a {0} {x} %s"], []) == ("a photo of a a {0} {x} %s.",)
 

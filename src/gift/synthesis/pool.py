@@ -40,7 +40,8 @@ def build_pool(
         base: general class names, repeated ones included.
         seen: label spaces learned so far, *without* that of the task about to be learned.
         base_template: template of the general names.
-        plain_template: put the tasks' class names into ``base_template`` too, as the paper prints.
+        plain_template: put the tasks' class names into ``base_template`` too, as the paper prints,
+            with spaces in place of underscores.
         exclude: class names to skip wherever they stand, and names of tasks whose prompts are
             skipped; a class name that other tasks or the general names share stays there.
     """
@@ -49,7 +50,9 @@ def build_pool(
     for labels in seen:
         if labels.name not in out:
             template = base_template if plain_template else labels.templates[0]
-            prompts += [fill(template, name) for name in labels.classnames if name not in out]
+            own = [name for name in labels.classnames if name not in out]
+            readable = [name.replace("_", " ") for name in own] if plain_template else own
+            prompts += [fill(template, name) for name in readable]
     return tuple(prompts)
 
 
