@@ -55,6 +55,22 @@ def test_rows_share_a_folder_exactly_where_they_mean_the_same_run():
         assert shared in folders[name]
 
 
+def test_a_method_that_never_asks_for_the_task_shares_the_runs_that_are_given_it():
+    def folders(benchmark):
+        rows = studies.plan(ENTRIES["condu-settings"], benchmark, seeds=[1], runs=RUNS)
+        return {row.entry.method: row.runs[0].folder.parent.name for row in rows}
+
+    hidden = folders("micro-1-agnostic")
+    assert {m for m, name in hidden.items() if name == "micro-1-agnostic"} == {
+        "condu",
+        "condu_lora",
+    }
+    assert set(hidden.values()) == {"micro-1", "micro-1-agnostic"}
+    # Among the classes of all tasks there is no such benchmark with the task given.
+    assert set(folders("micro-1-agnostic-union").values()) == {"micro-1-agnostic-union"}
+    assert folders("mtil-1-agnostic")["gift"] == "mtil-1"
+
+
 def test_a_row_without_settings_of_its_own_is_the_run_of_gift_run():
     (row,) = planned("table1", rows=["GIFT"], seeds=[3])
     config = resolve("micro-1", "gift", {"seed": 3})

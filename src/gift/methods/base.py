@@ -151,6 +151,11 @@ class Method:
         """What the method is called in messages: the name of its module."""
         return cls.__module__.rpartition(".")[2]
 
+    @classmethod
+    def uses_task_id(cls) -> bool:
+        """Whether a prediction may depend on the task of an image, where that is known."""
+        return cls.predictor is not Method.predictor
+
     def check(self, model: VisionLanguageModel) -> None:
         """Refuse settings that do not go with the model, before anything is made for it.
 

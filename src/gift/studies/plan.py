@@ -12,13 +12,13 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gift.benchmark import changes, check_same_benchmark, resolve
 from gift.config import RunConfig
-from gift.data import BenchmarkEntry, load_benchmark, short_name
+from gift.data import BenchmarkEntry, benchmark_names, load_benchmark, short_name
 from gift.methods import method_class
 from gift.runs import RunFolder
 from gift.runs.read import Run
@@ -108,6 +108,8 @@ def plan(
     """All rows of an experiment with their runs.
 
     A method that learns nothing is run once, with the first seed, unless the data are resampled.
+    On a benchmark that hides the task, methods that never ask for it share the runs of the one that
+    gives it, see :func:`equivalent_benchmark`.
 
     Args:
         entry: the experiment.
@@ -122,22 +124,22 @@ def plan(
         ValueError: a row is wrong on this benchmark, or there is none of a name.
     """
     known = load_benchmark(benchmark)
-    folder = runs / short_name(benchmark)
-    existing = find_runs(folder)
-    recipe = cache(partial(resolve, benchmark))
+    existing, recipe = cache(find_runs), cache(resolve)
     planned = []
     for row in entry.rows:
         layer = own_settings(row, known, settings or {})
         if redraw and "draw" in layer:
             raise ValueError("redraw makes every seed the data seed too; remove 'draw'.")
-        config, plain = resolve(benchmark, row.method, layer), recipe(row.method)
+        where = equivalent_benchmark(benchmark, row.method)
+        folder = runs / short_name(where)
+        config, plain = resolve(where, row.method, layer), recipe(where, row.method)
         once = not method_class(row.method).trains and not redraw
         own = []
         for seed in seeds[:1] if once else seeds:
             draw = seed if redraw else config.draw
             seeded = config.model_copy(update={"seed": seed, "draw": draw})
             new = folder / folder_name(seeded, plain)
-            path = existing.get(fingerprint(seeded), new)
+            path = existing(folder).get(fingerprint(seeded), new)
             own.append(PlannedRun(seeded, changes(seeded, plain), path))
         label, paper = _label(row.name, config), entry.printed(row, benchmark)
         planned.append(PlannedRow(row, label, tuple(own), paper))
@@ -150,6 +152,24 @@ def plan(
         if name not in labels:
             raise ValueError(unknown("row", name, labels))
     return tuple(row for row in planned if rows is None or row.label in rows)
+
+
+@cache
+def equivalent_benchmark(benchmark: str, method: str) -> str:
+    """The benchmark whose runs give what a method scores on one that hides the task of an image.
+
+    A method that never asks for the task scores the same where it is given: the shipped benchmark
+    that is the same but for that. Otherwise the benchmark itself.
+    """
+    entry = load_benchmark(benchmark)
+    if entry.task_id == "given" or method_class(method).uses_task_id():
+        return benchmark
+    for name in benchmark_names():
+        other = load_benchmark(name)
+        named = {"name": entry.name, "title": entry.title, "task_id": entry.task_id}
+        if other.task_id == "given" and other.model_copy(update=named) == entry:
+            return name
+    return benchmark
 
 
 def default_folder(config: RunConfig, runs: Path) -> Path:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CRITERION = "Avg. over the whole matrix, on validation images"
 FAILURES = (FloatingPointError, torch.OutOfMemoryError)
 """What ends a trial as failed; every other error ends the search."""
+RANDOM_TRIALS = 4
+"""Trials in an interval before the first that earlier ones propose."""
 _JOURNAL = "study.journal"
 _OUTCOME, _RETRIES = "outcome", "retries"  # attributes of optuna's trials
 _VALIDATION = {"evaluation": {"split": "validation"}}
@@ -80,7 +82,7 @@ def search(
 ) -> Outcome:
     """Find the settings with the highest Avg. on validation images; test images are never used.
 
-    Lists only: optuna's GridSampler. With an interval: its TPESampler. Every trial has the same
+    Lists only: optuna's GridSampler. With an interval: its GPSampler. Every trial has the same
     seed. Running again on the same folder resumes, and several calls may work on one folder at the
     same time.
 
@@ -192,7 +194,7 @@ class _Search:
 
     def one_trial(self, number: int, budget: int) -> None:
         """Make a trial, unless all of the budget are taken by now: other calls count too."""
-        from optuna.samplers import GridSampler, TPESampler
+        from optuna.samplers import GPSampler, GridSampler
 
         if self.taken() >= budget:
             return
@@ -201,7 +203,7 @@ class _Search:
         if len(self.lists) == len(self.space):
             sampler = GridSampler(self.lists, seed=seed)
         else:  # neither a second process nor a second start repeats a seed
-            sampler = TPESampler(seed=seed + number)
+            sampler = GPSampler(seed=seed + number, n_startup_trials=RANDOM_TRIALS)
         self._study(sampler).optimize(self._objective, n_trials=1, catch=FAILURES)
 
     def write_outcome(self, budget: int) -> Outcome:

@@ -63,7 +63,7 @@ def build_table(entry: Experiment, benchmark: str, rows: Sequence[PlannedRow]) -
         header=("Row", *(METRICS[column].head for column in entry.columns), "Runs", *heads),
         text=text,
         numbers=numbers,
-        notes=(*_notes(rows, printed), *_misprint_notes(rows, [*printed, *deltas])),
+        notes=(*_notes(benchmark, rows, printed), *_misprint_notes(rows, [*printed, *deltas])),
     )
 
 
@@ -194,11 +194,20 @@ def _misprint_notes(rows: Sequence[PlannedRow], keys: Sequence[str]) -> Iterator
             yield f"† Misprint: {wrong}; {note.reason}."
 
 
-def _notes(rows: Sequence[PlannedRow], printed: Sequence[str]) -> Iterator[str]:
-    """What a reader has to know: missing and unverified runs, and which paper prints what."""
+def _notes(benchmark: str, rows: Sequence[PlannedRow], printed: Sequence[str]) -> Iterator[str]:
+    """What a reader has to know: missing, shared and unverified runs, and who prints what."""
     planned = {run.folder for row in rows for run in row.runs}
     if missing := len(planned - {run.folder for row in rows for run in row.measured}):
         yield f"{missing} of {len(planned)} runs are missing."
+    elsewhere: dict[str, list[str]] = {}
+    for row in rows:
+        elsewhere.setdefault(row.runs[0].config.benchmark, []).append(row.label)
+    elsewhere.pop(benchmark, None)
+    for other, labels in elsewhere.items():
+        yield (
+            f"Figures from the runs on {other}: {', '.join(labels)}. These methods never ask for "
+            "the task of an image, so hiding it changes nothing."
+        )
     if modified := [row.label for row in rows if any(run.modified for run in row.measured)]:
         which = "all rows" if len(modified) == len(rows) else ", ".join(modified)
         yield f"Not verified: run from source code with uncommitted changes ({which})."
