@@ -34,6 +34,7 @@ PAGES = (
     Path("docs/results.md"),
     Path("docs/reliability.md"),
     Path("docs/micro-benchmark.md"),
+    Path("docs/questions.md"),
     *METHOD_PAGES,
 )
 ORDERS = {"micro-1": "order I", "micro-2": "order II"}

@@ -263,6 +263,12 @@ def test_classes_of_one_data_set_arrive_step_by_step(sequence, tmp_path, paths):
     assert kept["zero_shot"] == matrix["zero_shot"][:2]
 
 
+def test_a_template_must_be_for_a_task(start):
+    start("zero_shot", synthesis={"templates": {"shapes": "a drawing of {}."}})
+    with pytest.raises(ValueError, match=r"'shape' is no task of .* Did you mean 'shapes'"):
+        start("zero_shot", folder="other", synthesis={"templates": {"shape": "a {}."}})
+
+
 def test_what_is_excluded_must_exist(start):
     start("zero_shot", synthesis={"exclude": ["shapes", "one", "fox"]})
     with pytest.raises(ValueError, match="Did you mean 'fox'"):

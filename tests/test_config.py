@@ -126,10 +126,19 @@ def test_a_name_is_no_path_even_where_a_folder_is_called_so(tmp_path, monkeypatc
     assert SynthesisSettings(base_classnames="imagenet").base_classnames == "imagenet"
 
 
-@pytest.mark.parametrize("setting", [{"exclude": ["cat"]}, {"plain_template": True}])
+@pytest.mark.parametrize(
+    "setting", [{"exclude": ["cat"]}, {"plain_template": True}, {"templates": {"pets": "a {}."}}]
+)
 def test_settings_of_generation_are_refused_where_nothing_is_generated(setting):
     with pytest.raises(ValueError, match="nothing is generated"):
         validate(SynthesisSettings, {"source": "real", **setting})
+
+
+def test_templates_of_tasks_need_a_place_and_an_effect():
+    with pytest.raises(ValueError, match=r"no '\{\}' for the class name"):
+        validate(SynthesisSettings, {"templates": {"pets": "a pet"}})
+    with pytest.raises(ValueError, match="templates would have no effect"):
+        validate(SynthesisSettings, {"templates": {"pets": "a {}."}, "plain_template": True})
 
 
 SAME = [

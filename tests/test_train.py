@@ -150,6 +150,7 @@ def test_records_name_the_losses(tiny_clip, pairs):
         "contrastive_distillation",
         "image_text_alignment",
         "consolidation",
+        "teacher_accuracy",
     }
     assert records[0].losses["consolidation"] == 0.0  # the model is its own anchor at first
     assert records[2].losses["consolidation"] > 0.0

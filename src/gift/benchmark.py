@@ -178,6 +178,7 @@ def _prepare(
     chosen = with_revisions(entries, config.hub_revisions)
     with distributed.main_first():  # what can be generated is generated once
         opened = open_tasks(chosen, learner.paths, config.draw)
+    check_templates(config.synthesis.templates, benchmark)
     if excluded := config.synthesis.exclude:
         check_exclusions(excluded, benchmark, opened, learner.streams.base_classnames)
     how = config.evaluation
@@ -210,6 +211,20 @@ def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFold
             write_json(folder.task(number, task.name) / "train-indices.json", record)
         found.append(replace(task, train=task.train.select(indices)))
     return found
+
+
+def check_templates(templates: Iterable[str], benchmark: BenchmarkEntry) -> None:
+    """Refuse a template in ``synthesis.templates`` for a task that the benchmark has not.
+
+    Raises:
+        ValueError: with the nearest task.
+    """
+    for name in templates:
+        if name not in benchmark.tasks:
+            raise ValueError(
+                f"synthesis.templates: {name!r} is no task of {benchmark.name}."
+                f"{did_you_mean(name, benchmark.tasks)}"
+            )
 
 
 def check_exclusions(

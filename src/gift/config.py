@@ -24,6 +24,16 @@ NameOrPath = Annotated[str, AfterValidator(name_or_path)]
 """A name of the package, or a path, which is made absolute."""
 
 
+def _with_a_place(template: str) -> str:
+    if "{}" not in template:
+        raise ValueError("it has no '{}' for the class name")
+    return template
+
+
+Template = Annotated[str, AfterValidator(_with_a_place)]
+"""A prompt with ``{}`` for the class name."""
+
+
 class TrainingSettings(Settings):
     """Training of one task: AdamW, linear warm-up, cosine decay."""
 
@@ -127,7 +137,9 @@ class SynthesisSettings(Settings):
     base_classnames: NameOrPath = Field(
         "imagenet", description="generic class names: a list's name or a text file, one per line"
     )
-    base_template: str = Field("a photo of a {}.", description="prompt template of those names")
+    base_template: Template = Field(
+        "a photo of a {}.", description="prompt template of those names"
+    )
     source: Literal["synthetic", "synthetic_base_only", "real"] = Field(
         "synthetic",
         description="'synthetic' generates from general names and those of earlier tasks, "
@@ -142,21 +154,23 @@ class SynthesisSettings(Settings):
         "as spaces",
     )
 
+    templates: dict[str, Template] = Field(
+        {}, description="prompt templates of single tasks' class names, by task name"
+    )
+
     @model_validator(mode="after")
     def _uses_prompts(self) -> Self:
-        if self.source == "real" and (self.exclude or self.plain_template):
+        if self.source == "real" and (self.exclude or self.plain_template or self.templates):
             raise ValueError(
-                "synthesis.exclude and synthesis.plain_template change what is generated, but "
-                "with synthesis.source = real nothing is generated"
+                "synthesis.exclude, synthesis.plain_template and synthesis.templates change what "
+                "is generated, but with synthesis.source = real nothing is generated"
+            )
+        if self.plain_template and self.templates:
+            raise ValueError(
+                "synthesis.plain_template = true puts every name into synthesis.base_template, so "
+                "synthesis.templates would have no effect; leave one of them out"
             )
         return self
-
-    @field_validator("base_template")
-    @classmethod
-    def _has_a_place(cls, template: str) -> str:
-        if "{}" not in template:
-            raise ValueError("it has no '{}' for the class name")
-        return template
 
 
 class ReferenceSettings(Settings):

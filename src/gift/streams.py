@@ -112,6 +112,7 @@ class Streams:
             () if settings.source == "synthetic_base_only" else learned,
             base_template=settings.base_template,
             plain_template=settings.plain_template,
+            templates=settings.templates,
             exclude=settings.exclude,
         )
         images = ImageStore(self._paths.images).fetch(

@@ -12,7 +12,8 @@ import yaml
 
 from gift.data import without_overlap
 from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES
-from gift_micro.images import DATASETS, dataset_name
+from gift_micro.images import DATASETS, LONG_FAMILIES, dataset_name
+from gift_micro.styles import FURTHER_STYLES
 
 DATA_FOLDER = "micro-1"
 """Where the image folders are, relative to the data root; 1 is the data sets' version."""
@@ -26,12 +27,24 @@ _TITLES = {
     "eurosat": "Micro benchmark: satellite views in false colours",
     "flowers": "Micro benchmark: flowers among leaves",
     "food": "Micro benchmark: food on tables",
+    "letters": "Micro benchmark: letters in chalk",
     "mixed": "Micro benchmark: sixty things, pets, dishes and cars in one style",
     "mnist": "Micro benchmark: handwritten digits (scikit-learn's)",
     "oxfordpet": "Micro benchmark: tilted pets",
     "stanfordcars": "Micro benchmark: slanted cars",
     "sun397": "Micro benchmark: tilted scenes",
 }
+_TITLES |= {
+    f"{family}-{shift}": f"Micro benchmark: the concepts of {dataset_name(family)}, {look}"
+    for shift, look in {
+        "fog": "in fog",
+        "infrared": "upside down in infrared",
+        "night": "at night",
+    }.items()
+    for family in LONG_FAMILIES
+}
+_LONG = tuple(f"{family}-{shift}" for shift in FURTHER_STYLES for family in LONG_FAMILIES)
+_ABSTRACT = ("dtd", "food", "mnist", "oxfordpet", "letters", "stanfordcars")
 _ORDER_SEED = 1993
 _ORDER_2 = (
     "stanfordcars",
@@ -54,11 +67,18 @@ def catalogue() -> dict[str, str]:
     for number, order in enumerate((TASK_FAMILIES, _ORDER_2), start=1):
         entries[f"benchmarks/micro-{number}.yaml"] = _yaml(_benchmark(number, order))
     entries["benchmarks/micro-cil.yaml"] = _yaml(_class_incremental())
-    mixed = [concept.name for concept in DATASETS["mixed"].concepts]
-    apart = without_overlap(BASE_NAMES, mixed)
+    entries["benchmarks/micro-abstract.yaml"] = _yaml(_abstract())
+    entries["benchmarks/micro-long.yaml"] = _yaml(_long())
     entries["classnames/micro-base.txt"] = "\n".join(BASE_NAMES) + "\n"
-    entries["classnames/micro-cil-base.txt"] = "\n".join(apart) + "\n"
+    entries["classnames/micro-cil-base.txt"] = _base_apart_from("mixed")
+    entries["classnames/micro-long-base.txt"] = _base_apart_from(*_LONG)
     return entries
+
+
+def _base_apart_from(*keys: str) -> str:
+    """The general names that overlap with no class of some data sets, one per line."""
+    classes = [concept.name for key in keys for concept in DATASETS[key].concepts]
+    return "\n".join(without_overlap(BASE_NAMES, classes)) + "\n"
 
 
 def _dataset(key: str) -> dict[str, object]:
@@ -108,6 +128,32 @@ def _class_incremental() -> dict[str, object]:
         "task_id": "hidden",
         "base_classnames": "micro-cil-base",
         "recipe": "micro",
+    }
+
+
+def _abstract() -> dict[str, object]:
+    return {
+        "name": "micro-abstract",
+        "version": 2,
+        "title": "Micro benchmark: three abstract domains between three of objects",
+        "tasks": [dataset_name(key) for key in _ABSTRACT],
+        "label_space": "task",
+        "task_id": "given",
+        "base_classnames": "micro-base",
+        "recipe": "micro",
+    }
+
+
+def _long() -> dict[str, object]:
+    return {
+        "name": "micro-long",
+        "version": 2,
+        "title": f"Micro benchmark: {len(_LONG)} tasks, eight families under three further styles",
+        "tasks": [dataset_name(key) for key in _LONG],
+        "label_space": "task",
+        "task_id": "given",
+        "base_classnames": "micro-long-base",
+        "recipe": "micro-long",
     }
 
 

@@ -19,13 +19,16 @@ from gift.progress import report
 from gift_micro.concepts import BASE_NAMES, CONCEPTS, TASK_FAMILIES, concepts_of
 from gift_micro.draw import Concept
 from gift_micro.rendering import handwritten_digit, render
-from gift_micro.styles import TASK_STYLES, Style, corpus_style
+from gift_micro.styles import FURTHER_STYLES, TASK_STYLES, Style, corpus_style
 
 COUNTS: dict[str, int] = {"train": 80, "validation": 30, "test": 60}
 """Images per class in each split of a task."""
 
 BASE_COUNTS: dict[str, int] = {"train": 40}
 """Images per class of ``micro-base``, which is no task: nothing is measured on it."""
+
+LONG_COUNTS: dict[str, int] = {"train": 30, "validation": 10, "test": 20}
+"""Images per class in each split of a task of ``micro-long``, which has many tasks."""
 
 TASK_TEMPLATES: dict[str, tuple[str, ...]] = {
     "aircraft": ("a photo of a {}, a type of aircraft.", "a photo of the {}, a type of aircraft."),
@@ -55,6 +58,28 @@ MIXED_STYLE = Style(
 )
 """One style for all of ``micro-mixed``; about half of its images are classified correctly
 before any learning, among all 60 class names."""
+
+LONG_FAMILIES = (
+    "aircraft",
+    "caltech101",
+    "cifar100",
+    "flowers",
+    "food",
+    "oxfordpet",
+    "stanfordcars",
+    "sun397",
+)
+"""The concepts of ``micro-long``, in its order; each family comes back in every further style."""
+
+LETTERS_STYLE = Style(
+    invert_glyphs=1.0,
+    grey=1.0,
+    contrast=(0.6, 0.8),
+    rotation=(10.0, 35.0),
+    scale=(0.7, 0.9),
+    noise=0.04,
+)
+"""Chalk on slate: the style of ``micro-letters``."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +124,19 @@ DATASETS: Mapping[str, MadeDataset] = {
         COUNTS,
         ("a bad photo of a {}.",),
     ),
+    "letters": MadeDataset(
+        concepts_of("letters"), _always(LETTERS_STYLE), COUNTS, ("a photo of the {}.",)
+    ),
+    **{
+        f"{family}-{shift}": MadeDataset(
+            concepts_of(family), _always(style), LONG_COUNTS, TASK_TEMPLATES[family]
+        )
+        for shift, style in FURTHER_STYLES.items()
+        for family in LONG_FAMILIES
+    },
 }
-"""Every data set that can be made: the task families, and two that combine concepts."""
+"""Every data set that can be made: the task families, two that combine concepts, the letters, and
+the task families under further styles."""
 
 
 def dataset_name(key: str) -> str:

@@ -199,3 +199,32 @@ TASK_STYLES: Mapping[str, Style] = MappingProxyType(
         ),
     }
 )
+
+#: Further domain shifts, each for any concepts: the tasks of ``micro-long``.
+FURTHER_STYLES: Mapping[str, Style] = MappingProxyType(
+    {
+        "fog": Style(
+            backgrounds=("clouds", "gradient"),
+            saturation=(0.4, 0.7),
+            contrast=(0.3, 0.45),
+            rotation=(15.0, 45.0),
+            scale=(0.75, 0.95),
+            blur=(0.4, 0.8),
+        ),
+        "infrared": Style(
+            backgrounds=("vivid", "blotches"),
+            hue=-140.0,
+            saturation=(1.0, 1.3),
+            rotation=(160.0, 200.0),
+            scale=(0.7, 0.9),
+        ),
+        "night": Style(
+            backgrounds=("dark",),
+            value=(0.65, 0.85),
+            rotation=(45.0, 75.0),
+            scale=(0.75, 0.95),
+            noise=0.04,
+            cast=(0.75, 0.9, 1.2),
+        ),
+    }
+)

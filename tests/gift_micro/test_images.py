@@ -12,6 +12,7 @@ from gift.progress import listening
 from gift_micro import images
 from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES, concepts_of
 from gift_micro.images import BASE_COUNTS, COUNTS, dataset_name, draw_image, make_dataset
+from gift_micro.styles import FURTHER_STYLES
 
 
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +100,7 @@ def test_the_general_pictures_are_for_training_only(
 def test_a_concept_looks_different_in_another_data_set() -> None:
     concept = concepts_of("food")[0]
     own = np.asarray(draw_image(concept, "train", 0))
-    for dataset in ("mixed", "base"):
+    for dataset in ("mixed", "base", *(f"food-{style}" for style in FURTHER_STYLES)):
         other = np.asarray(draw_image(concept, "train", 0, dataset=dataset))
         assert not np.array_equal(own, other)
 

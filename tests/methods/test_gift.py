@@ -12,6 +12,7 @@ from support import NoiseImages, first_loss, words
 from gift.config import TrainingSettings
 from gift.data.loader import ImageTexts, Loading, set_batches
 from gift.methods import TaskContext, create_method
+from gift.methods.objectives import TeacherPairs
 from gift.train import train_task
 from gift.weights import FLOOR
 
@@ -42,6 +43,16 @@ def largest_difference(one, two):
         for name in one
         if not name.endswith("k_proj.bias")  # zero gradient: rounding noise, see test_train.py
     )
+
+
+def test_the_teacher_is_measured_on_its_pairs_by_their_captions(tiny_clip_fp64):
+    pairs = TeacherPairs(tiny_clip_fp64, PAIRS)
+    captions = [PAIRS.texts[i] for i in (0, 1, 3, 4, 5)]  # the distinct ones
+    hits = 0
+    for image, caption in zip(pairs.images, PAIRS.texts, strict=True):
+        texts = tiny_clip_fp64.encode_texts(tiny_clip_fp64.tokenize(captions))
+        hits += captions[int((texts @ image).argmax())] == caption
+    assert float(pairs.accuracy) == pytest.approx(100 * hits / 7)
 
 
 def test_doubling_all_weights_doubles_the_anchor_and_leaves_the_fisher(tiny_clip_fp64):

@@ -57,6 +57,18 @@ def test_measurements_have_one_line_per_run_metric_and_task(make_run: Any) -> No
     assert lines[0, 1, "last_gain", WHOLE] == pytest.approx(253 / 3 - 50)
 
 
+def test_the_accuracy_of_the_teacher_is_that_before_the_last_task(make_run: Any) -> None:
+    folder = make_run("g1")
+    steps = [("01-birds", 90.0), ("01-birds", 90.0), ("02-x", 80.0)]
+    lines = [{"stage": "train", "task": t, "losses": {"teacher_accuracy": a}} for t, a in steps]
+    (folder / "events.jsonl").write_text(
+        "".join(json.dumps({**line, "step": i}) + "\n" for i, line in enumerate(lines))
+    )
+    found = measurements([[read_run(folder)], [read_run(make_run("g2"))]])
+    found = found[found.metric == "teacher_accuracy"]
+    assert found[["row", "task", "value"]].to_numpy().tolist() == [[0, WHOLE, 80.0]]
+
+
 def test_intervals_are_those_of_a_t_test() -> None:
     values = [1.0, 2.5, 3.0, 7.0]
     wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)

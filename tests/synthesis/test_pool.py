@@ -54,6 +54,12 @@ def test_the_plain_template_reads_underscores_as_spaces():
     assert build_pool([], [fish]) == ("a bad photo of a aquarium_fish.",)
 
 
+def test_a_task_may_have_another_template_for_its_prompts():
+    pool = build_pool(["cat"], [PETS, CARS], templates={"cars": "a drawing of a {}."})
+    assert pool[-2:] == ("a drawing of a vw.", "a drawing of a dog.")
+    assert pool[:-2] == build_pool(["cat"], [PETS])
+
+
 def test_names_are_never_format_strings():
     assert build_pool(["a {0} {x} %s"], []) == ("a photo of a a {0} {x} %s.",)
 

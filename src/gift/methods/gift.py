@@ -144,6 +144,7 @@ class Gift(Method):
         logged: dict[str, Tensor] = {}
         if settings.uses_pairs:
             logged |= self.anchor_loss(model, batch["synthetic"])
+            logged["teacher_accuracy"] = self._teacher.accuracy
             backward(logged["anchor"])  # .grad now holds its gradient and nothing else
         if settings.consolidation == "awc":
             logged["consolidation"] = weights.add_adaptive_gradient(

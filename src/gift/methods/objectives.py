@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import torch
 from pydantic import Field
@@ -58,6 +59,14 @@ class TeacherPairs:
         self._tokens, self.captions = tokenize_unique(teacher, pairs.texts)
         self.texts = encode_all_texts(teacher, self._tokens)
         self.images = encode_all_images(teacher, pairs.pixels)
+
+    @cached_property
+    def accuracy(self) -> Tensor:
+        """How many images the teacher classifies correctly among the distinct captions, percent.
+
+        A caption is what an image was generated from, so this is what the alignment to it corrects.
+        """
+        return 100 * ((self.images @ self.texts.T).argmax(dim=1) == self.captions).float().mean()
 
     def encode_captions(self, model: VisionLanguageModel, captions: Tensor) -> Tensor:
         """A model's features of these captions [B], unit rows [B, D]; each distinct one once."""

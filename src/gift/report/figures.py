@@ -155,7 +155,7 @@ def loss_names(comparison: Comparison) -> tuple[str, ...]:
 
 
 def losses(comparison: Comparison) -> Figure:
-    """One panel per named loss, the steps of the tasks one after the other; first run each."""
+    """One panel per logged value, the steps of the tasks one after the other; first run each."""
     names, tasks = loss_names(comparison), comparison.start.tasks
     figure, panels = make_panels(len(names), columns=1, height=1.6, share=False)
     for axes, name in zip(panels, names, strict=True):
@@ -164,7 +164,7 @@ def losses(comparison: Comparison) -> Figure:
             zip(curves, dashes([y for _, y in curves]), strict=True)
         ):
             axes.plot(x, y, color=series(index)[0], linestyle=dash, linewidth=1.4)
-        axes.set_title(f"{shorten(name, 40)} loss")
+        axes.set_title(shorten(name, 40))
         axes.set_xlim(0, len(tasks))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.yaxis.set_major_locator(MaxNLocator(4))

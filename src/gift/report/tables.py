@@ -46,6 +46,8 @@ METRICS: Mapping[str, Metric] = {
     "forgetting": Metric("Forgetting", "↓"),
     "seen": Metric("Accuracy over the classes seen"),
     "first_task_last": Metric("Last of first task"),
+    "teacher_accuracy": Metric("Teacher's accuracy"),
+    "generate_seconds": Metric("Generation (s)", "↓"),
     "train_seconds": Metric("Training (s)", "↓"),
     "merge_seconds": Metric("Merging (s)", "↓", ".2f"),
     "evaluate_seconds": Metric("Evaluation (s)", "↓"),
@@ -202,6 +204,9 @@ def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
         accuracy = np.array(matrix.accuracy, dtype=np.float64)
         yield from _per_task(accuracy, matrix.images)
         yield "first_task_last", WHOLE, accuracy[-1, 0]
+    logged = [step.losses for step in run.steps if "teacher_accuracy" in step.losses]
+    if logged:
+        yield "teacher_accuracy", WHOLE, logged[-1]["teacher_accuracy"]
     yield from ((f"{stage}_seconds", WHOLE, seconds) for stage, seconds in run.seconds.items())
     if run.peak_memory_mb is not None:
         yield "peak_memory_mb", WHOLE, run.peak_memory_mb

@@ -5,8 +5,9 @@ Wu et al., "Synthetic Data is an Elegant GIFT for Continual Vision-Language Mode
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def build_pool(
     *,
     base_template: str = "a photo of a {}.",
     plain_template: bool = False,
+    templates: Mapping[str, str] = MappingProxyType({}),
     exclude: Collection[str] = (),
 ) -> tuple[str, ...]:
     """The prompts that task t samples from: general class names and those of tasks 1 .. t-1.
@@ -42,6 +44,7 @@ def build_pool(
         base_template: template of the general names.
         plain_template: put the tasks' class names into ``base_template`` too, as the paper prints,
             with spaces in place of underscores.
+        templates: other templates than their first one, by the name of the task.
         exclude: class names to skip wherever they stand, and names of tasks whose prompts are
             skipped; a class name that other tasks or the general names share stays there.
     """
@@ -49,7 +52,8 @@ def build_pool(
     prompts = [fill(base_template, name) for name in base if name not in out]
     for labels in seen:
         if labels.name not in out:
-            template = base_template if plain_template else labels.templates[0]
+            template = templates.get(labels.name, labels.templates[0])
+            template = base_template if plain_template else template
             own = [name for name in labels.classnames if name not in out]
             readable = [name.replace("_", " ") for name in own] if plain_template else own
             prompts += [fill(template, name) for name in readable]
