@@ -189,6 +189,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "condu cost": lambda: shown("benchmarks/condu.py", "bench/condu.json"),
     "condu votes": lambda: shown("scripts/condu_votes.py", "theory/votes.json"),
     "condu again": condu_again,
+    "overlap": lambda: shown("scripts/overlap.py", ""),
+    "storage": lambda: shown("benchmarks/storage.py", "bench/storage.json"),
     "condu one more": condu_one_more,
 }
 

@@ -34,6 +34,7 @@ OPTIONS = {
     "data cache list": "home",
     "data cache clear": "home yes",
     "micro build": "seed",
+    "micro generator": "home seed",
 }
 
 

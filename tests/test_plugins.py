@@ -39,7 +39,9 @@ def test_a_package_brings_a_catalogue(register, tmp_path):
     register(
         "from pathlib import Path\nfrom gift.plugins import Catalogue\n"
         "made = []\n"
-        "C = Catalogue(Path(__file__).parent / 'c', lambda *given: made.append(given))\n",
+        "C = Catalogue(\n"
+        "    Path(__file__).parent / 'c', lambda *given: made.append(given), {'gan': 'zoo build'}\n"
+        ")\n",
         "[gift.catalogues]\nzoo = other:C\n",
     )
     for folder in ("models/clip", "classnames"):
@@ -50,6 +52,15 @@ def test_a_package_brings_a_catalogue(register, tmp_path):
     assert lists["zebras"].is_relative_to(tmp_path)
     assert not lists["imagenet"].is_relative_to(tmp_path)  # the library's own comes first
     assert locate("builtin:zoo/clip") == str(tmp_path / "c" / "models" / "clip")
+    with pytest.raises(ValueError, match="is not shipped; build it with 'zoo build', once"):
+        locate("builtin:zoo/gan")
+    with pytest.raises(ValueError, match=r"is not shipped and not in .*built; build it"):
+        locate("builtin:zoo/gan", tmp_path / "built")
+    (tmp_path / "built" / "zoo" / "gan").mkdir(parents=True)
+    built = locate("builtin:zoo/gan", tmp_path / "built")
+    assert built == str(tmp_path / "built" / "zoo" / "gan")
+    with pytest.raises(ValueError, match="Did you mean 'zoo/gan'"):
+        locate("builtin:zoo/gam", tmp_path / "built")
     plugins.maker("zoo")("zebras", tmp_path, 3)
     assert sys.modules["other"].made == [("zebras", tmp_path, 3)]
     with pytest.raises(ValueError, match=r"unknown catalogue 'zooo'. Did you mean 'zoo'"):

@@ -56,7 +56,9 @@ class Learner:
         self.paths = paths or Paths.of()
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
-        self.model = VisionLanguageModel.from_pretrained(_model or locate(config.model))
+        self.model = VisionLanguageModel.from_pretrained(
+            _model or locate(config.model, self.paths.models)
+        )
         self.model.to(training_device())
         self.streams = Streams(self.config, self.method, self.model, self.paths)
 

@@ -9,8 +9,8 @@ A package that registers an entry point in one of these groups needs no change h
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -35,10 +35,13 @@ class Catalogue:
             ``classnames/`` and ``labels/`` (a text file per name) and ``models/`` (a folder per
             name, ``builtin:<catalogue>/<name>``).
         make: writes those data sets whose entry has ``made_by: <catalogue>``.
+        buildable: models that are not shipped but built by a command -> the command, see
+            :func:`gift.settings.locate`.
     """
 
     folder: Path
     make: MakeDataset | None = None
+    buildable: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(group: str, *kinds: type[T]) -> dict[str, T]:
@@ -83,6 +86,15 @@ def shipped_models() -> dict[str, Path]:
         f"{name}/{path.name}": path
         for name, catalogue in catalogues().items()
         for path in sorted((catalogue.folder / "models").glob("*/"))
+    }
+
+
+def buildable_models() -> dict[str, str]:
+    """The commands that build the models which are not shipped, by ``<catalogue>/<model>``."""
+    return {
+        f"{name}/{model}": command
+        for name, catalogue in catalogues().items()
+        for model, command in catalogue.buildable.items()
     }
 
 

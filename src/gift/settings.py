@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from gift.plugins import shipped_files, shipped_models
+from gift.plugins import buildable_models, shipped_files, shipped_models
 from gift.text import unknown
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is many times faster
@@ -197,18 +197,30 @@ def name_or_path(reference: str) -> str:
     return absolute(reference) if looks_like_path else reference
 
 
-def locate(reference: str) -> str:
-    """The folder of a shipped model, ``builtin:<catalogue>/<model>``; other references as given.
+def locate(reference: str, built: Path | None = None) -> str:
+    """The folder of a catalogue's model, ``builtin:<catalogue>/<model>``; others as given.
+
+    Args:
+        reference: a folder, a hub id or a catalogue's model.
+        built: where models are that a catalogue does not ship: ``built/<catalogue>/<model>``.
 
     Raises:
-        ValueError: no catalogue has such a model.
+        ValueError: no catalogue has such a model, or it is still to be built.
     """
     if not reference.startswith(_BUILTIN):
         return reference
     name, models = reference.removeprefix(_BUILTIN), shipped_models()
-    if name not in models:
-        raise ValueError(unknown("built-in model", name, models))
-    return str(models[name])
+    if name in models:
+        return str(models[name])
+    commands = buildable_models()
+    if name not in commands:
+        raise ValueError(unknown("built-in model", name, [*models, *commands]))
+    if built is None or not (built / name).is_dir():
+        place = f" and not in {built}" if built else ""
+        raise ValueError(
+            f"{reference} is not shipped{place}; build it with '{commands[name]}', once."
+        )
+    return str(built / name)
 
 
 def _settings_in(annotation: Any) -> type[Settings]:

@@ -86,7 +86,7 @@ class Streams:
     @cached_property
     def generator(self) -> DiffusersGenerator:
         """The text-to-image generator; it is loaded when the first image is missing."""
-        return open_generator(self._config.synthesis, self._model.device)
+        return open_generator(self._config.synthesis, self._model.device, self._paths)
 
     def open(
         self, task: Task, learned: Sequence[LabelSpace], folder: RunFolder | None = None
@@ -206,15 +206,17 @@ class Streams:
         )
 
 
-def open_generator(settings: SynthesisSettings, device: torch.device) -> DiffusersGenerator:
+def open_generator(
+    settings: SynthesisSettings, device: torch.device, paths: Paths | None = None
+) -> DiffusersGenerator:
     """The generator of a configuration; nothing is loaded or fetched yet.
 
     Raises:
         FileNotFoundError: its folder is not there.
-        ValueError: it is no pipeline folder, or a setting is wrong.
+        ValueError: it is no pipeline folder or still to be built, or a setting is wrong.
     """
     return DiffusersGenerator(
-        locate(settings.generator),
+        locate(settings.generator, (paths or Paths.of()).models),
         steps=settings.steps,
         guidance=settings.guidance,
         scheduler=settings.scheduler,

@@ -17,5 +17,12 @@ def _make(name: str, folder: Path, draw: int) -> None:
     make_dataset(name, folder, draw=draw)
 
 
-CATALOGUE = Catalogue(Path(__file__).parent, _make)
+GENERATORS = ("shared", "half", "clean", "foreign")
+"""Generators that are not shipped: what each has learned is in :mod:`gift_micro.generators`."""
+
+CATALOGUE = Catalogue(
+    Path(__file__).parent,
+    _make,
+    buildable={f"generator-{name}": f"gift micro generator {name}" for name in GENERATORS},
+)
 """The data sets, benchmarks, recipes and models of the micro benchmark."""

@@ -1,4 +1,4 @@
-"""The commands that the micro benchmark adds to ``gift``: demo, and micro build."""
+"""The commands that the micro benchmark adds to ``gift``: demo, micro build, micro generator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from gift.cli.options import Home, Json, paths_of
 from gift.cli.show import print_json, print_summaries, print_text, reporter
+from gift_micro import GENERATORS
 
 micro = typer.Typer(help="The micro benchmark's models.", no_args_is_help=True)
 
@@ -41,11 +42,6 @@ def demo(
     )
 
 
-@micro.callback()
-def _group() -> None:
-    """Keep ``build`` a command of the group, though it is the only one."""
-
-
 @micro.command()
 def build(
     out: Annotated[Path, typer.Argument(help="Folder; an interrupted build there is resumed.")],
@@ -61,3 +57,26 @@ def build(
         print_json(result)
     else:
         print_text(f"Models: {out / 'clip'} and {out / 'diffusion'}")
+
+
+@micro.command()
+def generator(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(GENERATORS)}.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="Folder. [default: where builtin:micro/generator-NAME is looked for]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Train a generator of the experiment 'foreign-generator' (about 10 minutes on 2 cores)."""
+    from gift_micro.generators import build_generator
+
+    folder = out or paths_of(home).models / "micro" / f"generator-{name}"
+    with reporter(f"building the generator {name}"):
+        result = build_generator(name, folder, seed=seed)
+    if as_json:
+        print_json(result)
+    else:
+        print_text(f"Generator: {folder}\nWhat it has in common with the model: {folder}.json")

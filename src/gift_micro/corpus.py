@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from gift_micro.concepts import CONCEPTS
 from gift_micro.draw import Concept
 from gift_micro.images import TASK_TEMPLATES
 from gift_micro.rendering import render
-from gift_micro.styles import corpus_style
+from gift_micro.styles import StyleSampler, corpus_style
 
 IMAGE_SIZE = 32
 """Height and width of every picture, in pixels."""
@@ -130,6 +130,7 @@ def make_corpus(
     settings: CorpusSettings,
     concepts: Sequence[Concept] = CONCEPTS,
     *,
+    style: StyleSampler | None = None,
     seed: int = 0,
 ) -> None:
     """Draw the corpus into ``folder``: ``pixels.npy`` and, last, ``corpus.json``.
@@ -140,19 +141,25 @@ def make_corpus(
         folder: made with its parents.
         settings: number and mixture.
         concepts: what is drawn.
+        style: samples the style of a picture; by default the mixture of the settings.
         seed: of the whole corpus.
     """
     weights = np.array([FAMILY_WEIGHTS.get(c.family, 1.0) for c in concepts])
     drawn = np.random.default_rng(seed).choice(
         len(concepts), size=settings.count, p=weights / weights.sum()
     )
+    sample_style = style or partial(
+        corpus_style,
+        clean_fraction=settings.clean_fraction,
+        far_fraction=settings.far_fraction,
+    )
     pixels = np.empty((settings.count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     captions = []
     for index, position in enumerate(drawn):
         rng = np.random.default_rng((seed, index))
         captions.append(_caption(concepts[position], concepts, settings, rng))
-        style = corpus_style(rng, settings.clean_fraction, settings.far_fraction)
-        pixels[index] = np.asarray(render(concepts[position], style, rng, size=IMAGE_SIZE))
+        picture = render(concepts[position], sample_style(rng), rng, size=IMAGE_SIZE)
+        pixels[index] = np.asarray(picture)
         if (index + 1) % 1_000 == 0:
             report("corpus", index + 1, settings.count)
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,14 @@ from gift.progress import report
 from gift_micro.concepts import BASE_NAMES, CONCEPTS, TASK_FAMILIES, concepts_of
 from gift_micro.draw import Concept
 from gift_micro.rendering import handwritten_digit, render
-from gift_micro.styles import FURTHER_STYLES, TASK_STYLES, Style, corpus_style
+from gift_micro.styles import (
+    FURTHER_STYLES,
+    TASK_STYLES,
+    Style,
+    StyleSampler,
+    always,
+    corpus_style,
+)
 
 COUNTS: dict[str, int] = {"train": 80, "validation": 30, "test": 60}
 """Images per class in each split of a task."""
@@ -94,13 +101,9 @@ class MadeDataset:
     """
 
     concepts: tuple[Concept, ...]
-    style: Callable[[np.random.Generator], Style]
+    style: StyleSampler
     counts: Mapping[str, int]
     templates: tuple[str, ...]
-
-
-def _always(style: Style) -> Callable[[np.random.Generator], Style]:
-    return lambda rng: style
 
 
 _BY_NAME = {concept.name: concept for concept in CONCEPTS}
@@ -108,7 +111,7 @@ _BY_NAME = {concept.name: concept for concept in CONCEPTS}
 DATASETS: Mapping[str, MadeDataset] = {
     **{
         family: MadeDataset(
-            concepts_of(family), _always(TASK_STYLES[family]), COUNTS, TASK_TEMPLATES[family]
+            concepts_of(family), always(TASK_STYLES[family]), COUNTS, TASK_TEMPLATES[family]
         )
         for family in TASK_FAMILIES
     },
@@ -120,16 +123,16 @@ DATASETS: Mapping[str, MadeDataset] = {
     ),
     "mixed": MadeDataset(
         tuple(concept for family in MIXED_FAMILIES for concept in concepts_of(family)[:10]),
-        _always(MIXED_STYLE),
+        always(MIXED_STYLE),
         COUNTS,
         ("a bad photo of a {}.",),
     ),
     "letters": MadeDataset(
-        concepts_of("letters"), _always(LETTERS_STYLE), COUNTS, ("a photo of the {}.",)
+        concepts_of("letters"), always(LETTERS_STYLE), COUNTS, ("a photo of the {}.",)
     ),
     **{
         f"{family}-{shift}": MadeDataset(
-            concepts_of(family), _always(style), LONG_COUNTS, TASK_TEMPLATES[family]
+            concepts_of(family), always(style), LONG_COUNTS, TASK_TEMPLATES[family]
         )
         for shift, style in FURTHER_STYLES.items()
         for family in LONG_FAMILIES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -52,6 +52,15 @@ class Style:
     cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
     #: Largest number of small discs in front of the border region.
     occluders: int = 0
+
+
+StyleSampler = Callable[[np.random.Generator], Style]
+"""Chooses the style of one picture."""
+
+
+def always(style: Style) -> StyleSampler:
+    """Every picture in the same style."""
+    return lambda rng: style
 
 
 #: How most pictures of pre-training look.
@@ -104,6 +113,10 @@ def corpus_style(
     if kind >= 1 - far_fraction:
         return replace(style, hue=float(rng.uniform(-180, 180)), rotation=(-45.0, 45.0))
     return style
+
+
+#: Negatives upside down: neither pre-training nor a task has such pictures.
+FOREIGN = Style(invert=1.0, invert_glyphs=1.0, rotation=(160.0, 200.0))
 
 
 #: The domain shift of every task.  The shifts are consistent and keep the information: zero-shot

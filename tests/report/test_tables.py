@@ -54,6 +54,7 @@ def test_measurements_have_one_line_per_run_metric_and_task(make_run: Any) -> No
     assert lines[0, 1, "transfer", 1] == 48.0
     assert np.isnan(lines[0, 1, "transfer", 0])
     assert lines[0, 1, "train_seconds", WHOLE] == 60.0
+    assert lines[0, 1, "train_seconds_per_task", WHOLE] == 60.0 / runs[0].learned
     assert lines[0, 1, "last_gain", WHOLE] == pytest.approx(253 / 3 - 50)
 
 

@@ -44,6 +44,11 @@ class Paths:
         return self.cache / "checked"
 
     @property
+    def models(self) -> Path:
+        """Models of catalogues that are built and not shipped, as ``<catalogue>/<model>``."""
+        return self.cache / "models"
+
+    @property
     def images(self) -> Path:
         """Sets of synthetic images."""
         return self.cache / "images"

@@ -49,6 +49,7 @@ METRICS: Mapping[str, Metric] = {
     "teacher_accuracy": Metric("Teacher's accuracy"),
     "generate_seconds": Metric("Generation (s)", "↓"),
     "train_seconds": Metric("Training (s)", "↓"),
+    "train_seconds_per_task": Metric("Training of a task (s)", "↓", ".2f"),
     "merge_seconds": Metric("Merging (s)", "↓", ".2f"),
     "evaluate_seconds": Metric("Evaluation (s)", "↓"),
     "peak_memory_mb": Metric("Memory (MB)", "↓", ".0f"),
@@ -208,6 +209,8 @@ def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
     if logged:
         yield "teacher_accuracy", WHOLE, logged[-1]["teacher_accuracy"]
     yield from ((f"{stage}_seconds", WHOLE, seconds) for stage, seconds in run.seconds.items())
+    if run.learned and "train" in run.seconds:
+        yield "train_seconds_per_task", WHOLE, run.seconds["train"] / run.learned
     if run.peak_memory_mb is not None:
         yield "peak_memory_mb", WHOLE, run.peak_memory_mb
     if run.storage is not None:
