@@ -31,6 +31,11 @@ def one_line(text: object) -> str:
     )
 
 
+def nfc(text: str) -> str:
+    """The text with its accents composed: some systems write e and an accent for é."""
+    return unicodedata.normalize("NFC", text)
+
+
 def check_name(what: str, name: str) -> None:
     """Refuse a name that is not one line of text; anything else is data and may stand in it.
 

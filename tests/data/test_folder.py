@@ -3,9 +3,10 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from gift.data import Task
-from gift.data.readers.folder import class_name, scan
+from gift.data.readers.folder import class_name, scan, split_name
 
 
 def make(root, *paths):
@@ -27,12 +28,26 @@ def test_flat_folder_in_byte_order(tmp_path):
     assert task.train.labels == (0, 1, 1, 2, 2)
 
 
-@pytest.mark.parametrize("validation", ["val", "validation"])
-def test_split_folder(tmp_path, validation):
-    make(tmp_path, *(f"{split}/{c}/x.png" for split in ("train", "test", validation) for c in "ab"))
+@pytest.mark.parametrize(
+    ("train", "test", "validation"),
+    [
+        ("train", "test", "validation"),
+        ("Train", "TEST", "Valid"),
+        ("training", "eval", "val"),
+        ("trn", "holdout", "dev"),
+        ("train2017", "test_set", "validation images"),
+    ],
+)
+def test_split_folder(tmp_path, train, test, validation):
+    make(tmp_path, *(f"{split}/{c}/x.png" for split in (validation, test, train) for c in "ab"))
     found = scan(tmp_path)
-    assert set(found) == {"train", "test", "validation"}
+    assert list(found) == ["train", "test", "validation"]
     assert all(folders == ["a", "b"] for _, folders in found.values())
+
+
+@pytest.mark.parametrize("name", ["fold1", "bananas", "trains", "devil", "valley", "été", ""])
+def test_other_names_are_no_splits(name):
+    assert split_name(name) is None
 
 
 def test_train_may_be_a_class(tmp_path):
@@ -52,11 +67,59 @@ def test_train_may_be_a_class(tmp_path):
         (["train/a/x.png", "train/b/x.png", "test/a/x.png", "test/c/x.png"], "b only in train, c"),
         (["flower_a/x.png", "flower a/x.png"], "'flower a' and 'flower_a' both spell"),
         (["train/a/x.png", "val/a/x.png", "validation/a/x.png"], "keep one"),
+        (["train_1/a/x.png", "train_2/a/x.png"], "train_1/ and train_2/, .* train split; keep one"),
+        (["train/a/x.png", "fold2/a/x.png"], "fold2 has the same class folders .* rename it to"),
+        (["Test/a/x.png", "val/a/x.png"], "Test/ and no training split"),
+        (["train/a/x.png", "test/a/x.png", "x.png"], "images beside its splits"),
+        (["ros\u00e9/x.png", "rose\u0301/x.png"], r"'rose\\u0301' and 'ros\\xe9' both spell"),
+        (["a/x.png", "b/IMG_1.HEIC"], r"1 not read as images: b/IMG_1.HEIC \(needs pip install"),
     ],
 )
 def test_refused_layouts(tmp_path, paths, message):
     with pytest.raises(ValueError, match=message):
         scan(make(tmp_path, *paths))
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    make(tmp_path, "a/x.png", "A_b/x.png", "A b/x.png", "c/d/x.png", "e/notes.txt", "loose.png")
+    with pytest.raises(ValueError, match="4 problems in") as error:
+        scan(tmp_path)
+    assert len(str(error.value).splitlines()) == 5
+
+
+def test_what_is_not_read_is_counted_and_named_once(tmp_path, caplog):
+    make(tmp_path, "train/a/x.png", "train/a/notes.txt", "train/a/Thumbs.db", "train/a/.x.png")
+    make(tmp_path, "test/a/y.JPG", "test/a/no_image", "notes/b/x.png", "labels.csv")
+    os.mkfifo(tmp_path / "train/a/pipe.png")
+    (tmp_path / "train/a/broken.png").symlink_to("nowhere")
+    (tmp_path / "train/a/circle.png").symlink_to("circle.png")
+    found = scan(tmp_path)
+    assert {split: len(files) for split, (files, _) in found.items()} == {"train": 1, "test": 1}
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{tmp_path}: 7 not read as images: labels.csv (not the suffix of an image), "
+        "test/a/no_image (not an image), train/a/broken.png (a broken link), "
+        "train/a/circle.png (a broken link), train/a/notes.txt (not the suffix of an image) "
+        "and 2 more."
+    )
+
+
+@pytest.mark.parametrize(
+    "suffix", ["jfif", "JPE", "webp", "bmp", "tif", "gif", "ppm", "jp2", "tga"]
+)
+def test_every_suffix_of_an_image_is_read(tmp_path, suffix, caplog):
+    files, _ = scan(make(tmp_path, f"a/x.{suffix}"))["train"]
+    assert [path.name for path in files] == [f"x.{suffix}"]
+    assert not caplog.records
+
+
+def test_a_file_without_suffix_is_read_by_its_content(tmp_path, caplog):
+    make(tmp_path, "a/1.png", "a/text")
+    Image.new("RGB", (2, 2)).save(tmp_path / "a/2", format="PNG")
+    (tmp_path / "a/text").write_text("hello")
+    files, _ = scan(tmp_path)["train"]
+    assert [path.name for path in files] == ["1.png", "2"]
+    assert "a/text (not an image)" in caplog.text
 
 
 def test_missing_folder(tmp_path):
@@ -76,6 +139,7 @@ def test_splits_that_share_files_are_refused(tmp_path, link):
         scan(tmp_path)
 
 
+SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir")  # hypothesis finds them in the source
 LETTERS = st.characters(
     codec="utf-8", exclude_characters="/.", exclude_categories=("Cc", "Zl", "Zp")
 )
@@ -85,8 +149,8 @@ LETTERS = st.characters(
 @given(st.sets(st.text(LETTERS, min_size=1, max_size=8)))
 def test_order_is_that_of_the_bytes(tmp_path_factory, names):
     by_class = {class_name(name): name for name in names if len(os.fsencode(name)) < 60}
-    folders = [name for spelled, name in by_class.items() if spelled]
+    folders = [name for name in by_class.values() if class_name(name) and name not in SYSTEM]
     root = tmp_path_factory.mktemp("root")
-    if folders and "train" not in folders:
+    if folders and not any(map(split_name, folders)):
         make(root, *(f"{name}/x.png" for name in folders))
         assert scan(root)["train"][1] == sorted(folders, key=os.fsencode)

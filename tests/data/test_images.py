@@ -1,10 +1,12 @@
 import os
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gift.data.images import ImageFiles, to_rgb
+from gift.data.images import ImageFiles, formats, image_problem, suffixes, to_rgb
 
 
 def save(path, image):
@@ -12,7 +14,9 @@ def save(path, image):
     return path
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "I", "F"]
+)
 def test_every_mode_becomes_rgb(mode):
     assert to_rgb(Image.new(mode, (3, 2))).mode == "RGB"
 
@@ -40,11 +44,108 @@ def test_palette_with_transparency_keeps_its_colours(tmp_path):
     assert ImageFiles((path,), (0,))[0].getpixel((1, 0)) == (200, 0, 0)
 
 
-def test_orientation_tag_is_ignored(tmp_path):
+CORNERS = np.array([[10, 90], [170, 250]], dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+UPRIGHT = {
+    1: CORNERS,
+    2: CORNERS[:, ::-1],
+    3: CORNERS[::-1, ::-1],
+    4: CORNERS[::-1],
+    5: CORNERS.T,
+    6: CORNERS.T[:, ::-1],
+    7: CORNERS.T[::-1, ::-1],
+    8: CORNERS.T[::-1],
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (4, 2)).save(tmp_path / "x.jpg", exif=exif)
-    assert ImageFiles((tmp_path / "x.jpg",), (0,))[0].size == (4, 2)
+    exif[0x0112] = orientation
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(CORNERS).save(path, exif=exif)
+    shown = np.asarray(ImageFiles((path,), (0,))[0])[..., 0]
+    assert np.array_equal(shown, UPRIGHT[orientation])
+
+
+def test_damaged_tags_cost_no_photo(tmp_path):
+    Image.new("RGB", (4, 2)).save(tmp_path / "x.png", exif=b"Exif\0\0damaged")
+    assert ImageFiles((tmp_path / "x.png",), (0,))[0].size == (4, 2)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_grey_values_of_any_depth_look_alike(bits):
+    grey = np.arange(256).reshape(16, 16)
+    deep = Image.fromarray(np.rint(grey * (2**bits - 1) / 255).astype(np.uint16))
+    assert np.array_equal(np.asarray(to_rgb(deep))[..., 0], grey)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 0.2, 1], [0, 51, 255]),
+        ([0, 0.2, np.nan], [0, 51, 0]),
+        ([0, 128, 255], [0, 128, 255]),
+        ([0, 1023, 4095], [0, 64, 255]),
+        ([-1, 0, 1], [0, 128, 255]),
+        ([0, 1.5, np.inf], [0, 255, 255]),
+        ([7.5, 7.5, 7.5], [0, 0, 0]),
+    ],
+)
+def test_numbers_with_fractions_become_grey(values, expected):
+    image = Image.fromarray(np.array([values], dtype=np.float32))
+    assert np.asarray(to_rgb(image))[0, :, 0].tolist() == expected
+
+
+def test_whole_numbers_below_zero_are_stretched():
+    image = Image.fromarray(np.array([[-1024, 1024, 3072]], dtype=np.int32))
+    assert np.asarray(to_rgb(image))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_an_image_without_any_number_is_refused(tmp_path):
+    path = save(tmp_path / "x.tif", Image.fromarray(np.full((2, 2), np.nan, dtype=np.float32)))
+    with pytest.raises(OSError, match=r"x\.tif cannot .* \(none of its values is a finite number"):
+        ImageFiles((path,), (0,))[0]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(OSError, match=r"x\.png cannot .* \(it is no regular file"):
+        ImageFiles((tmp_path / "x.png",), (0,))[0]
+
+
+@pytest.fixture
+def heif(monkeypatch):
+    """Puts a package pillow_heif in place that reads PNG files."""
+
+    def register():
+        monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+        monkeypatch.setitem(Image.EXTENSION, ".heic", "HEIF")
+
+    package = SimpleNamespace(register_heif_opener=register)
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    formats.cache_clear()
+    suffixes.cache_clear()
+    yield
+    monkeypatch.undo()
+    formats.cache_clear()
+    suffixes.cache_clear()
+
+
+@pytest.mark.usefixtures("heif")
+def test_heif_is_read_where_its_package_is(tmp_path):
+    Image.new("RGB", (4, 2)).save(tmp_path / "x.HEIC", format="PNG")
+    assert image_problem(tmp_path / "x.HEIC") is None
+    assert ImageFiles((tmp_path / "x.HEIC",), (0,))[0].size == (4, 2)
+
+
+def test_heif_needs_its_package(tmp_path):
+    if ".heic" in suffixes():
+        pytest.skip("it is installed")
+    assert image_problem(tmp_path / "x.HEIC") == "needs pip install 'gift-cl[heif]'"
+    (tmp_path / "x.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(OSError, match=r"gift-cl\[heif\]"):
+        ImageFiles((tmp_path / "x.HEIC",), (0,))[0]
 
 
 def test_content_counts_not_the_suffix(tmp_path):

@@ -32,8 +32,21 @@ def test_split_folder_is_evaluated_on_its_test_split(root):
     assert task.name == "mine"
     assert task.evaluation is task.test
     assert len(task.test) == 2
-    with pytest.raises(ValueError, match="test/ folder already"):
+    with pytest.raises(ValueError, match="test split already"):
         Task.from_folder(root.parent, test_fraction=0.5)
+
+
+def test_held_out_images_are_measured_before_those_of_training(root):
+    (root / "train").mkdir()
+    for folder in ("blue_circle", "red_square"):
+        (root / folder).rename(root / "train" / folder)
+        (root / "Valid" / folder).mkdir(parents=True)
+        (root / "Valid" / folder / "9.png").touch()
+    task = Task.from_folder(root)
+    assert task.evaluated_split == "validation"
+    assert task.evaluation is task.validation
+    assert Task(task.labels, task.train, None).evaluated_split == "train"
+    assert Task(task.labels, None, None).evaluated_split is None
 
 
 @pytest.mark.parametrize("names", [("B", "R"), {"red_square": "R", "blue_circle": "B"}])

@@ -19,7 +19,7 @@ from gift.data.opening import download, is_on_hub, open_task, open_tasks, will_b
 from gift.data.paths import Paths
 from gift.data.preparation import check_dataset, prepare, provenance
 from gift.data.splits import few_shot, random_split
-from gift.data.task import Task, measured_split
+from gift.data.task import Split, Task, measured_split
 
 __all__ = [
     "BenchmarkEntry",
@@ -28,6 +28,7 @@ __all__ = [
     "ImageSet",
     "Metric",
     "Paths",
+    "Split",
     "Task",
     "benchmark_names",
     "cache_usage",

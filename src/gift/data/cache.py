@@ -47,7 +47,7 @@ T = TypeVar("T")
 _BLOCK = 256
 _SHOWN = 20
 _DIGEST_SIZE = hashlib.sha256().digest_size
-_VERSION = 1
+_VERSION = 2
 """Raised when the same image and transform give other pixels than before."""
 
 

@@ -3,27 +3,91 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL.Image import Transpose
 
 from gift.text import one_line
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+log = logging.getLogger(__name__)
+
+FORMATS = (
+    *("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO"),
+    *("QOI", "PCX", "SGI", "PSD", "DDS", "FITS", "TGA"),
+)
 """Image formats that are opened, by Pillow's names; PPM stands for its whole family.
 
-Pillow tells a format by a file's content, whatever its name, and hands some on to other programs.
+Pillow tells a format by a file's content, whatever its name, and hands some on to other programs:
+those are not here. HEIF needs the package pillow-heif.
 """
+
+_WITHOUT_MARK = {"TGA"}
+"""Formats whose files do not begin with a mark, so that nearly anything may look like one."""
+
+_HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+
+_BITS = (8, 10, 12, 14, 16)
+"""Bits per value of grey images, as cameras and instruments have them."""
+
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its orientation tag."""
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that can be opened here."""
+    with suppress(ImportError):
+        import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """Ends of the names of files in these formats, in lower case."""
+    known = {*formats(), "MPO"}  # of two photos in one file, the JPEG reader shows the first
+    return frozenset(s for s, name in Image.registered_extensions().items() if name in known)
+
+
+def image_problem(path: Path) -> str | None:
+    """Why a file is not taken for an image; None where it is, which says nothing of its pixels.
+
+    The suffix decides; a file without one is looked at.
+    """
+    suffix = path.suffix.lower()
+    if suffix in suffixes():
+        return None
+    if suffix in _HEIF_SUFFIXES:
+        return "needs pip install 'gift-cl[heif]'"
+    if suffix:
+        return "not the suffix of an image"
+    try:
+        marked = [name for name in formats() if name not in _WITHOUT_MARK]
+        with Image.open(path, formats=marked):
+            return None
+    except Exception:  # PIL's decoders raise nearly every type on damaged files
+        return "not an image"
 
 
 def decoded(source: Path | BytesIO, what: str, hint: str) -> Image.Image:
@@ -36,7 +100,8 @@ def decoded(source: Path | BytesIO, what: str, hint: str) -> Image.Image:
         with opened(source) as image:
             return to_rgb(image)
     except Exception as error:  # PIL's decoders raise nearly every type on damaged files
-        raise OSError(f"{what} cannot be read as an image ({error}); {hint}.") from error
+        reason = one_line(error) or type(error).__name__
+        raise OSError(f"{what} cannot be read as an image ({reason}); {hint}.") from error
 
 
 @contextmanager
@@ -44,7 +109,7 @@ def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
     """An image whose pixels are still to be decoded.
 
     Raises:
-        OSError: it is in no format of :data:`FORMATS`.
+        OSError: it is no regular file, or in no format of :data:`FORMATS`.
         ValueError: it has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. (Pillow alone only warns
             of one to two times that many.)
         Exception: Pillow's decoders raise nearly every type on damaged files.
@@ -54,9 +119,13 @@ def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
         f"at most {limit:,} pixels are decoded; make it smaller, or raise "
         "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
     )
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise OSError("it is no regular file")  # to open a pipe would wait for its other end
     try:
-        image = Image.open(source, formats=FORMATS)
+        image = Image.open(source, formats=formats())
     except UnidentifiedImageError as error:
+        if isinstance(source, Path) and source.suffix.lower() in _HEIF_SUFFIXES - suffixes():
+            raise OSError("HEIF images need pip install 'gift-cl[heif]'") from error
         raise OSError(f"it is none of {', '.join(FORMATS)}, or damaged") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(hint) from error
@@ -67,19 +136,74 @@ def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image as 8 bit RGB, the way the usual CLIP loaders see it.
+    """The image as 8 bit RGB, as people see it.
 
-    Grey values are repeated, an alpha channel is dropped and the orientation tag is ignored. 16 bit
-    images are scaled to 8 bit (PIL alone would clip them to white).
+    It is turned upright as its orientation tag says. Grey values are repeated, and an alpha channel
+    is dropped. Grey images of more than 8 bits become 8 bit ones:
+
+    - whole numbers are read as 8, 10, 12, 14 or 16 bit values, the fewest bits that hold the
+      image's largest value (so the picture of a 12 bit camera in a 16 bit file is not black);
+    - numbers in [0, 1] are fractions of white;
+    - in all other images, the smallest value becomes black and the largest white, which is logged.
+
+    Raises:
+        ValueError: no value is a finite number.
+        Exception: Pillow's decoders raise nearly every type on damaged files.
     """
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        if image.mode != "I" or values.max(initial=0) > 255:
-            values /= 257
-        image = Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8))
+    image.load()  # TIFF's reader then turns by itself, and removes the tag
+    if (turn := _UPRIGHT.get(_orientation(image))) is not None:
+        image = image.transpose(turn)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = Image.fromarray(eight_bits(np.asarray(image)))
+    elif image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
     elif "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The value of an image's orientation tag, 1 to 8; 1, upright, where it cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged tags, of which Pillow's reader raises nearly every type
+        return 1
+
+
+def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey values [H, W] of any range as 8 bit ones; for the rule see :func:`to_rgb`.
+
+    >>> eight_bits(np.array([[0, 1023, 4095]], dtype=np.uint16)).tolist()
+    [[0, 64, 255]]
+    >>> eight_bits(np.array([[0.0, 0.2, 1.0]])).tolist()
+    [[0, 51, 255]]
+    """
+    is_float = values.dtype.kind == "f"
+    finite = values[np.isfinite(values)] if is_float else values
+    if not finite.size:
+        raise ValueError("none of its values is a finite number")
+    low, high = float(finite.min()), float(finite.max())
+    whites = [2**bits - 1 for bits in _BITS if high < 2**bits]
+    if is_float and low >= 0 and high <= 1:
+        black, white = 0.0, 1.0
+    elif low >= 0 and whites and (not is_float or bool((finite % 1 == 0).all())):
+        black, white = 0.0, float(whites[0])
+    else:
+        _say_stretched()
+        black, white = low, high if high > low else low + 1
+    numbers = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
+    numbers -= black
+    numbers *= 255 / (white - black)
+    return np.rint(numbers, out=numbers).clip(0, 255).astype(np.uint8)
+
+
+@cache
+def _say_stretched() -> None:
+    log.warning(
+        "grey images whose values are neither in [0, 1] nor whole numbers from 0 to 65535 are "
+        "stretched: each one's smallest value becomes black, its largest white."
+    )
 
 
 class Images(Protocol):

@@ -15,6 +15,8 @@ from gift.data.readers.folder import class_name, scan
 from gift.data.splits import split
 from gift.text import unknown
 
+Split = Literal["train", "validation", "test"]
+
 _VALIDATION_SEED = 42
 
 
@@ -43,14 +45,25 @@ class Task:
         return self.labels.name
 
     @property
-    def evaluation(self) -> ImageSet | None:
-        """The test images, or those of a flat folder that was given for evaluation."""
-        return self.test if self.test is not None else self.train
+    def evaluated_split(self) -> Split | None:
+        """The split that accuracy is measured on: test, else validation, else training images."""
+        order: tuple[Split, ...] = ("test", "validation", "train")
+        return next((split for split in order if split in self.splits), None)
 
     @property
-    def splits(self) -> dict[str, ImageSet]:
+    def evaluation(self) -> ImageSet | None:
+        """The images of :attr:`evaluated_split`; None where there are no images at all."""
+        name = self.evaluated_split
+        return None if name is None else self.splits[name]
+
+    @property
+    def splits(self) -> dict[Split, ImageSet]:
         """The splits that are there, by name."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        splits: dict[Split, ImageSet | None] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+        }
         return {name: images for name, images in splits.items() if images is not None}
 
     @classmethod
@@ -68,8 +81,10 @@ class Task:
         """Read a folder of images.
 
         Args:
-            path: one sub-folder per class, or ``train/``, ``test/`` (and ``validation/`` or
-                ``val/``) that have one each. Class order is the byte order of the folder names.
+            path: one sub-folder per class, or ``train/``, ``test/`` and ``validation/`` that have
+                one each (other usual names are known, see
+                :func:`gift.data.readers.folder.split_name`). Class order is the byte order of the
+                folder names.
             name: the task's name; by default the folder's.
             classnames: class names in the folders' order, or folder name -> class name. By default
                 the folder names with underscores as spaces.
@@ -96,7 +111,7 @@ class Task:
         train, test = splits["train"], splits.get("test")
         if test_fraction is not None:
             if test is not None:
-                raise ValueError(f"{path} has a test/ folder already; leave test_fraction out.")
+                raise ValueError(f"{path} has a test split already; leave test_fraction out.")
             train, test = split(train, test_fraction, seed)
         return cls(labels, train, test, splits.get("validation"), place=str(path))
 

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from gift.data.images import image_problem
 from gift.data.readers import Splits
-from gift.text import check_name, one_line
+from gift.text import check_name, nfc, one_line
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-SPLITS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
-"""Folder name -> split of the data set."""
+log = logging.getLogger(__name__)
+
+_FILLER = "data|dataset|files?|folder|images?|img|imgs|photos?|pictures?|samples?|set|sets|split"
+_SPLIT = re.compile(
+    rf"(?:{_FILLER})*"
+    "(?:(?P<train>train|training|trainval|trn)"
+    "|(?P<test>tests?|testing|tst|eval|evaluat(?:e|ion|ing)|h[eo]ldout)"
+    "|(?P<validation>val|vali|valid|validat(?:e|ion|ing)|dev|devel|development|tune|tuning))"
+    rf"(?:{_FILLER})*"
+)
+"""Folder names of splits: letters alone, in lower case."""
+
+_ORDER = ("train", "test", "validation")
+
+_SYSTEM_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir"}
+"""What file managers leave behind; like hidden files, it belongs to no data set."""
+
+_SHOWN = 20
 
 ClassFolders = tuple[list[Path], list[str]]
 """Images and the name of each one's folder."""
@@ -24,19 +43,35 @@ def read(root: Path, wanted: Sequence[str]) -> Splits:
 
 
 def class_name(folder: str) -> str:
-    """The class name that a folder's name spells.
+    """The class name that a folder's name spells, with its accents composed (Unicode's NFC).
 
     >>> class_name("sea_lion")
     'sea lion'
     """
-    return " ".join(folder.replace("_", " ").split())
+    return " ".join(nfc(folder).replace("_", " ").split())
+
+
+def split_name(folder: str) -> str | None:
+    """The split that a folder's name stands for; None where it stands for none.
+
+    >>> [split_name(name) for name in ("Train", "valid", "test_set", "val2017", "daisy")]
+    ['train', 'validation', 'test', 'validation', None]
+    """
+    if not folder.isascii():
+        return None
+    found = _SPLIT.fullmatch(re.sub(r"[\W\d_]", "", folder.lower()))
+    return found.lastgroup if found else None
 
 
 def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
-    """List the images of a folder, sorted by class folder and name; hidden files are ignored.
+    """List the images of a folder, sorted by class folder and name.
 
-    A folder is split when it has ``train`` and no other folders than splits, or when ``train`` has
-    sub-folders itself. (A folder ``train`` that holds images beside other classes is a class.)
+    A folder is split when it has a training split (``train``, or a name that :func:`split_name`
+    knows) and no other folders than splits, or when one of the splits has sub-folders itself. (A
+    folder ``train`` that holds images beside other classes is a class.)
+
+    What is not read is logged in one warning: files in no image format, broken links, pipes, and
+    folders beside the splits. Hidden files and those of file managers are ignored.
 
     Args:
         path: the folder, or a link to it.
@@ -44,107 +79,246 @@ def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
 
     Raises:
         FileNotFoundError: no folder at ``path``.
-        ValueError: another layout, an empty class, two folders that spell one class name, splits
-            with different classes or common files, a link out of the folder, or a class folder
-            whose name is not one line of text.
+        ValueError: another layout, an empty class, two folders that spell one class name or one
+            split, splits with different classes or common files, a link out of the folder, or a
+            class folder whose name is not one line of text. All problems are told at once.
     """
     if not path.is_dir():
         raise FileNotFoundError(
             f"{one_line(path)} is not a folder; give a folder with one folder per class."
         )
-    within = None if follow_links else path
-    names, _ = _visible(path, within)
-    if "train" not in names or not (
-        set(names) <= set(SPLITS) or _visible(path / "train", within)[0]
-    ):
-        return {"train": _scan_classes(path, within)}
-    if {"val", "validation"} <= set(names):
-        raise ValueError(f"{path} has both val/ and validation/; keep one of them.")
-    splits = {SPLITS[name]: _scan_classes(path / name, within) for name in SPLITS if name in names}
-    folders = set(splits["train"][1])
-    for split, (_, others) in splits.items():
-        if different := sorted(folders ^ set(others)):
-            where = [f"{n} only in {'train' if n in folders else split}" for n in different]
-            raise ValueError(
-                f"{path}: train and {split} must have the same class folders, but {_some(where)}."
-            )
-    _refuse_shared(splits)
+    found = _Scan(path, None if follow_links else path)
+    splits = found.splits()
+    if found.problems:
+        raise ValueError(_all_of(path, found.problems))
+    if found.unread:
+        log.warning("%s: %s.", one_line(path), _not_read(found.unread))
     return splits
 
 
-def _visible(path: Path, within: Path | None) -> tuple[list[str], list[str]]:
-    """Names of the visible sub-folders and files, each in byte order.
+@dataclass
+class _Folder:
+    """The visible content of a folder, each kind in byte order."""
 
-    Raises:
-        ValueError: one of them is a link out of the folder ``within``; None: links are followed.
+    folders: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Scan:
+    """One look through a folder, which collects what is wrong and what is not read.
+
+    Attributes:
+        root: the folder.
+        within: links may not lead out of this folder; None: they are followed.
+        problems: messages about what cannot be used.
+        unread: what is not read, relative to the root, with the reason.
     """
-    with os.scandir(path) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    for entry in visible:
-        if within is None or not entry.is_symlink():
-            continue
-        root, target = os.path.realpath(within), os.path.realpath(entry.path)
-        if os.path.commonpath([root, target]) != root:
-            raise ValueError(
-                f"{one_line(entry.path)} is a link to {one_line(target)}, out of "
-                f"{one_line(within)}; put the files themselves there, or give follow_links=True "
-                "(--follow-links) if you trust whoever made the folder."
-            )
-    folders = sorted((e.name for e in visible if e.is_dir()), key=os.fsencode)
-    return folders, sorted((e.name for e in visible if e.is_file()), key=os.fsencode)
 
+    root: Path
+    within: Path | None
+    problems: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
-def _scan_classes(path: Path, within: Path | None) -> ClassFolders:
-    folders, loose = _visible(path, within)
-    if any(map(_is_image, loose)):
-        raise ValueError(
-            f"{path} holds images without class folders; put them into one folder per class."
-        )
-    if not folders:
-        raise ValueError(f"{path} has no class folders; make one folder per class in it.")
-    spelled: dict[str, str] = {}
-    files: list[Path] = []
-    labels: list[str] = []
-    for folder in folders:
-        check_name(f"{path}: the folder", folder)
-        name = class_name(folder)
-        if name in spelled:
-            raise ValueError(
-                f"{path}: the folders {spelled[name]!r} and {folder!r} both spell the class "
-                f"{name!r}; merge or rename one."
+    def splits(self) -> dict[str, ClassFolders]:
+        """The images of every split; those of a folder without splits are for training."""
+        top = self._look(self.root)
+        role = {name: split for name in top.folders if (split := split_name(name))}
+        holds_classes = any(self._has_folders(self.root / name) for name in role)
+        if "train" not in role.values():
+            if holds_classes:
+                some = next(iter(role))
+                self.problems.append(
+                    f"{self.root} has {some}/ and no training split; name the folder with the "
+                    f"images to learn 'train', or give {self.root / some} itself."
+                )
+                return {}
+            return {"train": self._classes(self.root, top)}
+        if not holds_classes and len(role) < len(top.folders):
+            return {"train": self._classes(self.root, top)}
+        if top.images:
+            self.problems.append(
+                f"{self.root} holds images beside its splits; put them into class folders."
             )
-        spelled[name] = folder
-        nested, inside = _visible(path / folder, within)
-        if nested:
-            raise ValueError(
-                f"{path / folder} holds folders ({_some(nested)}), but images must lie directly in "
+        splits: dict[str, ClassFolders] = {}
+        folder_of: dict[str, str] = {}
+        for name, split in role.items():
+            if split in folder_of:
+                self.problems.append(
+                    f"{self.root} has both {folder_of[split]}/ and {name}/, which are both named "
+                    f"as its {split} split; keep one of them."
+                )
+                continue
+            folder_of[split] = name
+            splits[split] = self._classes(self.root / name, self._look(self.root / name))
+        classes = set(splits["train"][1])
+        for name in top.folders:
+            if name not in role:
+                self._beside(name, classes)
+        self._compare(splits, folder_of)
+        return {split: splits[split] for split in _ORDER if split in splits}
+
+    def _classes(self, path: Path, content: _Folder) -> ClassFolders:
+        """The images of one folder per class."""
+        if content.images:
+            self.problems.append(
+                f"{path} holds images without class folders; put them into one folder per class."
+            )
+        if not content.folders:
+            if not content.images:
+                self.problems.append(f"{path} has no class folders; make one folder per class.")
+            return [], []
+        spelled: dict[str, str] = {}
+        files: list[Path] = []
+        labels: list[str] = []
+        for folder in content.folders:
+            try:
+                check_name(f"{path}: the folder", folder)
+            except ValueError as error:
+                self.problems.append(str(error))
+                continue
+            first = spelled.setdefault(class_name(folder), folder)
+            if first != folder:
+                shown = ascii if nfc(first) == nfc(folder) else repr
+                self.problems.append(
+                    f"{path}: the folders {shown(first)} and {shown(folder)} both spell the class "
+                    f"{class_name(folder)!r}; merge or rename one."
+                )
+            images = self._images_of(path / folder)
+            files += images
+            labels += [folder] * len(images)
+        return files, labels
+
+    def _images_of(self, path: Path) -> list[Path]:
+        """The images of one class."""
+        before = len(self.unread)
+        content = self._look(path)
+        if content.folders:
+            self.problems.append(
+                f"{path} holds folders ({_some(content.folders)}), but images must lie directly in "
                 "their class folder; move them up, or give the folder that holds the class folders."
             )
-        images = [path / folder / file for file in inside if _is_image(file)]
-        if not images:
-            raise ValueError(f"{path / folder} holds no images; add some or remove the folder.")
-        files += images
-        labels += [folder] * len(images)
-    return files, labels
+        elif not content.images:
+            lost = self.unread[before:]
+            inside = f" ({_not_read(lost)})" if lost else ""
+            self.problems.append(f"{path} holds no images{inside}; add some or remove the folder.")
+        return [path / name for name in content.images]
 
+    def _beside(self, name: str, classes: set[str]) -> None:
+        """A folder beside the splits whose name stands for none of them."""
+        inside = self._look(self.root / name, aside=True).folders
+        if classes.intersection(inside):
+            self.problems.append(
+                f"{self.root / name} has the same class folders as the training split, but its "
+                "name is that of no split; rename it to 'test' or 'validation', or move it away."
+            )
+        else:
+            self.unread.append(one_line(f"{name}/ (a folder beside the splits)"))
 
-def _refuse_shared(splits: dict[str, ClassFolders]) -> None:
-    folder = cache(os.path.realpath)  # files are many, folders few
-    owner: dict[str, tuple[str, Path]] = {}
-    for split, (files, _) in splits.items():
-        for path in files:
-            is_link = path.is_symlink()
-            real = os.path.realpath(path) if is_link else f"{folder(path.parent)}/{path.name}"
-            other, first = owner.setdefault(real, (split, path))
-            if other != split:
-                raise ValueError(
-                    f"{one_line(first)} ({other}) and {one_line(path)} ({split}) are the same "
-                    "file; an image may belong to one split only."
+    def _compare(self, splits: dict[str, ClassFolders], folder_of: dict[str, str]) -> None:
+        """Splits must have the same classes, and no file in common."""
+        classes = set(splits["train"][1])
+        for split, (_, others) in splits.items():
+            if classes and others and (different := sorted(classes ^ set(others))):
+                where = [
+                    f"{n} only in {folder_of['train' if n in classes else split]}"
+                    for n in different
+                ]
+                self.problems.append(
+                    f"{self.root}: {folder_of['train']} and {folder_of[split]} must have the same "
+                    f"class folders, but {_some(where)}."
                 )
+        folder = cache(os.path.realpath)  # files are many, folders few
+        owner: dict[str, tuple[str, Path]] = {}
+        for split, (files, _) in splits.items():
+            for path in files:
+                is_link = path.is_symlink()
+                real = os.path.realpath(path) if is_link else f"{folder(path.parent)}/{path.name}"
+                other, first = owner.setdefault(real, (split, path))
+                if other != split:
+                    self.problems.append(
+                        f"{one_line(first)} ({other}) and {one_line(path)} ({split}) are the same "
+                        "file; an image may belong to one split only."
+                    )
+
+    def _has_folders(self, path: Path) -> bool:
+        return bool(self._look(path, aside=True).folders)
+
+    def _look(self, path: Path, *, aside: bool = False) -> _Folder:
+        """What a folder holds; links out of :attr:`within` are problems.
+
+        Args:
+            path: the folder.
+            aside: a look at its sub-folders alone, of which nothing is remembered.
+        """
+        content = _Folder()
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            if not aside:
+                self.problems.append(
+                    f"{one_line(path)} cannot be listed ({error.strerror}); make it readable, or "
+                    "remove it."
+                )
+            return content
+        for entry in found:
+            if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
+                continue
+            if entry.is_symlink() and (problem := self._link_problem(entry)):
+                if not aside:
+                    self.problems.append(problem)
+            elif _is(entry.is_dir):
+                content.folders.append(entry.name)
+            elif not aside:
+                self._sort_file(entry, content)
+        return content
+
+    def _sort_file(self, entry: os.DirEntry[str], content: _Folder) -> None:
+        if _is(entry.is_file):
+            problem = image_problem(Path(entry.path))
+        else:
+            problem = "a broken link" if entry.is_symlink() else "no regular file"
+        if problem is None:
+            content.images.append(entry.name)
+        else:
+            name = os.path.relpath(entry.path, self.root)
+            self.unread.append(one_line(f"{name} ({problem})"))
+
+    def _link_problem(self, entry: os.DirEntry[str]) -> str | None:
+        """The message about a link that leads out of the folder; None for any other."""
+        if self.within is None:
+            return None
+        root, target = os.path.realpath(self.within), os.path.realpath(entry.path)
+        if os.path.commonpath([root, target]) == root:
+            return None
+        return (
+            f"{one_line(entry.path)} is a link to {one_line(target)}, out of "
+            f"{one_line(self.within)}; put the files themselves there, or give follow_links=True "
+            "(--follow-links) if you trust whoever made the folder."
+        )
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+def _is(question: Callable[[], bool]) -> bool:
+    """What a directory entry answers; False for a link that leads round in a circle."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _all_of(path: Path, problems: list[str]) -> str:
+    """One message with all problems of a folder."""
+    if len(problems) == 1:
+        return problems[0]
+    more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    head = f"{len(problems)} problems in {one_line(path)}:"
+    return "\n".join([head, *(f"- {problem}" for problem in problems[:_SHOWN]), *more])
+
+
+def _not_read(names: list[str]) -> str:
+    """How many things are not read as images, and the first of them."""
+    return f"{len(names)} not read as images: {_some(names)}"
 
 
 def _some(names: list[str], limit: int = 5) -> str:
