@@ -25,6 +25,12 @@ ImageProcessor: TypeAlias = CLIPImageProcessorPil | SiglipImageProcessorPil
 Resize = Literal["shorter-side", "squash"]
 """Shorter side to S and the centre of the longer one; or both sides to S, whatever the shape."""
 
+_LONGEST = 64
+"""Resized images of at most this aspect ratio are made whole before the centre is cut out."""
+
+_SUPPORT = 3
+"""Pixels of the source, or of the result where that has fewer, that any of the filters reaches."""
+
 _AREA = (0.9, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
 
@@ -86,17 +92,20 @@ class Preprocess:
         return f"{name}-centre" if self.resize == "shorter-side" else name
 
     def test_array(self, image: Image.Image) -> Pixels:
-        """The deterministic transform, the checkpoint's own: an RGB image to uint8 [S, S, 3]."""
+        """The deterministic transform: an RGB image to uint8 [S, S, 3]."""
         assert image.mode == "RGB"
         if self.resize == "squash":
             return np.array(image.resize((self.size, self.size), self.resample))
         width, height = image.size
         shorter = min(width, height)
-        new_width = int(self.size * width / shorter)
-        new_height = int(self.size * height / shorter)
-        resized = image.resize((new_width, new_height), self.resample)
-        left, top = (new_width - self.size) // 2, (new_height - self.size) // 2
-        return np.array(resized.crop((left, top, left + self.size, top + self.size)))
+        size = int(self.size * width / shorter), int(self.size * height / shorter)
+        # Deviation: transformers' image processors round the centre down. The official code has
+        # torchvision's rounding, to even. See docs/data.md, "Pitfalls".
+        left, top = (round((side - self.size) / 2) for side in size)
+        window = (left, top, left + self.size, top + self.size)
+        if max(size) > _LONGEST * self.size:
+            return np.array(_window(image, size, window, self.resample))
+        return np.array(image.resize(size, self.resample).crop(window))
 
     def train_array(self, image: Image.Image, rng: np.random.Generator) -> Pixels:
         """The random transform: a crop of 90-100 % of the area, resized to S x S, never flipped.
@@ -136,6 +145,32 @@ def _square(size: SizeDict, crop: SizeDict | None) -> tuple[int, Resize] | None:
     if size.width == size.height == side and cropped in {None, (side, side)}:
         return side, "squash"
     return None
+
+
+def _window(
+    image: Image.Image, size: tuple[int, int], window: tuple[int, int, int, int], resample: int
+) -> Image.Image:
+    """A window of a resized image, made without the rest of it.
+
+    Equal to ``image.resize(size, resample).crop(window)`` but for rounding, with memory for the
+    window alone: resized whole, an image of 6000 x 1 pixels would take gigabytes.
+    """
+    (width, height), (left, top, right, bottom) = image.size, window
+    across, down = width / size[0], height / size[1]
+    reach = math.ceil(_SUPPORT * max(1.0, across, down))
+    near = (
+        max(0, math.floor(left * across) - reach),
+        max(0, math.floor(top * down) - reach),
+        min(width, math.ceil(right * across) + reach),
+        min(height, math.ceil(bottom * down) + reach),
+    )
+    box = (
+        max(0.0, left * across - near[0]),
+        max(0.0, top * down - near[1]),
+        min(right * across, width) - near[0],
+        min(bottom * down, height) - near[1],
+    )
+    return image.crop(near).resize((right - left, bottom - top), resample, box)
 
 
 def random_crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
