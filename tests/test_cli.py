@@ -92,6 +92,11 @@ def test_learn_predict_eval_with_json(model, tmp_path, capsys):
     home = ("--home", tmp_path / "home")
     assert call("predict", tmp_path / "mine", image, *home, "--json") == 0
     assert set(json.loads(capsys.readouterr().out)[str(image)]) == {"red", "green"}
+    bad = tmp_path / "missing.png"
+    assert call("predict", tmp_path / "mine", bad, image, *home, "--json") == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(out)[str(bad)], set(json.loads(out)[str(image)])] == [None, {"red", "green"}]
+    assert "missing.png cannot be read" in err
 
     assert call("eval", tmp_path / "mine", "--task", folder, *home, "--json") == 0
     measured = json.loads(capsys.readouterr().out)["accuracy"]["colours"]

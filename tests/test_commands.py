@@ -18,7 +18,7 @@ def test_learning_folder_by_folder(sequence, tmp_path, paths):
     folder = tmp_path / "learner"
     tasks = [Task.from_folder(tmp_path / name) for name in ("colours", "shapes")]
     first = learn(folder, tasks[0], settings, paths=paths)
-    assert (first.task, first.tasks, first.on_test_images) == ("colours", ("colours",), True)
+    assert (first.task, first.tasks, first.split) == ("colours", ("colours",), "test")
     second = learn(folder, tasks[1], paths=paths)
     assert second.tasks == ("colours", "shapes")
     measured = evaluate(folder, tasks, paths=paths)

@@ -13,6 +13,8 @@ from transformers import CLIPModel
 
 from gift import Learner, Task
 from gift.data import Paths
+from gift.data.labels import LabelSpace
+from gift.evaluate import Unreadable
 from gift.methods import method_names
 from gift.runs import RunFolder
 from gift.synthesis import DiffusersGenerator
@@ -351,6 +353,54 @@ def test_unreadable_images_are_all_named(new_learner, colours, tmp_path):
         (tmp_path / name).write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"(?s)a\.png.*b\.png"):
         learner.predict([tmp_path / "a.png", tmp_path / "b.png"])
+
+
+def test_one_bad_file_costs_that_file_and_later_ones_are_read_later(new_learner, colours, tmp_path):
+    learner = new_learner("finetune")
+    good, late = tmp_path / "colours" / "red" / "0.png", tmp_path / "late.png"
+    images = [good, tmp_path / "missing.png", *[good] * 30, late]
+    found = learner.predict_each(images, classes=["red", "green"])
+    first = next(found)
+    late.write_bytes(good.read_bytes())
+    rest = list(found)
+    assert isinstance(rest[0], Unreadable)
+    assert "missing.png" in rest[0].reason
+    assert all(one.names == first.names for one in rest[1:])
+    assert len(rest) == 32
+
+
+def test_a_class_of_two_tasks_has_one_probability(new_learner, colours, tmp_path):
+    learner = new_learner("finetune")
+    learner.memory = (LabelSpace("a", ("red", "green")), LabelSpace("b", ("Red", "blue")))
+    image = tmp_path / "colours" / "red" / "0.png"
+    (among_all,) = learner.predict([image])
+    (plain,) = learner.predict([image], classes=["red", "green", "blue"])
+    assert among_all.names == plain.names
+    assert among_all.probabilities == pytest.approx(plain.probabilities, rel=1e-4)
+
+
+def test_known_classes_are_said(new_learner, colours, caplog):
+    learner = new_learner("zero_shot")
+    learner.memory = (LabelSpace("flags", ("Red", "blue")),)
+    with caplog.at_level("INFO", "gift"):
+        learner.learn(colours)
+    assert "colours: 1 of its classes were learned before: red (in flags)." in caplog.text
+
+
+def test_a_task_of_one_class_is_refused(new_learner, tmp_path):
+    task = Task.from_folder(write_folder(tmp_path / "alone", ("red",)))
+    with pytest.raises(ValueError, match="'alone' has one class, 'red', and nothing to tell it"):
+        new_learner("finetune").learn(task)
+    new_learner("zero_shot").learn(task)
+
+
+def test_what_trains_must_be_told_apart_by_the_first_template(new_learner, tmp_path):
+    folder = write_folder(tmp_path / "sea", ("sea_lion", "sea_otter"))
+    task = Task.from_folder(folder, templates=("of " * 28 + "{}", "a {}."))
+    learner = new_learner("finetune")
+    assert learner.evaluate(task)
+    with pytest.raises(ValueError, match="'sea lion', 'sea otter' are one to the model"):
+        learner.learn(task)
 
 
 def test_a_broken_training_image_is_found_before_any_work(new_learner, tmp_path):

@@ -183,6 +183,9 @@ def _prepare(
         check_exclusions(excluded, benchmark, opened, learner.streams.base_classnames)
     how = config.evaluation
     tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
+    learner.check_labels(tasks)
+    for task in tasks[len(learner.memory) :]:
+        learner.check_task(task)
     if benchmark.shots is not None:
         tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
     described = zip(chosen, tasks, strict=True)

@@ -15,6 +15,7 @@ from gift import distributed
 from gift.config import LearnerConfig, SynthesisSettings
 from gift.data import (
     Paths,
+    Split,
     Task,
     check_images,
     dataset_names,
@@ -43,14 +44,14 @@ class Learned:
         task: its name.
         before: accuracy in percent among its own classes before it was learned.
         after: the same afterwards.
-        on_test_images: whether the accuracy is that on test images; else on the training images.
+        split: the split that the accuracy is measured on; ``train`` where nothing was held out.
         tasks: the names of all tasks learned so far.
     """
 
     task: str
     before: float
     after: float
-    on_test_images: bool
+    split: Split
     tasks: tuple[str, ...]
 
 
@@ -93,7 +94,7 @@ def learn(
         learner = open_learner(run_folder, config, paths)
         run_folder.write_config(config)
         learner.check()
-        learner.refuse_twice(task)
+        learner.check_task(task)
         used = [images for images in (task.train, task.evaluation) if images is not None]
         check_images(*used, paths=learner.paths)
         (before,) = learner.evaluate(task)
@@ -101,7 +102,8 @@ def learn(
         learner.save(folder)
         (after,) = measure(learner, [task], Protocol(), run_folder)
     names = tuple(labels.name for labels in learner.memory)
-    return Learned(task.name, before, after, task.test is not None, names)
+    assert task.evaluated_split is not None
+    return Learned(task.name, before, after, task.evaluated_split, names)
 
 
 def evaluate(
@@ -138,6 +140,7 @@ def evaluate(
             f"several tasks are called {', '.join(twice)}; measure them one by one, or rename "
             "their folders."
         )
+    learner.check_labels(every)
     used = [images for task in every if (images := task.evaluation) is not None]
     check_images(*used, paths=learner.paths)
     row = learner.evaluate(tasks) + learner.evaluate(listed, protocol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,11 @@ from gift.data import ImageFiles, Metric, Task, to_rgb
 from gift.data.labels import LabelSpace
 from gift.methods import Predictor
 from gift.progress import track
-from gift.vlm import VisionLanguageModel
+from gift.vlm import VisionLanguageModel, read_alike
 from gift.vlm.features import pixel_batch
+
+_PREDICTED_AT_ONCE = 32
+"""Images of one batch of predictions; of a photo only its S x S pixels are kept meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,9 @@ class EvaluationSet:
         present = images > 0
         return float(100.0 * (hits[present] / images[present]).mean())
 
-    @property
-    def names(self) -> NDArray[np.object_]:
-        """The class name of every image, [N]."""
-        return class_names([self.labels])[list(self.targets)]
+    def names(self, alike: Mapping[str, str] | None = None) -> NDArray[np.object_]:
+        """The class name of every image, [N]; for ``alike`` see :func:`accuracy_row`."""
+        return class_names([self.labels], alike)[list(self.targets)]
 
 
 def accuracy_row(
@@ -83,10 +85,11 @@ def accuracy_row(
     sets: Sequence[EvaluationSet],
     protocol: Protocol = Protocol(),
     learned: Sequence[LabelSpace] = (),
+    alike: Mapping[str, str] | None = None,
 ) -> tuple[float, ...]:
     """Accuracy in percent on each set, by the set's metric: one row of the accuracy matrix.
 
-    A class name that several label spaces have is correct wherever it stands.
+    A class that several label spaces have is correct wherever it stands.
 
     With the label space ``seen``, a set whose task is not learned has no accuracy: NaN. Before the
     first task, value k is instead the top-1 accuracy over all images of the sets 0..k among their
@@ -98,6 +101,8 @@ def accuracy_row(
         sets: what to evaluate on.
         protocol: how the images are classified.
         learned: the tasks learned so far.
+        alike: class name -> the name of the class that it is to the model, where that is another,
+            see :func:`gift.vlm.read_alike`.
 
     Raises:
         ValueError: scores that are not finite.
@@ -105,7 +110,7 @@ def accuracy_row(
     spaces = [data.labels for data in sets]
     if protocol.label_space == "seen":
         if not learned:
-            return _cumulative_row(predictor, model, sets, protocol.batch_size)
+            return _cumulative_row(predictor, model, sets, protocol.batch_size, alike)
         known = {labels.name for labels in learned}
         spaces = [labels for labels in spaces if labels.name in known]
     row = []
@@ -114,38 +119,49 @@ def accuracy_row(
             row.append(np.nan)
             continue
         candidates = [data.labels] if protocol.label_space == "task" else spaces
-        names, task = class_names(candidates), protocol.task_of(data.labels)
+        names, task = class_names(candidates, alike), protocol.task_of(data.labels)
         batches = score_batches(
             predictor, model, data.pixels, candidates, task=task, batch_size=protocol.batch_size
         )
         guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
-        row.append(data.accuracy(guesses == data.names))
+        row.append(data.accuracy(guesses == data.names(alike)))
     return tuple(row)
 
 
 def _cumulative_row(
-    predictor: Predictor, model: VisionLanguageModel, sets: Sequence[EvaluationSet], batch_size: int
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    sets: Sequence[EvaluationSet],
+    batch_size: int,
+    alike: Mapping[str, str] | None,
 ) -> tuple[float, ...]:
     """Top-1 accuracy over the images of the first k sets among their classes, for k = 1..n.
 
     Each image is scored once against all classes; the first columns are those of the first sets.
     """
     spaces = [data.labels for data in sets]
-    names, ends = class_names(spaces), np.cumsum([len(labels.classnames) for labels in spaces])
+    names = class_names(spaces, alike)
+    ends = np.cumsum([len(labels.classnames) for labels in spaces])
     correct = np.zeros(len(sets), dtype=np.int64)
     for j, data in enumerate(track(sets, "evaluating")):
         batches = score_batches(predictor, model, data.pixels, spaces, batch_size=batch_size)
         scores = torch.cat(list(batches))
         for k in range(j, len(sets)):
             guesses = names[scores[:, : ends[k]].argmax(dim=1).cpu().numpy()]
-            correct[k] += (guesses == data.names).sum()
+            correct[k] += (guesses == data.names(alike)).sum()
     images = np.cumsum([len(data.targets) for data in sets])
     return tuple((100.0 * correct / images).tolist())
 
 
-def class_names(spaces: Sequence[LabelSpace]) -> NDArray[np.object_]:
-    """All class names of label spaces, one space after the other, [C]."""
-    return np.array([name for labels in spaces for name in labels.classnames], dtype=object)
+def class_names(
+    spaces: Sequence[LabelSpace], alike: Mapping[str, str] | None = None
+) -> NDArray[np.object_]:
+    """All class names of label spaces, one space after the other, [C].
+
+    For ``alike`` see :func:`accuracy_row`.
+    """
+    names = [name for labels in spaces for name in labels.classnames]
+    return np.array([(alike or {}).get(name, name) for name in names], dtype=object)
 
 
 def score_batches(
@@ -229,6 +245,17 @@ class Prediction:
     probabilities: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that could not be read.
+
+    Attributes:
+        reason: names the image, and says why and what to do.
+    """
+
+    reason: str
+
+
 def classify(
     predictor: Predictor,
     model: VisionLanguageModel,
@@ -237,35 +264,54 @@ def classify(
     *,
     task: str | None = None,
     top: int = 3,
-) -> list[Prediction]:
+) -> Iterator[Prediction | Unreadable]:
     """The most probable classes among all candidates', see :meth:`gift.learner.Learner.predict`.
 
+    Images are read in batches, and what is found of a batch is there before the next one is read.
+    A class that several label spaces have is one class with one probability, that of the space in
+    which it scores best.
+
     Raises:
-        ValueError: images that cannot be read (all are named), or scores that are not finite.
+        ValueError: scores that are not finite.
     """
-    opened, problems = [], []
-    for image in images:
-        try:
-            if not isinstance(image, Image.Image):
-                image = ImageFiles((Path(image),), (0,))[0]
-            opened.append(to_rgb(image))
-        except OSError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("\n".join(problems))
-    pixels = np.stack([model.preprocess.test_array(image) for image in opened])
-    names = class_names(candidates)
-    return [
-        _best(names, row, top)
-        for scores in score_batches(predictor, model, pixels, candidates, task=task)
-        for row in scores.float().softmax(dim=1).tolist()
-    ]
+    own = class_names(candidates, read_alike(model, class_names(candidates)))
+    position = {name: number for number, name in enumerate(dict.fromkeys(own))}
+    names, columns = list(position), torch.tensor([position[name] for name in own])
+    for start in range(0, len(images), _PREDICTED_AT_ONCE):
+        batch = [_preprocessed(model, image) for image in images[start:][:_PREDICTED_AT_ONCE]]
+        scores = _scores(predictor, model, batch, candidates, task)
+        for found in batch:
+            if isinstance(found, Unreadable):
+                yield found
+                continue
+            best = torch.full((len(names),), -torch.inf)
+            best.scatter_reduce_(0, columns, next(scores), "amax")
+            ranked = best.softmax(dim=0).sort(descending=True, stable=True)
+            chosen = [names[number] for number in ranked.indices[:top].tolist()]
+            yield Prediction(tuple(chosen), tuple(ranked.values[:top].tolist()))
 
 
-def _best(names: Iterable[str], probabilities: Sequence[float], top: int) -> Prediction:
-    """The most probable names; a name of several tasks counts with its best task."""
-    found: dict[str, float] = {}
-    for name, probability in zip(names, probabilities, strict=True):
-        found[name] = max(probability, found.get(name, 0.0))
-    ranked = sorted(found.items(), key=lambda item: -item[1])[:top]
-    return Prediction(tuple(n for n, _ in ranked), tuple(p for _, p in ranked))
+def _scores(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    batch: Sequence[NDArray[np.uint8] | Unreadable],
+    candidates: Sequence[LabelSpace],
+    task: str | None,
+) -> Iterator[Tensor]:
+    """The scores [C] of those images of a batch that could be read, on the CPU."""
+    pixels = [found for found in batch if not isinstance(found, Unreadable)]
+    if pixels:
+        for rows in score_batches(predictor, model, np.stack(pixels), candidates, task=task):
+            yield from rows.float().cpu()
+
+
+def _preprocessed(
+    model: VisionLanguageModel, image: Path | Image.Image
+) -> NDArray[np.uint8] | Unreadable:
+    """An image under the test transform, uint8 [S, S, 3]."""
+    try:
+        if not isinstance(image, Image.Image):
+            image = ImageFiles((Path(image),), (0,))[0]
+        return model.preprocess.test_array(to_rgb(image))
+    except (OSError, ValueError) as error:
+        return Unreadable(str(error))

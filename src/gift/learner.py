@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from gift.config import LearnerConfig
 from gift.data import ImageSet, Paths, Task, check_images, pixels
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
-from gift.evaluate import EvaluationSet, Prediction, Protocol, accuracy_row, classify
+from gift.evaluate import (
+    EvaluationSet,
+    Prediction,
+    Protocol,
+    Unreadable,
+    accuracy_row,
+    classify,
+)
 from gift.files import digest, read_json, write_json
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor
@@ -28,7 +36,9 @@ from gift.streams import Streams
 from gift.synthesis import SyntheticSet
 from gift.text import unknown
 from gift.train import StepRecord, train_task, training_device
-from gift.vlm import VisionLanguageModel
+from gift.vlm import VisionLanguageModel, check_classes, read_alike
+
+log = logging.getLogger(__name__)
 
 
 class Learner:
@@ -117,16 +127,41 @@ class Learner:
             extra_parameters=self.method.extra_parameters(),
         )
 
-    def refuse_twice(self, task: Task) -> None:
-        """Refuse a task whose name was learned before.
+    def check_task(self, task: Task) -> None:
+        """Refuse a task that cannot be learned, before any work.
 
         Raises:
-            ValueError: with that name.
+            ValueError: no training images, a name that was learned before, a single class, or
+                classes that the model cannot tell apart (:func:`gift.vlm.check_classes`).
         """
+        if task.train is None:
+            raise ValueError(f"task {task.name!r} has no training images.")
         if task.name in {labels.name for labels in self.memory}:
             raise ValueError(
                 f"a task named {task.name!r} was already learned; give this one another name."
             )
+        spaces = [task.labels]
+        if self.method.trains:
+            if len(task.labels.classnames) == 1:
+                raise ValueError(
+                    f"task {task.name!r} has one class, {task.labels.classnames[0]!r}, and nothing "
+                    "to tell it from, so nothing would be learned; put other classes beside it, "
+                    "those that it is mistaken for above all."
+                )
+            first = task.labels.templates[:1]  # the one for training
+            spaces = [replace(task.labels, templates=first)]
+        check_classes(self.model, spaces)
+
+    def check_labels(self, tasks: Sequence[Task]) -> None:
+        """Refuse tasks on which nothing can be measured, before any work.
+
+        Raises:
+            ValueError: a task without images, or with classes that the model cannot tell apart.
+        """
+        for task in tasks:
+            if task.evaluation is None:
+                raise ValueError(f"task {task.name!r} has no images to evaluate on.")
+        check_classes(self.model, [task.labels for task in tasks])
 
     def learn(self, task: Task, *, folder: RunFolder | None = None) -> None:
         """Learn one task.
@@ -136,15 +171,15 @@ class Learner:
             folder: where losses are logged, checkpoints and a sample of synthetic images are kept.
 
         Raises:
-            ValueError: no training images, unreadable images, or a task of that name was learned;
-                nothing has changed then.
+            ValueError: a task that cannot be learned (see :meth:`check_task`), or unreadable
+                images; nothing has changed then.
             FloatingPointError: a loss is not finite. Saved folders are untouched; load one to
                 resume. This object's weights are those of the step before (with
                 ``training.shard``, of the task before).
         """
-        if task.train is None:
-            raise ValueError(f"task {task.name!r} has no training images.")
-        self.refuse_twice(task)
+        self.check_task(task)
+        assert task.train is not None
+        self._say_known(task.labels)
         if self.method.trains:
             self.check()
             check_images(task.train, paths=self.paths)
@@ -181,6 +216,23 @@ class Learner:
                 seconds = time.perf_counter() - started - ending
                 folder.log("train", task=task.name, seconds=seconds)
                 folder.log("merge", task=task.name, seconds=ending)
+
+    def _say_known(self, labels: LabelSpace) -> None:
+        """Log which classes of a new task were learned before."""
+        spaces = [*self.memory, labels]
+        alike = read_alike(self.model, [name for space in spaces for name in space.classnames])
+        known = {alike[name]: space.name for space in self.memory for name in space.classnames}
+        if again := [name for name in labels.classnames if alike[name] in known]:
+            some = ", ".join(f"{name} (in {known[alike[name]]})" for name in again[:5])
+            more = f" and {len(again) - 5} more" if len(again) > 5 else ""
+            log.info(
+                "%s: %d of its classes were learned before: %s%s. Among all classes seen, each is "
+                "one class.",
+                labels.name,
+                len(again),
+                some,
+                more,
+            )
 
     def _checkpoints(self, folder: RunFolder, task: Task, images: ImageSet) -> Checkpoints:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
@@ -229,14 +281,21 @@ class Learner:
             ValueError: a task without images, or scores that are not finite.
         """
         sets, preprocess = [], self.model.preprocess
-        for task in [tasks] if isinstance(tasks, Task) else tasks:
-            if (images := task.evaluation) is None:
-                raise ValueError(f"task {task.name!r} has no images to evaluate on.")
+        tasks = [tasks] if isinstance(tasks, Task) else tasks
+        self.check_labels(tasks)
+        for task in tasks:
+            images = task.evaluation
+            assert images is not None
             decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
             labels = tuple(images.labels)
             sets.append(EvaluationSet(task.labels, decoded, labels, task.metric))
-        row = accuracy_row(self.predictor(), self.model, sets, protocol or Protocol(), self.memory)
-        return list(row)
+        protocol = protocol or Protocol()
+        alike = None
+        if protocol.label_space != "task":
+            alike = read_alike(
+                self.model, [name for task in tasks for name in task.labels.classnames]
+            )
+        return list(accuracy_row(self.predictor(), self.model, sets, protocol, self.memory, alike))
 
     def predict(
         self,
@@ -247,7 +306,32 @@ class Learner:
         task: str | None = None,
         top: int = 3,
     ) -> list[Prediction]:
-        """Classify images.
+        """Classify images; arguments as for :meth:`predict_each`.
+
+        Raises:
+            ValueError: no class to choose from, a task that was not learned, or images that cannot
+                be read (all are named).
+        """
+        predictions, problems = [], []
+        for found in self.predict_each(images, classes=classes, seen=seen, task=task, top=top):
+            if isinstance(found, Unreadable):
+                problems.append(found.reason)
+            else:
+                predictions.append(found)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return predictions
+
+    def predict_each(
+        self,
+        images: Sequence[Path | Image.Image],
+        *,
+        classes: Sequence[str] | None = None,
+        seen: bool | None = None,
+        task: str | None = None,
+        top: int = 3,
+    ) -> Iterator[Prediction | Unreadable]:
+        """Classify images one batch after the other, those that cannot be read left out.
 
         Args:
             images: paths or opened images.
@@ -258,9 +342,12 @@ class Learner:
                 methods that keep something for each task use what they have of this one.
             top: how many class names to return per image.
 
+        Returns:
+            What is found of each image, in their order. A class of several tasks counts once.
+
         Raises:
-            ValueError: no class to choose from, a task that was not learned, or images that cannot
-                be read (all are named).
+            ValueError: no class to choose from, classes that the model cannot tell apart, or a task
+                that was not learned.
         """
         known = {labels.name: labels for labels in self.memory}
         if task is not None and task not in known:
@@ -272,6 +359,7 @@ class Learner:
             candidates.append(LabelSpace("given classes", tuple(classes)))
         if not candidates:
             raise ValueError("nothing was learned yet: give the class names to choose from.")
+        check_classes(self.model, candidates)
         return classify(self.predictor(), self.model, images, candidates, task=task, top=top)
 
     def save(self, folder: str | Path) -> None:

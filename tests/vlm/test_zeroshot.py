@@ -1,9 +1,17 @@
+import re
+
 import pytest
 import torch
 
 from gift.data.labels import LabelSpace
 from gift.text import fill
-from gift.vlm import VisionLanguageModel, class_embeddings, tokenize_unique
+from gift.vlm import (
+    VisionLanguageModel,
+    check_classes,
+    class_embeddings,
+    read_alike,
+    tokenize_unique,
+)
 
 LABELS = LabelSpace(
     "pets",
@@ -71,3 +79,65 @@ def test_encoding_distinct_texts_changes_neither_embeddings_nor_gradients(
         rtol=0,
         atol=1e-10,
     )
+
+
+LONG = "a very " + "long " * 30
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Daisy", "daisy"),
+        ("ros\u00e9", "rose\u0301"),
+        ("sea lion", "sea  lion"),
+        (LONG + "x", LONG),
+    ],
+)
+def test_names_that_are_one_to_the_model_are_refused(tiny_clip, names) -> None:
+    labels = LabelSpace("plants", ("elm", *names), ("a photo of a {}.", "the {}"))
+    first, second = map(re.escape, map(repr, names))
+    message = f"plants: the classes {first}, {second} are one to the model: .* reads 32"
+    for refuse in (lambda: check_classes(tiny_clip, [labels]), labels_scored(tiny_clip, labels)):
+        with pytest.raises(ValueError, match=message):
+            refuse()
+
+
+def labels_scored(model, labels):
+    return lambda: class_embeddings(model, labels)
+
+
+def test_all_of_them_are_named_at_once(tiny_clip) -> None:
+    spaces = [LabelSpace("a", ("X", "x", "Y", "y")), LabelSpace("b", ("elm", "Elm", "ELM"))]
+    with pytest.raises(ValueError, match="one to the model") as error:
+        check_classes(tiny_clip, spaces)
+    lines = str(error.value).splitlines()
+    assert [line.partition(" are one")[0] for line in lines] == [
+        "a: the classes 'X', 'x'",
+        "a: the classes 'Y', 'y'",
+        "b: the classes 'elm', 'Elm', 'ELM'",
+    ]
+
+
+def test_a_template_that_is_cut_before_the_name_is_refused(tiny_clip) -> None:
+    labels = LabelSpace("plants", ("elm",), ("a {}.", "this is " + "a very " * 20 + "nice {}."))
+    with pytest.raises(ValueError, match=r"32 tokens, which end before the '\{\}' of the template"):
+        check_classes(tiny_clip, [labels])
+
+
+def test_one_template_is_enough_to_tell_classes_apart(tiny_clip) -> None:
+    names = ("sea lion", "sea otter")
+    cut = "of " * 28 + "{}"  # before the second word of a name
+    check_classes(tiny_clip, [LabelSpace("sea", names, (cut, "a {}."))])
+    with pytest.raises(ValueError, match="one to the model"):
+        check_classes(tiny_clip, [LabelSpace("sea", names, (cut,))])
+
+
+def test_classes_of_several_tasks_are_one_where_they_read_alike(tiny_clip) -> None:
+    names = ["Daisy", "elm", "daisy", "Elm", "oak"]
+    assert read_alike(tiny_clip, names) == {
+        "Daisy": "Daisy",
+        "daisy": "Daisy",
+        "elm": "elm",
+        "Elm": "elm",
+        "oak": "oak",
+    }

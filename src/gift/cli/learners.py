@@ -21,7 +21,7 @@ from gift.cli.options import (
     read_settings,
     task_of,
 )
-from gift.cli.show import print_accuracy, print_json, print_text, reporter
+from gift.cli.show import print_accuracy, print_error, print_json, print_text, reporter
 from gift.text import one_line
 
 
@@ -70,7 +70,7 @@ def learn_command(
     with reporter(f"learning {chosen.name}"):
         learned = commands.learn(learner, chosen, settings, paths=paths_of(home, data_root))
     accuracy = {f"{learned.task}, before": learned.before, f"{learned.task}, after": learned.after}
-    measured_on = "test images" if learned.on_test_images else "training images"
+    measured_on = f"{'training' if learned.split == 'train' else learned.split} images"
     if as_json:
         result = {"folder": str(learner), "accuracy": accuracy, "measured_on": measured_on}
         print_json(result | {"tasks": list(learned.tasks)})
@@ -99,23 +99,27 @@ def predict_command(
 ) -> None:
     """Classify images among all classes seen, a task's, given ones, or both (--classes --seen)."""
     from gift import Learner
+    from gift.evaluate import Unreadable
 
     given = None if classes is None else names_of(classes)
-    predictions = Learner.load(learner, paths=paths_of(home)).predict(
+    found = Learner.load(learner, paths=paths_of(home)).predict_each(
         images, classes=given, seen=seen, task=task, top=top
     )
+    result: dict[str, dict[str, float] | None] = {}
+    for image, prediction in zip(images, found, strict=True):
+        if isinstance(prediction, Unreadable):
+            print_error(prediction.reason)
+            result[str(image)] = None
+            continue
+        ranked = dict(zip(prediction.names, prediction.probabilities, strict=True))
+        result[str(image)] = ranked
+        if not as_json:
+            names = ", ".join(f"{name} {100 * value:.1f} %" for name, value in ranked.items())
+            print_text(f"{one_line(image)}: {names}")
     if as_json:
-        print_json(
-            {
-                str(image): dict(zip(p.names, p.probabilities, strict=True))
-                for image, p in zip(images, predictions, strict=True)
-            }
-        )
-        return
-    for image, prediction in zip(images, predictions, strict=True):
-        ranked = zip(prediction.names, prediction.probabilities, strict=True)
-        names = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in ranked)
-        print_text(f"{one_line(image)}: {names}")
+        print_json(result)
+    if None in result.values():
+        raise typer.Exit(1)
 
 
 def eval_command(
@@ -148,5 +152,8 @@ def eval_command(
     print_accuracy(accuracy)
     if tasks:
         print_text("Folders are measured among their own classes.")
-    if without := [chosen.name for chosen in tasks if chosen.test is None]:
-        print_text(f"Without a test split, all images are measured: {', '.join(without)}.")
+    splits = {chosen.name: chosen.evaluated_split for chosen in tasks}
+    if held_out := [name for name, split in splits.items() if split == "validation"]:
+        print_text(f"Without a test split, validation images are measured: {', '.join(held_out)}.")
+    if flat := [name for name, split in splits.items() if split == "train"]:
+        print_text(f"Without a test split, all images are measured: {', '.join(flat)}.")

@@ -5,19 +5,27 @@ from gift.vlm.features import encode_all_images, encode_all_texts, pixel_batch, 
 from gift.vlm.lora import add_adapters, check_modules, remove_adapters
 from gift.vlm.model import VisionLanguageModel
 from gift.vlm.preprocess import Preprocess
-from gift.vlm.zeroshot import class_embeddings, mean_class_embeddings, tokenize_unique
+from gift.vlm.zeroshot import (
+    check_classes,
+    class_embeddings,
+    mean_class_embeddings,
+    read_alike,
+    tokenize_unique,
+)
 
 __all__ = [
     "Preprocess",
     "VisionLanguageModel",
     "add_adapters",
     "add_branches",
+    "check_classes",
     "check_modules",
     "class_embeddings",
     "encode_all_images",
     "encode_all_texts",
     "mean_class_embeddings",
     "pixel_batch",
+    "read_alike",
     "remove_adapters",
     "remove_branches",
     "tokenize_unique",
