@@ -8,7 +8,7 @@ from support import write_folder
 
 from gift import benchmark as experiment
 from gift import studies
-from gift.data import Paths, load_benchmark, load_dataset, open_task, rule_of
+from gift.data import Paths, load_benchmark, load_dataset, open_task, other_orders, rule_of
 
 SKIN = {"source": {"path": "data/skin"}, "classnames": ["melanoma", "benign nevus"]}
 LUNG = {"source": {"path": "data/lung"}, "templates": ["an x-ray of {}."]}
@@ -177,3 +177,15 @@ def test_the_message_about_own_counts_has_the_line_to_write(tmp_path):
     (entry,) = load(tmp_path, tasks={"skin": SKIN | {"counts": counts}}).datasets()
     with pytest.raises(ValueError, match=r"write in its entry: counts: {train: 6, test: 0}"):
         open_task(entry, Paths.of(data=tmp_path))
+
+
+def test_the_orders_of_a_benchmark_are_those_with_the_same_tasks(tmp_path):
+    assert other_orders("mtil-2") == ["mtil-1", "mtil-2"]
+    assert other_orders("micro-1") == ["micro-1", "micro-2"]
+    assert other_orders("micro-1-fewshot") == ["micro-1-fewshot"]
+    path = write(tmp_path, tasks=["dtd", "mnist"])
+    assert other_orders(str(path)) == [str(path)]
+    orders = {"I": ["dtd", "mnist"], "back": ["mnist", "dtd"]}
+    path = write(tmp_path, tasks=["dtd", "mnist"], orders=orders)
+    for reference in (f"{path}", f"{path}@back"):
+        assert other_orders(reference) == [f"{path}@I", f"{path}@back"]

@@ -195,6 +195,29 @@ def load_benchmark(reference: str) -> BenchmarkEntry:
     return benchmark.model_copy(update={"tasks": tuple(entry.name for entry in entries)})
 
 
+def other_orders(reference: str) -> list[str]:
+    """A benchmark and those that differ from it in the order of the tasks alone, sorted by name.
+
+    Of a user's file these are its orders, of a shipped benchmark other shipped ones, as ``mtil-2``
+    of ``mtil-1``.
+
+    Raises:
+        ValueError: see :func:`load_benchmark`.
+    """
+    benchmark = load_benchmark(reference)
+    name_or_path, _ = split_order(reference)
+    if is_path(name_or_path, ".yaml", ".yml"):
+        orders = _read_own(Path(name_or_path)).orders
+        return [f"{name_or_path}@{order}" for order in orders] or [reference]
+    return [n for n in benchmark_names() if _unordered(load_benchmark(n)) == _unordered(benchmark)]
+
+
+def _unordered(benchmark: BenchmarkEntry) -> BenchmarkEntry:
+    """The benchmark without what names it, its tasks sorted."""
+    same = {"name": "", "version": 1, "title": "", "tasks": tuple(sorted(benchmark.tasks))}
+    return benchmark.model_copy(update=same)
+
+
 def split_order(reference: str) -> tuple[str, str | None]:
     """A benchmark's name or path, and the order that is named after it.
 
