@@ -3,26 +3,35 @@
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. NAME is one of those below, or
 ``experiment NAME BENCHMARK [SEEDS] [redraw]`` for an experiment's table over that many seeds from 0
 on (3 by default), with ``redraw`` each also the data seed, or ``method NAME`` for a method's rows
-in the comparison on the micro benchmark. With ``--check`` nothing is written and the exit status
-says whether all tables are up to date.
+in the comparison on the micro benchmark, or ``picture NAME BENCHMARK [SEEDS] [redraw]`` for an
+experiment's picture, which is drawn into ``docs/images``. With ``--check`` nothing is written and
+the exit status says whether all tables are up to date.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
 from gift.report import metrics_markdown
 from gift.report.tables import Table
-from gift.studies import PlannedRow, experiment_table, load_experiment, plan
+from gift.studies import (
+    PlannedRow,
+    experiment_picture,
+    experiment_table,
+    load_experiment,
+    plan,
+)
 from gift.studies.table import build_table, read_rows
 from gift_micro import CATALOGUE
 
@@ -35,6 +44,7 @@ PAGES = (
     Path("docs/reliability.md"),
     Path("docs/micro-benchmark.md"),
     Path("docs/questions.md"),
+    Path("docs/figures.md"),
     *METHOD_PAGES,
 )
 ORDERS = {"micro-1": "order I", "micro-2": "order II"}
@@ -180,6 +190,19 @@ def condu_one_more() -> str:
     return markdown(["vectors", "", *(f"n = {n}" for n in counts)], rows)
 
 
+def picture(
+    name: str, benchmark: str, runs: Path, seeds: Sequence[int], *, redraw: bool = False
+) -> str:
+    """The picture of an experiment, drawn anew."""
+    with TemporaryDirectory() as folder:
+        files = experiment_picture(name, benchmark, runs, seeds, Path(folder), redraw=redraw)
+        if not files:
+            return "Not run yet."
+        if "--check" not in sys.argv:
+            shutil.copyfile(files[0], ROOT / "docs" / "images" / f"{name}.png")
+    return f"![{load_experiment(name).title}](images/{name}.png)"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "kills": kills,
     "demo": demo,
@@ -204,9 +227,8 @@ def table(name: str) -> str:
         return method(experiment)
     benchmark, *options = rest
     counts = [int(option) for option in options if option.isdigit()]
-    return experiment_table(
-        experiment, benchmark, RESULTS, range(*(counts or [3])), redraw="redraw" in options
-    )
+    make = picture if kind == "picture" else experiment_table
+    return make(experiment, benchmark, RESULTS, range(*(counts or [3])), redraw="redraw" in options)
 
 
 def filled(text: str) -> str:

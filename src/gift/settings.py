@@ -223,22 +223,23 @@ def locate(reference: str, built: Path | None = None) -> str:
     return str(built / name)
 
 
-def _settings_in(annotation: Any) -> type[Settings]:
-    """The settings model in an annotation: ``Part``, ``Part | None`` or ``tuple[Part, ...]``."""
+def _settings_in(annotation: Any) -> list[type[Settings]]:
+    """The settings models in an annotation: ``Part``, ``Part | None``, ``tuple[Part, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return annotation
-    found = (_settings_in(inner) for inner in get_args(annotation) if inner is not type(None))
-    return next(found)
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _settings_in(inner)]
 
 
 def _explain(model: type[Settings], detail: ErrorDetails) -> str:
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        owner = model
+        owners = [model]
         for part in detail["loc"][:-1]:
-            if part in owner.model_fields:  # else an index into a list
-                owner = _settings_in(owner.model_fields[str(part)].annotation)
-        return unknown("setting", str(detail["loc"][-1]), owner.model_fields)
+            if part in owners[0].model_fields:  # else an index into a list, or a kind
+                owners = _settings_in(owners[0].model_fields[str(part)].annotation)
+            elif len(owners) > 1:
+                owners = [m for m in owners if part in get_args(m.model_fields["kind"].annotation)]
+        return unknown("setting", str(detail["loc"][-1]), owners[0].model_fields)
     if detail["type"] == "missing":
         return f"{path} is missing."
     reason = detail["msg"].removeprefix("Value error, ")

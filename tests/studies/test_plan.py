@@ -32,8 +32,10 @@ planned_once = cache(planned)
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_shipped_experiment_can_be_run_on_the_micro_benchmark(name):
     rows = planned_once(name)
-    assert len(rows) == len(ENTRIES[name].rows)
-    assert len({row.runs[0].folder for row in rows}) == len(rows)
+    assert len(rows) == len(ENTRIES[name].rows) * (2 if ENTRIES[name].orders else 1)
+    assert len({row.label for row in rows}) == len(rows)
+    runs = [row.runs[0].folder for row in rows if row.runs]
+    assert len(set(runs)) == (len(rows) if ENTRIES[name].columns else 0)
     assert ENTRIES[name].name == name
     assert all("{" not in row.label for row in rows)
 
@@ -41,13 +43,14 @@ def test_every_shipped_experiment_can_be_run_on_the_micro_benchmark(name):
 def test_rows_share_a_folder_exactly_where_they_mean_the_same_run():
     by_folder, by_settings = {}, {}
     for name in ENTRIES:
-        for row in planned_once(name):
-            run = row.runs[0]
+        for run in (run for row in planned_once(name) for run in row.runs):
             settings = fingerprint(run.config)
             assert by_folder.setdefault(run.folder, settings) == settings
             assert by_settings.setdefault(settings, run.folder) == run.folder
             assert re.fullmatch(r"[a-z0-9_]+(-[0-9a-f]{8})?-seed0", run.folder.name)
-    folders = {name: {row.runs[0].folder for row in planned_once(name)} for name in ENTRIES}
+    folders = {
+        name: {run.folder for row in planned_once(name) for run in row.runs} for name in ENTRIES
+    }
     assert Path("runs/micro-1/gift-seed0") in folders["table3"] & folders["table6"]
     without_awc = resolve("micro-1", "gift", {"method_settings": {"consolidation": "l2"}})
     shared = studies.default_folder(without_awc, RUNS)
@@ -118,6 +121,25 @@ def test_the_names_of_the_first_task_are_filled_in():
         entry, "micro-1", seeds=[0], runs=RUNS, settings={"tasks": ["micro-mnist", "micro-dtd"]}
     )
     assert rows[1].runs[0].config.synthesis.exclude == ("micro-dtd",)
+
+
+def test_an_experiment_on_both_orders_names_them_in_its_rows():
+    rows = planned("figure9")
+    assert {row.label.rpartition(", ")[2] for row in rows} == {"micro-1", "micro-2"}
+    excluded = [row.config.synthesis.exclude for row in rows]
+    assert excluded == [(), ("micro-aircraft",), (), ("micro-stanfordcars",)]
+    assert [row.runs[0].folder.parent.name for row in rows] == ["micro-1"] * 2 + ["micro-2"] * 2
+    assert planned("figure7")[1].runs == rows[1].runs
+    entry = ENTRIES["figure9"]
+    assert studies.plan(entry, "micro-2", seeds=(0,), runs=RUNS) == rows
+    alone = studies.plan(entry, "micro-1-fewshot", seeds=(0,), runs=RUNS)
+    assert [row.label for row in alone] == [row.name for row in entry.rows]
+
+
+def test_rows_limited_to_the_first_task():
+    assert [row.config.tasks for row in planned("figure5")] == [("micro-aircraft",)] * 2
+    rows = studies.plan(ENTRIES["figure5"], "mtil-2", seeds=(0,), runs=RUNS)
+    assert [row.config.tasks for row in rows] == [("stanfordcars",)] * 2
 
 
 def test_what_learns_nothing_is_run_once_unless_the_data_differ():

@@ -87,7 +87,7 @@ def test_a_table_that_is_wider_than_the_terminal_is_cut_into_blocks(
 PICTURES = {
     "sweep": {"kind": "sweep", "setting": "method_settings.penalty_weight", "label": "weight"},
     "loss": {"kind": "loss", "loss": "task", "tasks": 2, "label": "loss"},
-    "first_task": {"kind": "first_task", "label": "accuracy"},
+    "accuracy": {"kind": "accuracy", "label": "accuracy"},
 }
 
 

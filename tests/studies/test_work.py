@@ -68,7 +68,7 @@ def test_a_killed_experiment_resumes_where_it_was(compare, world):
 
 def test_what_is_kept_makes_the_same_table(compare, tmp_path):
     result = compare(seeds=(0, 1))
-    kept = studies.keep(result.rows, tmp_path / "results")
+    kept = studies.keep(result, tmp_path / "results")
     assert len(kept) == 6
     files = {path.name for path in kept[0].iterdir()}
     assert files == {"config.yaml", "summary.json", "matrix.json", "env.json", "data.json"}

@@ -94,7 +94,7 @@ def experiment_command(
         _print_commands(result, {"--home": home, "--data-root": data_root}, as_json)
         return
     if keep is not None:
-        studies.keep(result.rows, keep)
+        studies.keep(result, keep)
     if as_json:
         print_json({**result.to_json(), "files": [str(path) for path in result.files]})
     else:

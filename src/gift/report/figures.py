@@ -35,29 +35,46 @@ def accuracy_over_sequence(comparison: Comparison) -> Figure:
     tasks, zero_shot = comparison.start.tasks, comparison.start.zero_shot
     figure, panels = make_panels(len(tasks), columns=_columns(len(tasks)), height=1.75)
     lowest = min(float(g.matrices.min()) for g in comparison.groups if g.matrices.size)
-    bottom = 10 * math.floor(min(lowest, *zero_shot) / 10)
-    for j, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
-        axes.axvline(j + 1, color=GRID, linewidth=5, zorder=0)
-        axes.axhline(zero_shot[j], **ZERO_SHOT_LINE)
-        means = _lines_with_spread(axes, [group.matrices[:, :, j] for group in comparison.groups])
-        for index, mean in enumerate(means):
-            if j < len(mean):
-                color, marker, _ = series(index)
-                axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
-        axes.set_title(f"{j + 1}  {shorten(task)}")
-        axes.set_xlim(0.6, len(tasks) + 0.4)
-        axes.set_ylim(bottom, 101.5)
-        axes.xaxis.set_major_locator(MaxNLocator(min(len(tasks), 6), integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        only_horizontal_grid(axes)
+    for j, axes in enumerate(panels):
+        accuracy_of_task(axes, tasks, j, zero_shot[j], [g.matrices for g in comparison.groups])
+        axes.set_ylim(10 * math.floor(min(lowest, *zero_shot) / 10), 101.5)
     for axes in panels[-_columns(len(tasks)) :]:
         axes.tick_params(labelbottom=True)  # also above the empty places of the last row
     figure.supxlabel("tasks learned", color=MUTED, fontsize=8.5)
     figure.supylabel("accuracy (%)", color=MUTED, fontsize=8.5)
-    learned = Line2D([], [], color=GRID, linewidth=5)
-    others = {ZERO_SHOT: Line2D([], [], **ZERO_SHOT_LINE), "task is learned here": learned}
-    _legend(figure, comparison.groups, others)
+    legend(figure, [group.label for group in comparison.groups], landmarks())
     return figure
+
+
+def accuracy_of_task(
+    axes: Axes, tasks: Sequence[str], j: int, zero_shot: float, matrices: Sequence[Array]
+) -> None:
+    """A task's accuracy after each learned task, one line per method; marked where it is learned.
+
+    Args:
+        axes: a panel.
+        tasks: all of them.
+        j: position of the task.
+        zero_shot: its accuracy before the first task.
+        matrices: accuracies of each method's runs, [runs, tasks learned, tasks].
+    """
+    axes.axvline(j + 1, color=GRID, linewidth=5, zorder=0)
+    axes.axhline(zero_shot, **ZERO_SHOT_LINE)
+    for index, mean in enumerate(_lines_with_spread(axes, [own[:, :, j] for own in matrices])):
+        if j < len(mean):
+            color, marker, _ = series(index)
+            axes.plot(j + 1, mean[j], color=color, marker=marker, markersize=5, clip_on=False)
+    axes.set_title(f"{j + 1}  {shorten(tasks[j])}")
+    axes.set_xlim(0.6, len(tasks) + 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(min(len(tasks), 6), integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    only_horizontal_grid(axes)
+
+
+def landmarks() -> dict[str, Line2D]:
+    """What a panel of :func:`accuracy_of_task` shows beside the methods, for its legend."""
+    learned = Line2D([], [], color=GRID, linewidth=5)
+    return {ZERO_SHOT: Line2D([], [], **ZERO_SHOT_LINE), "task is learned here": learned}
 
 
 def accuracy_of_classes_seen(comparison: Comparison) -> Figure:
@@ -80,7 +97,11 @@ def accuracy_of_classes_seen(comparison: Comparison) -> Figure:
     axes.set_xlabel("tasks learned")
     axes.set_ylabel("accuracy over the classes seen (%)")
     only_horizontal_grid(axes)
-    _legend(figure, comparison.groups, {ZERO_SHOT: Line2D([], [], **ZERO_SHOT_LINE)})
+    legend(
+        figure,
+        [group.label for group in comparison.groups],
+        {ZERO_SHOT: Line2D([], [], **ZERO_SHOT_LINE)},
+    )
     return figure
 
 
@@ -172,18 +193,22 @@ def losses(comparison: Comparison) -> Figure:
         for boundary in range(1, len(tasks)):
             axes.axvline(boundary, color=GRID, linewidth=0.9, zorder=0)
         axes.set_xticks([])
-    last = panels[-1]
+    name_tasks(panels[-1], tasks)
+    legend(figure, [group.label for group in comparison.groups], {})
+    return figure
+
+
+def name_tasks(axes: Axes, tasks: Sequence[str]) -> None:
+    """Name the tasks below the curves of :func:`loss_curve`."""
     labels = [shorten(name, 14) for name in tasks]
     crowded = len(labels) > 8
-    last.set_xticks(
+    axes.set_xticks(
         np.arange(len(labels)) + 0.5,
         labels,
         rotation=30 if crowded else 0,
         ha="right" if crowded else "center",
     )
-    last.set_xlabel("training steps of each task")
-    _legend(figure, comparison.groups, {})
-    return figure
+    axes.set_xlabel("training steps of each task")
 
 
 def costs(table: Table) -> Figure:
@@ -290,11 +315,12 @@ def _columns(count: int) -> int:
     return count if count <= 4 else 3 if count <= 6 else 4
 
 
-def _legend(figure: Figure, groups: Sequence[Group], others: dict[str, Line2D]) -> None:
+def legend(figure: Figure, labels: Sequence[str], others: dict[str, Line2D]) -> None:
+    """A legend above the panels: the methods in their order, then other lines."""
     handles = {}
-    for index, group in enumerate(groups):
+    for index, label in enumerate(labels):
         color, marker, dash = series(index)
-        handles[shorten(group.label, 40)] = Line2D(
+        handles[shorten(label, 40)] = Line2D(
             [], [], color=color, marker=marker, linestyle=dash, markersize=5
         )
     handles |= others

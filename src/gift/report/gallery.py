@@ -37,23 +37,37 @@ def gallery(comparison: Comparison) -> tuple[Run, dict[str, list[Picture]]] | No
 
 def _pictures(images: Sequence[SyntheticImage]) -> list[Picture]:
     """Unreadable files are skipped: a report is no place to fail over one picture."""
-    from gift.data.images import opened  # gift.data needs torch, a page without images does not
+    from gift.data.images import (
+        opened as open_image,
+    )  # gift.data needs torch, a page without images does not
 
     pictures = []
     for image in images:
         try:
-            with opened(image.path) as picture:
-                pictures.append(_embed(picture.convert("RGB"), image.caption))
+            with open_image(image.path) as picture:
+                shown = picture.convert("RGB")
+                pictures.append(Picture(data_uri(shown), image.caption, is_pixelated(shown)))
         except Exception:  # PIL's decoders raise nearly every type on damaged files
             continue
     return pictures
 
 
-def _embed(image: Image.Image, caption: str) -> Picture:
-    pixelated = max(image.size) <= PIXELATED_BELOW
-    kind = "png" if pixelated else "jpeg"
-    image.thumbnail((LARGEST, LARGEST))
+def data_uri(image: Image.Image) -> str:
+    """An RGB image as a data URI; large ones become smaller and are compressed with losses."""
+    small = image.copy()
+    small.thumbnail((LARGEST, LARGEST))
+    kind = "png" if is_pixelated(image) else "jpeg"
     out = io.BytesIO()
-    image.save(out, kind, quality=85)  # which PNG does not know
+    small.save(out, kind, quality=85)  # which PNG does not know
     data = base64.b64encode(out.getvalue()).decode("ascii")
-    return Picture(f"data:image/{kind};base64,{data}", caption, pixelated)
+    return f"data:image/{kind};base64,{data}"
+
+
+def opened(uri: str) -> Image.Image:
+    """The image of a data URI."""
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def is_pixelated(image: Image.Image) -> bool:
+    """Whether an image is so small that it is enlarged with hard edges."""
+    return max(image.size) <= PIXELATED_BELOW

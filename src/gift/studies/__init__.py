@@ -5,10 +5,16 @@
 
 from gift.studies.entries import Experiment, experiment_names, load_experiment
 from gift.studies.plan import PlannedRow, PlannedRun, default_folder, find_runs, plan
-from gift.studies.result import Result, compare, experiment_table
+from gift.studies.result import (
+    Result,
+    compare,
+    experiment_picture,
+    experiment_table,
+    keep,
+)
 from gift.studies.searching import Outcome, search
 from gift.studies.space import Interval, Space, parse_space
-from gift.studies.work import Workers, keep, missing_runs
+from gift.studies.work import Workers, missing_runs
 
 __all__ = [
     "Experiment",
@@ -22,6 +28,7 @@ __all__ = [
     "compare",
     "default_folder",
     "experiment_names",
+    "experiment_picture",
     "experiment_table",
     "find_runs",
     "keep",

@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gift.methods import method_class
 from gift.report.tables import METRICS
 from gift.settings import Settings, Values, read_yaml, validate
+from gift.studies.pictures import Landscape, Picture, Samples
 from gift.text import unknown
 
 COLUMNS = tuple(metric for metric in METRICS if metric != "seen")
@@ -54,26 +55,6 @@ class PublishedFigures(Settings):
     table: str = Field(description="id in published.json")
     title: str = Field(description="what the paper measured, for the column's head")
     benchmarks: tuple[str, ...] = Field(description="benchmarks beside which these figures stand")
-
-
-class Picture(Settings):
-    """The picture of an experiment."""
-
-    kind: Literal["sweep", "loss", "first_task"] = Field(
-        description="columns over a setting; a logged loss over steps; the first task's accuracy"
-    )
-    label: str = Field(description="what the axis shows")
-    setting: str | None = Field(None, description="of a sweep: the path of the setting")
-    loss: str | None = Field(None, description="of a loss: its name in events.jsonl")
-    tasks: int | None = Field(None, ge=1, description="of a loss: how many tasks to show")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.kind == "sweep" and self.setting is None:
-            raise ValueError("a picture of kind 'sweep' needs 'setting', the path of the setting")
-        if self.kind == "loss" and self.loss is None:
-            raise ValueError("a picture of kind 'loss' needs 'loss', a name of events.jsonl")
-        return self
 
 
 class Row(Settings):
@@ -161,7 +142,12 @@ class Experiment(Settings):
     title: str = Field(description="for people")
     benchmark: str = Field(description="benchmark where none is asked for: the paper's")
     published: tuple[PublishedFigures, ...] = Field((), description="printed figures")
-    columns: tuple[Column, ...] = Field(min_length=1, description="what the table shows")
+    orders: bool = Field(
+        False, description="all rows on every order of the benchmark's tasks: micro-1 and micro-2"
+    )
+    columns: tuple[Column, ...] = Field(
+        description="what the table shows; none where the picture shows the settings, not runs"
+    )
     per_dataset: bool = Field(
         False, description="beside the table, one for each metric with a column per data set"
     )
@@ -180,6 +166,15 @@ class Experiment(Settings):
             raise ValueError(f"difference_to = {self.difference_to!r} is the name of no row")
         if self.per_dataset and not set(PER_DATASET) & set(self.columns):
             raise ValueError(f"per_dataset needs one of the columns {', '.join(PER_DATASET)}")
+        if self.orders and (self.per_dataset or self.difference_to):
+            raise ValueError(
+                "orders goes with neither per_dataset nor difference_to: another order is another "
+                "benchmark"
+            )
+        if not self.columns and not isinstance(self.figure, Samples):
+            raise ValueError("give 'columns'; only a picture of kind 'samples' needs no runs")
+        if isinstance(self.figure, Landscape) and (len(self.rows) != 2 or self.orders):
+            raise ValueError("a picture of kind 'landscape' needs two rows on one benchmark")
         tables = published().tables
         for figures in self.published:
             if figures.table not in tables:
@@ -229,6 +224,15 @@ def load_experiment(name_or_path: str) -> Experiment:
             raise ValueError(unknown("experiment", name_or_path, experiment_names()))
         path = _SHIPPED / "experiments" / f"{name_or_path}.yaml"
     return validate(Experiment, read_yaml(path), where=name_or_path)
+
+
+def is_called(task: str, dataset: str) -> bool:
+    """Whether a task has the name of a data set, or one that ends in it.
+
+    >>> is_called("dtd", "dtd"), is_called("micro-dtd", "dtd"), is_called("micro-dtd", "td")
+    (True, True, False)
+    """
+    return task == dataset or task.endswith(f"-{dataset}")
 
 
 def _metrics_of(accuracy: str, method: str) -> Iterator[str]:

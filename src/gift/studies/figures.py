@@ -2,45 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from gift.report.figures import loss_curve
-from gift.report.style import GRID, MUTED, drawing, only_horizontal_grid, save, series, settle
+from gift.data import short_name
+from gift.report.figures import (
+    accuracy_of_task,
+    landmarks,
+    legend,
+    loss_curve,
+    make_panels,
+    name_tasks,
+    shorten,
+)
+from gift.report.gallery import is_pixelated, opened
+from gift.report.style import (
+    GRID,
+    INK,
+    MUTED,
+    SERIES,
+    drawing,
+    only_horizontal_grid,
+    save,
+    series,
+    settle,
+)
 from gift.report.tables import METRICS, WHOLE, estimates, measurements
 from gift.settings import flat, identity
-from gift.studies.entries import Experiment, Picture
+from gift.studies.entries import Experiment
+from gift.studies.figure_data import read_data
+from gift.studies.landscape import LossLandscape
+from gift.studies.pictures import Accuracy, Loss, Sweep
 from gift.studies.plan import PlannedRow
+from gift.studies.samples import GeneratedSamples
 
-Drawing = Callable[[Experiment, Picture, Sequence[PlannedRow]], Figure]
+_MODELS: Sequence[Any] = (
+    {"color": INK, "marker": "o", "linestyle": "", "markersize": 8},
+    {"color": SERIES[1], "marker": "s", "linestyle": "", "markersize": 8},
+    {"color": SERIES[2], "marker": "^", "linestyle": "", "markersize": 9},
+)
+_ON_COLORS: Any = {
+    "textcoords": "offset points",
+    "bbox": {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
+}
+_SHADES = LinearSegmentedColormap.from_list("losses", [SERIES[0], "#eaf1fb"])
 
 
-def draw(entry: Experiment, rows: Sequence[PlannedRow], folder: Path) -> tuple[Path, ...]:
-    """Write the experiment's picture as PNG and PDF; nothing where no run is finished."""
-    shown = [row for row in rows if row.measured]
-    if entry.figure is None or not shown:
-        return ()
+def draw(
+    entry: Experiment, rows: Sequence[PlannedRow], data: Path | None, folder: Path
+) -> tuple[Path, ...]:
+    """Write the experiment's picture as PNG and PDF; nothing where there is nothing to show.
+
+    Args:
+        entry: the experiment.
+        rows: with what their finished runs measured.
+        data: the file of what the picture shows beside that, if it needs one.
+        folder: where the picture goes.
+    """
     with drawing():
-        figure = DRAWINGS[entry.figure.kind](entry, entry.figure, shown)
+        figure = _figure(entry, rows, data)
+        if figure is None:
+            return ()
         settle(figure)
         return save(figure, folder, entry.name)
 
 
-def sweep(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Figure:
+def _figure(entry: Experiment, rows: Sequence[PlannedRow], data: Path | None) -> Figure | None:
+    found = read_data(entry, data)
+    if isinstance(found, LossLandscape):
+        return landscape(found, [row.name for row in rows])
+    if isinstance(found, GeneratedSamples):
+        return samples(found, [row.name for row in rows])
+    shown = [row for row in rows if row.measured]
+    if not shown:
+        return None
+    if isinstance(entry.figure, Sweep):
+        return sweep(entry.figure, entry.columns, shown)
+    if isinstance(entry.figure, Loss):
+        logged = [row for row in shown if _logged(row, entry.figure.loss)]
+        return loss(entry.figure, logged) if logged else None
+    if isinstance(entry.figure, Accuracy):
+        return accuracy(entry.figure, shown)
+    return None
+
+
+def _logged(row: PlannedRow, loss: str) -> bool:
+    """Whether the row's runs say what the loss was; results of other experiments may not."""
+    return any(loss in step.losses for run in row.measured for step in run.steps)
+
+
+def sweep(picture: Sweep, columns: Sequence[str], rows: Sequence[PlannedRow]) -> Figure:
     """One panel per column: its mean and spread over a setting's values, evenly spaced by ratio."""
-    assert picture.setting is not None
-    settings = (flat(identity(row.runs[0].config)) for row in rows)
-    x = [float(values[picture.setting]) for values in settings]
-    figure = Figure(figsize=(3.2 * len(entry.columns) + 0.4, 2.7), layout="constrained")
-    panels = figure.subplots(1, len(entry.columns), squeeze=False)[0]
+    x = [float(flat(identity(row.config))[picture.setting]) for row in rows]
+    figure = Figure(figsize=(3.2 * len(columns) + 0.4, 2.7), layout="constrained")
+    panels = figure.subplots(1, len(columns), squeeze=False)[0]
     measured = measurements(row.measured for row in rows)
-    numbers = estimates(measured, len(rows), [(column, WHOLE) for column in entry.columns])
-    for index, (axes, column) in enumerate(zip(panels, entry.columns, strict=True)):
+    numbers = estimates(measured, len(rows), [(column, WHOLE) for column in columns])
+    for index, (axes, column) in enumerate(zip(panels, columns, strict=True)):
         known = numbers["mean", index + 1].dropna()
         color, marker, _ = series(index)
         axes.errorbar(
@@ -64,56 +132,98 @@ def sweep(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Fi
     return figure
 
 
-def loss(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Figure:
+def loss(picture: Loss, rows: Sequence[PlannedRow]) -> Figure:
     """A logged loss over the steps of the first tasks, mean over the runs of a row."""
     tasks = rows[0].measured[0].matrix.tasks[: picture.tasks]
-    figure, axes = _chart(picture)
+    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
+    axes = figure.add_subplot()
     for index, row in enumerate(rows):
-        x, y = loss_curve(row.measured, str(picture.loss), tasks)
+        x, y = loss_curve(row.measured, picture.loss, tasks)
         color, _, dash = series(index)
         axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4, label=row.label)
     for boundary in range(1, len(tasks)):
         axes.axvline(boundary, color=GRID, linewidth=0.9, zorder=0)
     axes.set_xlim(0, len(tasks))
-    axes.set_ylim(bottom=0)
-    axes.set_xticks(np.arange(len(tasks)) + 0.5, tasks)
-    axes.set_xlabel("training steps of each task")
+    name_tasks(axes, tasks)
+    axes.set_ylabel(picture.label)
+    only_horizontal_grid(axes)
     figure.legend(loc="outside upper left", ncols=len(rows))
     return figure
 
 
-def first_task(entry: Experiment, picture: Picture, rows: Sequence[PlannedRow]) -> Figure:
-    """The first task's accuracy after each task, mean and spread over the runs of a row."""
-    tasks = rows[0].measured[0].matrix.tasks
-    figure, axes = _chart(picture)
-    x = np.arange(1, len(tasks) + 1)
-    for index, row in enumerate(rows):
-        rows_of = [run.matrix.accuracy for run in row.measured]
-        values = np.array(rows_of, dtype=np.float64)[:, :, 0]
-        color, marker, dash = series(index)
-        mean = values.mean(axis=0)
-        if len(values) > 1:
-            spread = values.std(axis=0, ddof=1)
-            axes.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
-        axes.plot(
-            x, mean, color=color, marker=marker, markersize=4, linestyle=dash, label=row.label
-        )
-    zero_shot = np.mean([run.matrix.zero_shot[0] for row in rows for run in row.measured])
-    axes.axhline(
-        float(zero_shot), color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)), label="Zero-shot"
+def accuracy(picture: Accuracy, rows: Sequence[PlannedRow]) -> Figure:
+    """Some tasks' accuracy after each learned task, one line per row of the table.
+
+    Of several orders each has its own panels: those in which all rows of the first are measured.
+    """
+    by_order: dict[str, dict[str, PlannedRow]] = {}
+    for row in rows:
+        by_order.setdefault(row.benchmark, {})[row.name] = row
+    names = list(by_order[rows[0].benchmark])
+    orders = [order for order, own in by_order.items() if own.keys() >= set(names)]
+    every = rows[0].measured[0].matrix.tasks
+    chosen = np.unique(np.linspace(0, len(every) - 1, picture.tasks).round().astype(int)).tolist()
+    figure, panels = make_panels(
+        len(orders) * len(chosen),
+        columns=len(chosen) if len(chosen) > 1 else len(orders),
+        height=2.1 if len(chosen) > 1 else 2.6,
     )
-    axes.set_xlabel(f"tasks learned, {tasks[0]} first")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper left", ncols=len(rows) + 1)
+    for axes, (order, j) in zip(panels, product(orders, chosen), strict=True):
+        runs = [by_order[order][name].measured for name in names]
+        tasks = runs[0][0].matrix.tasks
+        zero_shot = np.mean([run.matrix.zero_shot[j] for own in runs for run in own])
+        matrices = [np.array([run.matrix.accuracy for run in own], dtype=float) for own in runs]
+        accuracy_of_task(axes, tasks, j, float(zero_shot), matrices)
+        if len(orders) > 1:
+            axes.set_title(f"{short_name(order)}: {j + 1}  {shorten(tasks[j])}")
+    figure.supxlabel("tasks learned", color=MUTED, fontsize=8.5)
+    figure.supylabel(picture.label, color=MUTED, fontsize=8.5)
+    legend(figure, names, landmarks())
     return figure
 
 
-DRAWINGS: Mapping[str, Drawing] = {"sweep": sweep, "loss": loss, "first_task": first_task}
+def landscape(found: LossLandscape, names: Sequence[str]) -> Figure:
+    """The losses as contours, one panel per data set; dots where the three models lie."""
+    figure = Figure(figsize=(9.0, 4.8), layout="compressed")
+    panels = figure.subplots(1, len(found.surfaces), squeeze=False, sharey=True)[0]
+    handles: dict[int, Line2D] = {}
+    for axes, surface in zip(panels, found.surfaces, strict=True):
+        losses = np.array(surface.losses)
+        levels = np.geomspace(losses.min(), losses.max(), 13)
+        norm = LogNorm(levels[0], levels[-1])
+        axes.contourf(found.x, found.y, losses, levels, cmap=_SHADES, norm=norm)
+        axes.contour(found.x, found.y, losses, levels, colors="white", linewidths=0.6)
+        for index, ((x, y), value) in enumerate(zip(found.models, surface.models, strict=True)):
+            handles[index] = axes.plot(x, y, **_MODELS[index], markeredgecolor="white")[0]
+            axes.annotate(f"{value:.2f}", (x, y), (8, 0), va="center", **_ON_COLORS)
+        bar = figure.colorbar(ScalarMappable(norm, _SHADES), ax=axes, shrink=0.85, aspect=30)
+        bar.set_ticks(levels[::3].tolist(), labels=[f"{level:.2g}" for level in levels[::3]])
+        bar.ax.minorticks_off()
+        bar.outline.set_visible(False)
+        axes.set_title(shorten(surface.title, 44))
+        axes.set_aspect("equal")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel(f"towards the model {names[0]}")
+    panels[0].set_ylabel(f"towards the model {names[1]}, orthogonal")
+    figure.legend(handles.values(), ("pre-trained", *names), loc="outside upper left", ncols=3)
+    return figure
 
 
-def _chart(picture: Picture) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_ylabel(picture.label)
-    only_horizontal_grid(axes)
-    return figure, axes
+def samples(found: GeneratedSamples, names: Sequence[str]) -> Figure:
+    """The images, a line per prompt and a column per row of the table."""
+    lines, side = len(found.prompts), 0.72
+    figure = Figure(figsize=(side * len(names) + 2.4, side * lines + 0.3), layout="constrained")
+    panels = figure.subplots(lines, len(names), squeeze=False)
+    for (line, column), axes in np.ndenumerate(panels):
+        image = opened(found.images[column][line])
+        axes.imshow(image, interpolation="nearest" if is_pixelated(image) else "antialiased")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        if line == 0:
+            axes.set_title(names[column], fontsize=8.5)
+        if column == 0:
+            prompt = textwrap.fill(shorten(found.prompts[line], 90), 30)
+            axes.set_ylabel(prompt, rotation=0, ha="right", va="center", color=INK)
+    return figure

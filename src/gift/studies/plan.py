@@ -11,14 +11,14 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gift.benchmark import changes, check_same_benchmark, resolve
 from gift.config import RunConfig
-from gift.data import BenchmarkEntry, benchmark_names, load_benchmark, short_name
+from gift.data import BenchmarkEntry, benchmark_names, load_benchmark, other_orders, short_name
 from gift.methods import method_class
 from gift.runs import RunFolder
 from gift.runs.read import Run
@@ -78,14 +78,22 @@ class PlannedRow:
 
     Attributes:
         entry: the row.
-        label: what its line is called.
-        runs: one per seed.
+        benchmark: name or YAML file.
+        name: what it is called, with the values of its settings.
+        label: what its line is called: the name, with the order where there are several.
+        config: its configuration, with the first seed.
+        changes: what that changes of the benchmark's recipe, see :class:`PlannedRun`.
+        runs: one per seed; none where the experiment has no columns to measure.
         paper: what papers print for it, by ``metric`` or ``dataset/metric``.
         measured: what finished runs hold, see :func:`gift.studies.table.read_rows`.
     """
 
     entry: Row
+    benchmark: str
+    name: str
     label: str
+    config: RunConfig
+    changes: Values
     runs: tuple[PlannedRun, ...]
     paper: Mapping[str, Printed]
     measured: tuple[Run, ...] = ()
@@ -112,7 +120,7 @@ def plan(
     gives it, see :func:`equivalent_benchmark`.
 
     Args:
-        entry: the experiment.
+        entry: the experiment; one with ``orders`` has its rows on every order of the benchmark.
         benchmark: name or YAML file.
         seeds: one run per row and seed.
         runs: folder of run folders; those of a benchmark are in a folder of its name.
@@ -123,35 +131,69 @@ def plan(
     Raises:
         ValueError: a row is wrong on this benchmark, or there is none of a name.
     """
+    benchmarks = other_orders(benchmark) if entry.orders else [benchmark]
+    planned = [
+        row for one in benchmarks for row in _plan(entry, one, seeds, runs, settings or {}, redraw)
+    ]
+    names = [row.name for row in planned]
+    for name in rows or ():
+        if name not in names:
+            raise ValueError(unknown("row", name, names))
+    if len(benchmarks) > 1:
+        orders = [short_name(row.benchmark) for row in planned]
+        planned = [
+            replace(row, label=f"{row.name}, {order}")
+            for row, order in zip(planned, orders, strict=True)
+        ]
+    return tuple(row for row in planned if rows is None or row.name in rows)
+
+
+def _plan(
+    entry: Experiment,
+    benchmark: str,
+    seeds: Sequence[int],
+    runs: Path,
+    settings: Mapping[str, object],
+    redraw: bool,
+) -> list[PlannedRow]:
+    """All rows on one benchmark."""
     known = load_benchmark(benchmark)
     existing, recipe = cache(find_runs), cache(resolve)
     planned = []
     for row in entry.rows:
-        layer = own_settings(row, known, settings or {})
+        layer = own_settings(row, known, settings)
         if redraw and "draw" in layer:
             raise ValueError("redraw makes every seed the data seed too; remove 'draw'.")
         where = equivalent_benchmark(benchmark, row.method)
         folder = runs / short_name(where)
         config, plain = resolve(where, row.method, layer), recipe(where, row.method)
         once = not method_class(row.method).trains and not redraw
-        own = []
+        own: list[PlannedRun] = []
         for seed in seeds[:1] if once else seeds:
             draw = seed if redraw else config.draw
             seeded = config.model_copy(update={"seed": seed, "draw": draw})
             new = folder / folder_name(seeded, plain)
             path = existing(folder).get(fingerprint(seeded), new)
             own.append(PlannedRun(seeded, changes(seeded, plain), path))
-        label, paper = _label(row.name, config), entry.printed(row, benchmark)
-        planned.append(PlannedRow(row, label, tuple(own), paper))
-    labels = [row.label for row in planned]
-    if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+        name = _label(row.name, config)
+        planned.append(
+            PlannedRow(
+                row,
+                benchmark,
+                name,
+                name,
+                own[0].config,
+                own[0].changes,
+                tuple(own) if entry.columns else (),
+                entry.printed(row, benchmark),
+            )
+        )
+    names = Counter(row.name for row in planned)
+    if repeated := [name for name, count in names.items() if count > 1]:
         raise ValueError(
             f"{entry.name}: several rows are called {repeated[0]!r} on {benchmark}; rename them."
         )
-    for name in rows or ():
-        if name not in labels:
-            raise ValueError(unknown("row", name, labels))
-    return tuple(row for row in planned if rows is None or row.label in rows)
+    return planned
 
 
 @cache
@@ -198,7 +240,7 @@ def own_settings(row: Row, benchmark: BenchmarkEntry, more: Mapping[str, object]
     """
     own = merge(row.settings, row.recipes.get(benchmark.recipe or "", {}), more)
     only = own.get("tasks") or benchmark.tasks
-    first = next((name for name in benchmark.tasks if name in only), "")
+    first = next((name for name in benchmark.tasks if name in only), benchmark.tasks[0])
     for key, hint in OWN_SETTINGS.items():
         if key in own:
             raise ValueError(f"an experiment sets {key!r} itself, {hint}.")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gift.data import Paths, load_benchmark, short_name
-from gift.files import write_json, write_text
+from gift.files import replacing_file, write_json, write_text
 from gift.report.tables import Table
+from gift.runs import RunFolder
+from gift.runs.read import Run
 from gift.settings import flat
 from gift.studies.entries import PER_DATASET, Experiment, load_experiment
+from gift.studies.figure_data import data_file, make_data
 from gift.studies.figures import draw
+from gift.studies.pictures import Loss
 from gift.studies.plan import PlannedRow, plan
 from gift.studies.table import build_dataset_table, build_table, figures_title, read_rows, row_json
 from gift.studies.work import Workers, make_runs, missing_runs
@@ -29,7 +34,8 @@ class Result:
         table: the table of these.
         per_dataset: more tables, one for each metric, where the experiment has them.
         heading: what the table shows, in one paragraph.
-        failures: why runs failed, by folder.
+        figure_data: the file of what the picture shows beside what runs measured, if it needs one.
+        failures: why runs failed, by folder; why the data of the picture could not be computed.
         files: what was written: tables as Markdown, CSV and JSON, perhaps a picture.
     """
 
@@ -40,6 +46,7 @@ class Result:
     table: Table
     per_dataset: tuple[Table, ...]
     heading: str = ""
+    figure_data: Path | None = None
     failures: Mapping[Path, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
@@ -97,11 +104,18 @@ def compare(
     planned = plan(
         entry, benchmark, seeds=seeds, runs=runs, settings=settings, rows=rows, redraw=redraw
     )
-    missing = missing_runs(planned) if workers else []
-    failures = make_runs(missing, workers, paths or Paths.of()) if workers and missing else {}
+    paths, missing = paths or Paths.of(), missing_runs(planned) if workers else []
+    failures = make_runs(missing, workers, paths) if workers and missing else {}
+    data = data_file(entry, planned, runs)
+    if workers and data:
+        try:
+            make_data(entry, planned, data, paths)
+        except (ValueError, OSError) as error:  # the table is written all the same
+            failures[data] = str(error)
     result = replace(
         _result(entry, benchmark, seeds, planned),
-        heading=_heading(entry, benchmark, seeds, settings or {}, redraw),
+        heading=_heading(entry, planned, seeds, settings or {}, redraw),
+        figure_data=data,
         failures=failures,
     )
     return replace(result, files=_write(result, runs / "tables" / short_name(benchmark)))
@@ -114,6 +128,21 @@ def experiment_table(
     entry = load_experiment(name)
     planned = plan(entry, benchmark, seeds=seeds, runs=runs, redraw=redraw)
     return _result(entry, benchmark, seeds, planned).markdown()
+
+
+def experiment_picture(
+    name: str,
+    benchmark: str,
+    runs: Path,
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    redraw: bool = False,
+) -> tuple[Path, ...]:
+    """Write the picture of an experiment as PNG and PDF; none where there is nothing to show."""
+    entry = load_experiment(name)
+    planned = plan(entry, benchmark, seeds=seeds, runs=runs, redraw=redraw)
+    return draw(entry, read_rows(planned), data_file(entry, planned, runs), folder)
 
 
 def _result(
@@ -129,20 +158,20 @@ def _result(
 
 def _tasks(rows: Sequence[PlannedRow]) -> tuple[str, ...]:
     """The tasks that the rows learn, in order."""
-    config = rows[0].runs[0].config
+    config = rows[0].config
     chosen = load_benchmark(config.benchmark).datasets(config.tasks)
     return tuple(task.name for task in chosen)
 
 
 def _heading(
     entry: Experiment,
-    benchmark: str,
+    rows: Sequence[PlannedRow],
     seeds: Sequence[int],
     settings: Mapping[str, object],
     redraw: bool,
 ) -> str:
-    known = load_benchmark(benchmark)
-    where = f"{known.name} ({known.title})" if known.title else known.name
+    known = map(load_benchmark, dict.fromkeys(row.benchmark for row in rows))
+    where = " and ".join(f"{one.name} ({one.title})" if one.title else one.name for one in known)
     listed = ", ".join(map(str, seeds))
     text = f"{entry.title}, on {where}, seed{'s' if len(seeds) > 1 else ''} {listed}."
     if len(seeds) > 1:
@@ -154,7 +183,7 @@ def _heading(
     if entry.difference_to is not None:
         text += f" In brackets the difference to {entry.difference_to}"
         text += ", with its 95 % interval over paired seeds." if entry.intervals else "."
-    if title := figures_title(entry, benchmark):
+    if title := figures_title(entry, rows[0].benchmark):
         text += f" The paper's figures are those of {title}."
     return text
 
@@ -168,4 +197,45 @@ def _write(result: Result, folder: Path) -> tuple[Path, ...]:
     for path, table in tables.items():
         write_text(path, table.csv())
     write_json(values, result.to_json())
-    return markdown, *tables, values, *draw(result.entry, result.rows, folder)
+    return markdown, *tables, values, *draw(result.entry, result.rows, result.figure_data, folder)
+
+
+def keep(result: Result, out: Path) -> list[Path]:
+    """Copy what is worth committing of an experiment, enough to make its table and picture again.
+
+    Every finished run's folder goes to ``out/<benchmark>/<folder>``, for a picture of a loss with
+    the lines of ``events.jsonl`` that it shows; the data of a picture to
+    ``out/<benchmark>/figures``.
+    """
+    picture, kept = result.entry.figure, []
+    for run in {run.folder: run for row in result.rows for run in row.measured}.values():
+        files = RunFolder(run.folder).results()
+        if isinstance(picture, Loss) and (events := _loss_events(run, picture)):
+            files["events.jsonl"] = events
+        kept.append(_copied(files, out / run.folder.parent.name / run.folder.name))
+    if (data := result.figure_data) is not None and data.exists():
+        kept.append(_copied({data.name: data.read_bytes()}, out / Path(*data.parts[-3:-1])))
+    return kept
+
+
+def _copied(files: Mapping[str, bytes], folder: Path) -> Path:
+    for name, content in files.items():
+        with replacing_file(folder / name) as file:
+            file.write(content)
+    return folder
+
+
+def _loss_events(run: Run, picture: Loss) -> bytes:
+    """The lines of ``events.jsonl`` with the shown loss in the shown tasks, and no more in them."""
+    shown = run.matrix.tasks[: picture.tasks]
+    lines = [
+        {
+            "stage": "train",
+            "task": step.task,
+            "step": step.step,
+            "losses": {picture.loss: round(step.losses[picture.loss], 4)},
+        }
+        for step in run.steps
+        if step.task in shown and picture.loss in step.losses
+    ]
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()

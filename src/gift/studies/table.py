@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from gift.data import short_name
 from gift.report.tables import (
     METRICS,
     MISSING,
@@ -22,7 +23,7 @@ from gift.report.tables import (
     values_of,
 )
 from gift.runs.read import read_run
-from gift.studies.entries import PER_DATASET, Experiment, Printed
+from gift.studies.entries import PER_DATASET, Experiment, Printed, is_called
 from gift.studies.plan import PlannedRow
 
 
@@ -63,7 +64,7 @@ def build_table(entry: Experiment, benchmark: str, rows: Sequence[PlannedRow]) -
         header=("Row", *(METRICS[column].head for column in entry.columns), "Runs", *heads),
         text=text,
         numbers=numbers,
-        notes=(*_notes(benchmark, rows, printed), *_misprint_notes(rows, [*printed, *deltas])),
+        notes=(*_notes(rows, printed), *_misprint_notes(rows, [*printed, *deltas])),
     )
 
 
@@ -119,20 +120,23 @@ def row_json(
         tasks: whose metrics are given too, as ``task/metric``.
     """
     keys = {column: (column, WHOLE) for column in columns}
+    measured: dict[str, object] = {}
     for metric in (column for column in columns if column in PER_DATASET):
         keys |= {f"{name}/{metric}": (metric, task) for task, name in enumerate(tasks)}
-    numbers = estimates(measurements([row.measured]), 1, list(keys.values()))
-    mean, std = (numbers[what].iloc[0].replace({np.nan: None}) for what in ("mean", "std"))
+    if keys:
+        numbers = estimates(measurements([row.measured]), 1, list(keys.values()))
+        mean, std = (numbers[what].iloc[0].replace({np.nan: None}) for what in ("mean", "std"))
+        measured = {
+            key: None if mean[i] is None else {"mean": mean[i], "std": std[i]}
+            for i, key in enumerate(keys, start=1)
+        }
     return {
         "row": row.label,
         "method": row.entry.method,
-        "settings": dict(row.runs[0].changes),
+        "settings": dict(row.changes),
         "planned": [str(run.folder) for run in row.runs],
         "seeds": [run.seed for run in row.measured],
-        "measured": {
-            key: None if mean[i] is None else {"mean": mean[i], "std": std[i]}
-            for i, key in enumerate(keys, start=1)
-        },
+        "measured": measured,
         "paper": {what: figure.value for what, figure in row.paper.items()},
     }
 
@@ -182,7 +186,7 @@ def _printed_key(task: str, metric: str, rows: Sequence[PlannedRow]) -> str:
     """
     printed = (what.rpartition("/") for row in rows for what in row.paper)
     datasets = {dataset for dataset, _, what in printed if dataset and what == metric}
-    named = [d for d in datasets if task == d or task.endswith(f"-{d}")]
+    named = [dataset for dataset in datasets if is_called(task, dataset)]
     return f"{named[0]}/{metric}" if named else ""
 
 
@@ -194,15 +198,15 @@ def _misprint_notes(rows: Sequence[PlannedRow], keys: Sequence[str]) -> Iterator
             yield f"† Misprint: {wrong}; {note.reason}."
 
 
-def _notes(benchmark: str, rows: Sequence[PlannedRow], printed: Sequence[str]) -> Iterator[str]:
+def _notes(rows: Sequence[PlannedRow], printed: Sequence[str]) -> Iterator[str]:
     """What a reader has to know: missing, shared and unverified runs, and who prints what."""
     planned = {run.folder for row in rows for run in row.runs}
     if missing := len(planned - {run.folder for row in rows for run in row.measured}):
         yield f"{missing} of {len(planned)} runs are missing."
     elsewhere: dict[str, list[str]] = {}
     for row in rows:
-        elsewhere.setdefault(row.runs[0].config.benchmark, []).append(row.label)
-    elsewhere.pop(benchmark, None)
+        if (other := short_name(row.config.benchmark)) != short_name(row.benchmark):
+            elsewhere.setdefault(other, []).append(row.label)
     for other, labels in elsewhere.items():
         yield (
             f"Figures from the runs on {other}: {', '.join(labels)}. These methods never ask for "

@@ -12,9 +12,7 @@ import joblib
 
 from gift.benchmark import run
 from gift.data import Paths
-from gift.files import replacing_file
 from gift.progress import report
-from gift.runs import RunFolder
 from gift.studies.plan import PlannedRow, PlannedRun
 from gift.text import unknown
 
@@ -91,18 +89,6 @@ def make_runs(runs: Sequence[PlannedRun], workers: Workers, paths: Paths) -> dic
             if failure is not None:
                 failures[folder] = failure
     return failures
-
-
-def keep(rows: Sequence[PlannedRow], out: Path) -> list[Path]:
-    """Copy what is worth committing of every finished run to ``out/<benchmark>/<folder>``."""
-    kept = []
-    for folder in sorted({one.folder for row in rows for one in row.finished}):
-        target = out / folder.parent.name / folder.name
-        for name, content in RunFolder(folder).results().items():
-            with replacing_file(target / name) as file:
-                file.write(content)
-        kept.append(target)
-    return kept
 
 
 def _attempt(planned: PlannedRun, folder: Path, paths: Paths) -> tuple[Path, str | None]:
