@@ -412,6 +412,18 @@ def test_predictions_are_printed_as_they_are(learner, capsys):
     assert not Path("harmed").exists()
 
 
+def test_files_that_are_not_read_are_named_as_they_are(tmp_path, capsys):
+    write_folder(tmp_path / "t", count=1, size=4)
+    (tmp_path / "t/red/\u202egnp.\x1b[31m\n.txt").touch()
+    with pytest.raises(SystemExit):
+        main(["learn", str(tmp_path / "x"), "--task", str(tmp_path / "t"), "--model", "no"])
+    line, *_ = capsys.readouterr().err.splitlines()
+    assert line == (
+        rf"gift: {tmp_path / 't'}: 1 not read as images: red/\u202egnp.\x1b[31m\n.txt "
+        "(not the suffix of an image)."
+    )
+
+
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31mred"])
 def test_a_task_name_is_refused_before_a_model_is_opened(name, tmp_path, capsys):
     write_folder(tmp_path / "t", count=1)

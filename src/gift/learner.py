@@ -140,7 +140,7 @@ class Learner:
             raise ValueError(
                 f"a task named {task.name!r} was already learned; give this one another name."
             )
-        spaces = [task.labels]
+        check_classes(self.model, [task.labels])
         if self.method.trains:
             if len(task.labels.classnames) == 1:
                 raise ValueError(
@@ -148,9 +148,8 @@ class Learner:
                     "to tell it from, so nothing would be learned; put other classes beside it, "
                     "those that it is mistaken for above all."
                 )
-            first = task.labels.templates[:1]  # the one for training
-            spaces = [replace(task.labels, templates=first)]
-        check_classes(self.model, spaces)
+            for_training = task.labels.templates[:1]
+            check_classes(self.model, [replace(task.labels, templates=for_training)])
 
     def check_labels(self, tasks: Sequence[Task]) -> None:
         """Refuse tasks on which nothing can be measured, before any work.

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from gift.cli import data, experiments, learners, runs, tools
+from gift.cli.console import LogLines
 from gift.cli.show import fail, speaks
 from gift.plugins import load
 
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments.remove("--debug")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
     with ExitStack() as stack:
+        stack.enter_context(LogLines(quiet=not speaks()))
         if not speaks():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         try:

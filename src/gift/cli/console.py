@@ -34,6 +34,30 @@ def shown(text: str) -> str:
 _REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
+class LogLines(logging.Handler):
+    """Shows the library's warnings on standard error while no :class:`Reporter` does.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(logging.WARNING)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+        self._log = logging.getLogger("gift")
+
+    def __enter__(self) -> LogLines:
+        self._log.addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._log.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not any(isinstance(handler, Reporter) for handler in self._log.handlers):
+            self._console.print(f"gift: {shown(record.getMessage())}", markup=False)
+
+
 class Reporter(logging.Handler):
     """A progress listener: an overall bar with the time left and one for the current stage.
 

@@ -37,7 +37,7 @@ those are not here. HEIF needs the package pillow-heif.
 _WITHOUT_MARK = {"TGA"}
 """Formats whose files do not begin with a mark, so that nearly anything may look like one."""
 
-_HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+_HEIF_SUFFIXES = {".heic", ".heics", ".heif", ".heifs", ".hif"}
 
 _BITS = (8, 10, 12, 14, 16)
 """Bits per value of grey images, as cameras and instruments have them."""
