@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from made_results import make_result
 from support import write_folder
 
 from gift.cli import main, make_app
@@ -220,8 +220,7 @@ def test_experiments_are_listed(capsys):
 
 
 def test_an_experiment_shows_what_is_there(tmp_path, capsys):
-    results = Path(__file__).parents[1] / "results" / "micro-1"
-    shutil.copytree(results / "gift-seed0", tmp_path / "micro-1" / "gift-seed0")
+    make_result(tmp_path, "micro-1")
     arguments = ["experiment", "table6", "--benchmark", "micro-1", "--table-only"]
     arguments += ["--out", tmp_path, "--rows", "AWC (GIFT)", "--seed", "0", "--seed", "5"]
     assert call(*arguments, "--keep", tmp_path / "kept") == 0
@@ -236,8 +235,7 @@ def test_an_experiment_shows_what_is_there(tmp_path, capsys):
 
 
 def test_missing_runs_are_printed_as_commands(tmp_path, capsys):
-    results = Path(__file__).parents[1] / "results" / "micro-1"
-    shutil.copytree(results / "gift-seed0", tmp_path / "micro-1" / "gift-seed0")
+    make_result(tmp_path, "micro-1")
     arguments = ["experiment", "table6", "--benchmark", "micro-1", "--out", tmp_path, "--print"]
     assert call(*arguments, "--home", tmp_path / "my home") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 import yaml
+from made_results import make_result
 from support import write_folder
 
 from gift import studies
@@ -79,12 +77,11 @@ def compare(world):
 
 @pytest.fixture
 def per_dataset(tmp_path):
-    """An experiment's tables from kept results of the micro benchmark."""
+    """An experiment's tables from finished runs of GIFT with some settings."""
 
-    def make(name, benchmark="micro-1", folders=(), **more):
-        for folder in folders:
-            source = Path(__file__).parents[2] / "results" / benchmark / folder
-            shutil.copytree(source, tmp_path / benchmark / folder)
+    def make(name, benchmark="micro-1", made=(), **more):
+        for settings in made:
+            make_result(tmp_path, benchmark, **settings)
         return studies.compare(name, benchmark=benchmark, runs=tmp_path, **more)
 
     return make

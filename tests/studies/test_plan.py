@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from made_results import make_result
 
 from gift import studies
 from gift.benchmark import resolve
@@ -104,13 +105,14 @@ def test_every_kept_result_is_found_by_its_configuration():
         assert sorted(found) == [path.parent for path in KEPT if path.parent.parent == benchmark]
 
 
-def test_kept_results_fill_all_rows_of_an_experiment():
-    rows = studies.plan(ENTRIES["table3"], "micro-1", seeds=[0], runs=RESULTS)
-    assert all(row.runs[0].finished for row in rows)
-    assert {"gift-seed0", "gift+consolidation=l2-seed0"} <= {r.runs[0].folder.name for r in rows}
-    options = {"seeds": range(3), "rows": ["GIFT", "Zero-shot"], "redraw": True}
-    rows = studies.plan(ENTRIES["comparison"], "micro-2", runs=RESULTS, **options)
-    assert all(run.finished for row in rows for run in row.runs)
+def test_finished_runs_fill_the_rows_that_mean_them(tmp_path):
+    l2 = {"method_settings": {"consolidation": "l2"}}
+    made = {make_result(tmp_path, "micro-1"), make_result(tmp_path, "micro-1", **l2)}
+    old = make_result(tmp_path, "micro-1", method_settings={"beta": 0.0})
+    matrix = old / "matrix.json"
+    matrix.write_text(matrix.read_text().replace('"version": 2', '"version": 1'))
+    rows = studies.plan(ENTRIES["table3"], "micro-1", seeds=[0], runs=tmp_path)
+    assert {run.folder for row in rows for run in row.runs if run.finished} == made
 
 
 def test_the_names_of_the_first_task_are_filled_in():

@@ -4,10 +4,10 @@ import csv
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from made_results import make_result
 
 from gift import studies
 from gift.runs import RunFolder, Summary
@@ -16,8 +16,7 @@ from gift.studies.entries import published
 
 def test_kept_results_make_the_tables_of_the_pages(tmp_path):
     for name in ("gift", "l2"):
-        source = Path(__file__).parents[2] / "results" / "micro-1" / f"{name}-seed0"
-        shutil.copytree(source, tmp_path / "micro-1" / source.name)
+        make_result(tmp_path, "micro-1", name)
     table = studies.experiment_table("table3", "micro-1", tmp_path, (0, 1))
     gift = next(line for line in table.splitlines() if line.startswith("| CD + ITA + AWC"))
     assert "1 of 2" in gift
@@ -80,8 +79,8 @@ def lines_of(table):
 
 
 def test_a_column_per_data_set_and_metric(per_dataset):
-    folders = ["gift-seed0", "gift+draw=1-seed1"]
-    result = per_dataset("table9", folders=folders, seeds=(0, 1), redraw=True)
+    made = [{}, {"seed": 1, "draw": 1}]
+    result = per_dataset("table9", made=made, seeds=(0, 1), redraw=True)
     runs = [row.measured for row in result.rows if row.label == "GIFT"]
     one, two = (np.array(run.matrix.accuracy) for run in runs[0])
     transfer, avg, last = (lines_of(table)["GIFT"] for table in result.per_dataset)
@@ -146,7 +145,7 @@ def test_misprints_are_marked_where_they_stand(per_dataset):
 
 
 def test_tables_per_data_set_are_written(per_dataset):
-    result = per_dataset("condu-table", folders=["gift-seed0"])
+    result = per_dataset("condu-table", made=[{}])
     text = {path.name: path.read_text() for path in result.files}
     assert list(text) == [
         "condu-table.md",
