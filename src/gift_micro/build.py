@@ -17,26 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from numpy.typing import NDArray
 from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
 from gift.data.labels import LabelSpace
 from gift.files import read_json, write_json, write_text
-from gift.progress import report
 from gift.synthesis import DiffusersGenerator
-from gift.text import fill
-from gift.vlm import VisionLanguageModel, class_embeddings
+from gift.vlm import VisionLanguageModel
+from gift_micro.catalogue import VERSION
 from gift_micro.clip import ClipSettings, train_clip
 from gift_micro.concepts import CONCEPTS, TASK_FAMILIES
-from gift_micro.corpus import (
-    CAPTION_TEMPLATES,
-    IMAGE_SIZE,
-    Corpus,
-    CorpusSettings,
-    caption_templates,
-    make_corpus,
-)
+from gift_micro.corpus import IMAGE_SIZE, Corpus, CorpusSettings, make_corpus
 from gift_micro.diffusion import (
     UNetSettings,
     VaeSettings,
@@ -48,8 +39,8 @@ from gift_micro.diffusion import (
 )
 from gift_micro.draw import Concept
 from gift_micro.images import COUNTS, TASK_TEMPLATES, draw_image
-from gift_micro.rendering import render
-from gift_micro.styles import CLEAN
+from gift_micro.judging import Images, accuracy, coverage, draw, encode, generate, hits
+from gift_micro.styles import CLEAN, always, corpus_style
 from gift_micro.training import torch_threads, training_device
 
 logger = logging.getLogger(__name__)
@@ -67,7 +58,7 @@ class BuildScale:
         unet: the denoiser.
         judged: generated pictures per concept in the evaluation.
         sampling_steps: denoising steps of each.
-        guidance: their classifier-free guidance scale.
+        guidance: their classifier-free guidance scale; 1 is none.
     """
 
     names: tuple[str, ...] | None = None
@@ -75,9 +66,9 @@ class BuildScale:
     clip: ClipSettings = field(default_factory=ClipSettings)
     vae: VaeSettings = field(default_factory=VaeSettings)
     unet: UNetSettings = field(default_factory=UNetSettings)
-    judged: int = 4
-    sampling_steps: int = 12
-    guidance: float = 4.0
+    judged: int = 10
+    sampling_steps: int = 8
+    guidance: float = 1.5
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
@@ -132,9 +123,10 @@ def build(
         threads: processor cores to use.
 
     Returns:
-        What ``build.json`` holds: seed and scale, the seconds of each stage, and the quality
-        measured: zero-shot accuracy per task, the autoencoder's fidelity, and how many of the
-        generated pictures CLIP classifies correctly among all concepts.
+        What ``build.json`` holds: version, seed and scale, the seconds of each stage, and the
+        quality measured: zero-shot accuracy per task, the autoencoder's fidelity, how many of the
+        generated pictures CLIP classifies correctly among all concepts, and how they cover the
+        corpus in CLIP's image features, see :mod:`gift_micro.quality`.
 
     Raises:
         ValueError: the folder was started with another seed or scale.
@@ -237,13 +229,21 @@ def _diffusion(job: _Job) -> None:
 
 def _report(job: _Job) -> None:
     model = VisionLanguageModel.from_pretrained(job.folder / "clip")
-    generated = _generate(job)
-    drawn = [
-        [render(c, CLEAN, np.random.default_rng((job.seed, i, j))) for j in range(job.scale.judged)]
-        for i, c in enumerate(job.scale.concepts)
-    ]
-    zero_shot = _zero_shot(model, job.scale.concepts)
+    scale, seed = job.scale, job.seed
+    generator = DiffusersGenerator(
+        job.folder / "diffusion", steps=scale.sampling_steps, guidance=scale.guidance
+    )
+    generated = generate(generator, scale.concepts, scale.judged)
+    sets = {
+        "generated": generated,
+        "corpus": draw(scale.concepts, scale.judged, corpus_style, seed + 1),
+        "clean": draw(scale.concepts, scale.judged, always(CLEAN), seed),
+    }
+    features = {name: encode(model, images) for name, images in sets.items()}
+    real = encode(model, draw(scale.concepts, scale.judged, corpus_style, seed))
+    zero_shot = _zero_shot(model, scale.concepts)
     report = {
+        "version": VERSION,
         **_setting(job),
         "seconds": {
             path.stem: float(path.read_text(encoding="utf-8"))
@@ -252,8 +252,8 @@ def _report(job: _Job) -> None:
         "zero_shot": zero_shot,
         "mean_zero_shot": float(np.mean(list(zero_shot.values()))),
         "autoencoder_psnr": peak_signal_to_noise(job.vae(), job.corpus()),
-        "generated_accuracy": _accuracy(model, job.scale.concepts, generated),
-        "drawn_accuracy": _accuracy(model, job.scale.concepts, drawn),
+        "accuracy": {name: accuracy(model, scale.concepts, f) for name, f in features.items()},
+        "coverage": {name: coverage(real, f) for name, f in features.items()},
     }
     _contact_sheet(generated).save(job.work / "generated.png")
     write_json(job.folder / "build.json", report)
@@ -271,60 +271,20 @@ _STAGES: dict[str, tuple[str, Callable[[_Job], None]]] = {
 """Each stage's result, below the build's folder, and what makes it."""
 
 
-def _generate(job: _Job) -> list[list[Image.Image]]:
-    """The pipeline's pictures of every concept, prompted as the corpus captions it."""
-    generator = DiffusersGenerator(
-        job.folder / "diffusion", steps=job.scale.sampling_steps, guidance=job.scale.guidance
-    )
-    generated = []
-    for index, concept in enumerate(job.scale.concepts):
-        prompt = fill(caption_templates(concept.family)[0], concept.name)
-        seeds = [index * job.scale.judged + image for image in range(job.scale.judged)]
-        generated.append(generator.generate([prompt] * len(seeds), seeds))
-        report("report", index + 1, len(job.scale.concepts))
-    return generated
-
-
 def _zero_shot(model: VisionLanguageModel, concepts: Sequence[Concept]) -> dict[str, float]:
     """Top-1 accuracy in percent on the validation images of each task, among its own classes."""
-    accuracy = {}
+    found = {}
     for family in TASK_FAMILIES:
         own = [concept for concept in concepts if concept.family == family]
         if own:
             labels = LabelSpace(family, tuple(c.name for c in own), TASK_TEMPLATES[family])
             numbers = range(COUNTS["validation"])
             images = [[draw_image(c, "validation", number) for number in numbers] for c in own]
-            accuracy[family] = 100 * float(np.mean(_hits(model, labels, images)))
-    return accuracy
+            found[family] = 100 * float(hits(model, labels, encode(model, images)).mean())
+    return found
 
 
-def _accuracy(
-    model: VisionLanguageModel, concepts: Sequence[Concept], images: Sequence[Sequence[Image.Image]]
-) -> dict[str, float]:
-    """Top-1 accuracy in percent among all concepts: overall and by family."""
-    labels = LabelSpace("concepts", tuple(c.name for c in concepts), CAPTION_TEMPLATES[:4])
-    hits = _hits(model, labels, images)
-    families = np.array([concept.family for concept in concepts])
-    means = {name: hits[families == name].mean() for name in dict.fromkeys(families.tolist())}
-    return {name: 100 * float(mean) for name, mean in {"overall": hits.mean(), **means}.items()}
-
-
-@torch.no_grad()
-def _hits(
-    model: VisionLanguageModel, labels: LabelSpace, images: Sequence[Sequence[Image.Image]]
-) -> NDArray[np.bool_]:
-    """Whether each image is classified correctly: [C, n] for n images of each of the C classes."""
-    classes = class_embeddings(model, labels)
-    guesses = []
-    for own in images:
-        arrays = np.stack([model.preprocess.test_array(image) for image in own])
-        pixels = model.preprocess.normalize(torch.from_numpy(arrays))
-        guesses.append((model.encode_images(pixels) @ classes.T).argmax(dim=1).numpy())
-    hits: NDArray[np.bool_] = np.stack(guesses) == np.arange(len(images))[:, None]
-    return hits
-
-
-def _contact_sheet(images: Sequence[Sequence[Image.Image]], columns: int = 20) -> Image.Image:
+def _contact_sheet(images: Images, columns: int = 20) -> Image.Image:
     """The first image of every class, side by side."""
     cell = IMAGE_SIZE + 2
     sheet = Image.new("RGB", (columns * cell, -(-len(images) // columns) * cell))

@@ -15,6 +15,9 @@ from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES
 from gift_micro.images import DATASETS, LONG_FAMILIES, dataset_name
 from gift_micro.styles import FURTHER_STYLES
 
+VERSION = 2
+"""Of the benchmarks: their data sets, and the models that their recipe names."""
+
 DATA_FOLDER = "micro-1"
 """Where the image folders are, relative to the data root; 1 is the data sets' version."""
 
@@ -102,7 +105,7 @@ def _dataset(key: str) -> dict[str, object]:
 def _benchmark(number: int, order: tuple[str, ...]) -> dict[str, object]:
     return {
         "name": f"micro-{number}",
-        "version": 1,
+        "version": VERSION,
         "title": f"Micro benchmark: MTIL in small, order {'I' * number}",
         "tasks": [dataset_name(family) for family in order],
         "label_space": "task",
@@ -116,7 +119,7 @@ def _class_incremental() -> dict[str, object]:
     classes = len(DATASETS["mixed"].concepts)
     return {
         "name": "micro-cil",
-        "version": 1,
+        "version": VERSION,
         "title": "Micro benchmark: CIFAR100 in small, class-incremental in 10 steps",
         "class_incremental": {
             "dataset": dataset_name("mixed"),
@@ -134,7 +137,7 @@ def _class_incremental() -> dict[str, object]:
 def _abstract() -> dict[str, object]:
     return {
         "name": "micro-abstract",
-        "version": 2,
+        "version": VERSION,
         "title": "Micro benchmark: three abstract domains between three of objects",
         "tasks": [dataset_name(key) for key in _ABSTRACT],
         "label_space": "task",
@@ -147,7 +150,7 @@ def _abstract() -> dict[str, object]:
 def _long() -> dict[str, object]:
     return {
         "name": "micro-long",
-        "version": 2,
+        "version": VERSION,
         "title": f"Micro benchmark: {len(_LONG)} tasks, eight families under three further styles",
         "tasks": [dataset_name(key) for key in _LONG],
         "label_space": "task",

@@ -55,7 +55,11 @@ def test_the_report_has_what_was_measured(built: tuple[Path, dict[str, Any]]) ->
     folder, report = built
     assert report == json.loads((folder / "build.json").read_text(encoding="utf-8"))
     assert set(report["zero_shot"]) == {"food", "mnist"}
-    assert set(report["generated_accuracy"]) == {"overall", "food", "mnist", "shapes"}
+    assert set(report["accuracy"]) == set(report["coverage"]) == {"generated", "corpus", "clean"}
+    assert set(report["accuracy"]["generated"]) == {"overall", "food", "mnist", "shapes"}
+    corpus = report["coverage"]["corpus"]
+    assert 0 <= corpus["frechet_distance"] < report["coverage"]["generated"]["frechet_distance"]
+    assert 0 < corpus["recall"] <= 1
     assert set(report["seconds"]) == {"corpus", "clip", "vae", "inputs", "unet", "diffusion"}
     assert report["autoencoder_psnr"] > 5
 
