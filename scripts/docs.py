@@ -49,7 +49,6 @@ PAGES = (
 )
 ORDERS = {"micro-1": "order I", "micro-2": "order II"}
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-CONSOLIDATIONS = {"gift-l2": "l2", "ewc_v": "static (EWC-V)", "gift": "AWC (GIFT)"}
 
 
 def markdown(head: Sequence[str], rows: Iterable[Iterable[object]], align: str = "---") -> str:
@@ -73,36 +72,14 @@ def search() -> str:
     head = ["search", "best settings", "Transfer", "Avg.", "Last", "Avg. of all trials", "trials"]
     rows = []
     for path in sorted(RESULTS.glob("search/*.json")):
-        if path.stem.endswith("-wide"):
-            continue
         found = read(f"search/{path.name}")
-        best, averages = found["best"], [row["avg"] for row in found["rows"]]
+        best, averages = found["best"], [row["avg"] for row in found["rows"] if "avg" in row]
         named = sorted((key.rpartition(".")[2], value) for key, value in best["values"].items())
         values = ", ".join(f"{key} {value:g}" for key, value in named)
         metrics = (f"{best[key]:.1f}" for key in ("transfer", "avg", "last"))
         spread = f"{min(averages):.1f} to {max(averages):.1f}"
         rows.append((path.stem, values, *metrics, spread, len(averages)))
     return markdown(head, rows)
-
-
-def penalties() -> str:
-    """Avg. of the three kinds of consolidation by penalty weight, at the learning rate of gift."""
-    rate = read("search/gift.json")["best"]["values"]["training.learning_rate"]
-    columns: dict[str, dict[float, float]] = {}
-    for name in CONSOLIDATIONS:
-        trials = read(f"search/{name}.json")["rows"] + read(f"search/{name}-wide.json")["rows"]
-        columns[name] = {
-            row["values"]["method_settings.penalty_weight"]: row["avg"]
-            for row in trials
-            if row["values"]["training.learning_rate"] == rate
-        }
-    weights = sorted(columns["gift"])
-    rows = []
-    for name, column in columns.items():
-        best = max(column, key=lambda weight: column[weight])
-        cells = (f"**{column[w]:.2f}**" if w == best else f"{column[w]:.2f}" for w in weights)
-        rows.append((CONSOLIDATIONS[name], *cells))
-    return markdown(["consolidation", *(f"λ = {weight:g}" for weight in weights)], rows)
 
 
 def shown(script: str, file: str) -> str:
@@ -114,16 +91,31 @@ def shown(script: str, file: str) -> str:
 def build() -> str:
     """What was measured when the shipped models were made."""
     report = json.loads((CATALOGUE.folder / "models" / "build.json").read_text(encoding="utf-8"))
-    drawn, generated = report["drawn_accuracy"]["overall"], report["generated_accuracy"]["overall"]
     tasks = report["zero_shot"].items()
     rows = [
         ("zero-shot accuracy (validation), mean of the tasks", report["mean_zero_shot"], "%"),
         *((f"zero-shot accuracy, {name}", value, "%") for name, value in tasks),
-        ("drawn images classified correctly among all class names", drawn, "%"),
-        ("synthetic images classified correctly among all class names", generated, "%"),
         ("autoencoder, peak signal to noise ratio", report["autoencoder_psnr"], "dB"),
     ]
     return markdown(["measured", ""], ((name, f"{value:.1f} {unit}") for name, value, unit in rows))
+
+
+def generated() -> str:
+    """The shipped generator's images beside those of the corpus and clean ones."""
+    report = json.loads((CATALOGUE.folder / "models" / "build.json").read_text(encoding="utf-8"))
+    head = ["images", "classified correctly", "Fréchet distance", "precision", "recall"]
+    titles = {
+        "generated": "generated",
+        "corpus": "other pictures of the corpus",
+        "clean": "clean pictures only",
+    }
+    rows = []
+    for name, title in titles.items():
+        found = report["coverage"][name]
+        accuracy = f"{report['accuracy'][name]['overall']:.1f} %"
+        figures = (f"{found[key]:.3f}" for key in ("frechet_distance", "precision", "recall"))
+        rows.append((title, accuracy, *figures))
+    return markdown(head, rows, "---:")
 
 
 @cache
@@ -207,8 +199,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "kills": kills,
     "demo": demo,
     "search": search,
-    "penalties": penalties,
     "build": build,
+    "generated": generated,
     "condu cost": lambda: shown("benchmarks/condu.py", "bench/condu.json"),
     "condu votes": lambda: shown("scripts/condu_votes.py", "theory/votes.json"),
     "condu again": condu_again,

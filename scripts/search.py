@@ -1,14 +1,18 @@
-"""Choose the learning rates and penalty weights of the micro recipe, on validation images.
+"""Choose the settings of the micro recipe on validation images, and write them into it.
 
-Every method gets nine trials on the same five tasks with the same seed, which is none of the
-results'; test images are never opened. It may be stopped and resumed, and started several times at
+First guidance, number of images and denoising steps of GIFT, one after the other. Then for every
+method its learning rate and, where it has one, the weight of its regularisation towards earlier
+weights: the same number of trials on the whole of micro-1 for each, with a seed that is none of the
+results'. Test images are never opened. It may be stopped and resumed, and started several times at
 once.
 
-    python scripts/search.py [NAME ...]
+    python scripts/search.py [NAME ...]      searches, all by default; outcomes go to results/search
+    python scripts/search.py --write         puts the best settings into the recipe
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -16,49 +20,41 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from gift.settings import merge
-from gift.studies import search
+from gift.settings import merge, nest
+from gift.studies import Interval, Space, search
 
 ROOT = Path(__file__).parents[1]
-TRIALS = 9
-BASE = {
-    "seed": 100,
-    "tasks": [
-        "micro-aircraft",
-        "micro-dtd",
-        "micro-flowers",
-        "micro-mnist",
-        "micro-stanfordcars",
-    ],
-}
-RATE, PENALTY = "training.learning_rate", "method_settings.penalty_weight"
-RATES = [1e-4, 2e-4, 5e-5]
-WIDER = {RATE: [2e-4], PENALTY: [0.1, 10.0]}
-WITH_PENALTY = {RATE: RATES, PENALTY: [1.0, 3.0, 0.3]}
-RATE_ALONE = {RATE: [5e-5, 1e-4, 2e-5, 2e-4, 1e-5, 1.5e-4, 3e-4, 5e-4, 1e-3]}
-FAST_RATES = {RATE: [5e-4, 1e-3, 2e-4, 2e-3, 1e-4, 5e-3, 3e-3, 7e-4, 1e-2]}
-WITH_MIXTURE = {RATE: RATES, "method_settings.weight": [0.8, 0.65, 0.5]}
+RECIPE = ROOT / "src" / "gift_micro" / "recipes" / "micro.yaml"
+OUTCOMES = ROOT / "results" / "search"
+TRIALS = 10
+BASE = {"seed": 100}
+RATE = {"training.learning_rate": Interval(1e-5, 2e-3)}
+PENALTY = {"method_settings.penalty_weight": Interval(0.03, 30)}
+PLAIN = {"method_settings": {"consolidation": "l2"}}
 
-SEARCHES: dict[str, tuple[str, dict[str, list[float]], dict[str, Any]]] = {
-    "gift": ("gift", WITH_PENALTY, {}),
-    "gift-l2": ("gift", WITH_PENALTY, {"method_settings": {"consolidation": "l2"}}),
-    "ewc_v": ("ewc_v", WITH_PENALTY, {}),
-    "l2": ("l2", WITH_PENALTY, {}),
-    "zscl": ("zscl", WITH_PENALTY, {}),
-    "ewc": ("ewc", WITH_PENALTY, {}),
-    "wise_ft": ("wise_ft", WITH_MIXTURE, {}),
-    "finetune": ("finetune", RATE_ALONE, {}),
-    "lwf": ("lwf", RATE_ALONE, {}),
-    "lwf_vr": ("lwf_vr", RATE_ALONE, {}),
-    "icarl": ("icarl", RATE_ALONE, {}),
-    "condu": ("condu", RATE_ALONE, {}),
-    "condu_lora": ("condu_lora", FAST_RATES, {}),
-    # For the question which consolidation is best: more penalty weights at the rate of gift.
-    "gift-wide": ("gift", WIDER, {}),
-    "gift-l2-wide": ("gift", WIDER, {"method_settings": {"consolidation": "l2"}}),
-    "ewc_v-wide": ("ewc_v", WIDER, {}),
+SEARCHES: dict[str, tuple[str, Space, dict[str, Any]]] = {
+    "gift-guidance": ("gift", {"synthesis.guidance": [1.0, 1.25, 1.5, 2.0, 3.0]}, {}),
+    "gift-images": ("gift", {"synthesis.images": [100, 200, 400, 800]}, {}),
+    "gift-steps": ("gift", {"synthesis.steps": [4, 8, 16]}, {}),
+    "gift": ("gift", RATE | PENALTY, {}),
+    "zscl": ("zscl", RATE | PENALTY, {}),
+    "l2": ("l2", RATE | PENALTY, {}),
+    "finetune": ("finetune", RATE, {}),
+    "lwf": ("lwf", RATE, {}),
+    "lwf_vr": ("lwf_vr", RATE, {}),
+    "icarl": ("icarl", RATE, {}),
+    "wise_ft": ("wise_ft", RATE | {"method_settings.weight": Interval(0.1, 0.95)}, {}),
+    "ewc": ("ewc", RATE | PENALTY, {}),
+    "ewc_v": ("ewc_v", RATE | PENALTY, {}),
+    "gift-l2": ("gift", RATE | PENALTY, PLAIN),
+    "condu": ("condu", RATE, {}),
+    "condu_lora": ("condu_lora", {"training.learning_rate": Interval(2e-4, 4e-2)}, {}),
+    "finetune_individual": ("finetune_individual", RATE, {}),
 }
+"""Method, space and settings of each search, in order. Factors of adapters start near zero, hence
+the other range of their rate."""
 
 
 def run(name: str) -> Mapping[str, Any]:
@@ -73,15 +69,32 @@ def run(name: str) -> Mapping[str, Any]:
         folder=folder,
         settings=merge(BASE, settings),
     )
-    target = ROOT / "results" / "search"
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "search.json", target / f"{name}.json")
+    OUTCOMES.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / "search.json", OUTCOMES / f"{name}.json")
     return outcome
 
 
+def write() -> None:
+    """Put the best settings of every search that is named as its method into the recipe."""
+    text = RECIPE.read_text(encoding="utf-8")
+    comments = [line for line in text.splitlines(keepends=True) if line.startswith("#")]
+    recipe = yaml.safe_load(text)
+    for path in sorted(OUTCOMES.glob("*.json")):
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+        if path.stem == outcome["method"]:
+            for key, value in outcome["best"]["values"].items():
+                place = ["methods", path.stem, *key.split(".")]
+                recipe = merge(recipe, nest(place, value))
+    dumped = yaml.safe_dump(recipe, sort_keys=False, width=100)
+    RECIPE.write_text("".join(comments) + dumped, encoding="utf-8")
+
+
 def main() -> None:
-    """Run the searches that are named, or all."""
+    """Run the searches that are named, or all; or write the recipe."""
     torch.set_num_threads(1)
+    if sys.argv[1:] == ["--write"]:
+        write()
+        return
     for name in sys.argv[1:] or SEARCHES:
         print(name, run(name)["best"], flush=True)
 
