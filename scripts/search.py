@@ -75,16 +75,20 @@ def run(name: str) -> Mapping[str, Any]:
 
 
 def write() -> None:
-    """Put the best settings of every search that is named as its method into the recipe."""
+    """Put what was chosen into the recipe: settings of the images, and those of each method.
+
+    Searches of variants of a method are left out; their settings stand in the experiments.
+    """
     text = RECIPE.read_text(encoding="utf-8")
     comments = [line for line in text.splitlines(keepends=True) if line.startswith("#")]
     recipe = yaml.safe_load(text)
     for path in sorted(OUTCOMES.glob("*.json")):
         outcome = json.loads(path.read_text(encoding="utf-8"))
-        if path.stem == outcome["method"]:
-            for key, value in outcome["best"]["values"].items():
-                place = ["methods", path.stem, *key.split(".")]
-                recipe = merge(recipe, nest(place, value))
+        for key, value in outcome["best"]["values"].items():
+            if key.startswith("synthesis."):
+                recipe = merge(recipe, nest(key.split("."), value))
+            elif path.stem == outcome["method"]:
+                recipe = merge(recipe, nest(["methods", path.stem, *key.split(".")], value))
     dumped = yaml.safe_dump(recipe, sort_keys=False, width=100)
     RECIPE.write_text("".join(comments) + dumped, encoding="utf-8")
 
