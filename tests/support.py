@@ -45,6 +45,10 @@ class NoiseImages:
     def fingerprint(self) -> str:
         return repr(self)
 
+    @property
+    def stamp(self) -> str:
+        return repr(self)
+
 
 def words(name: str, classes: int = 3) -> LabelSpace:
     """A label space with short class names."""

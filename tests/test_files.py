@@ -9,6 +9,7 @@ import pytest
 from gift.files import (
     Unwritable,
     read_json,
+    refuse_special,
     replacing_file,
     write_json,
     write_text,
@@ -139,3 +140,38 @@ def test_writing_to_names_what_is_inside_and_leaves_others_alone(tmp_path, monke
     inner = Unwritable(errno.ENOSPC, "the lid is full; buy another lid")
     with pytest.raises(Unwritable, match="the lid is full"), writing_to(Path("box"), "", ""):
         raise inner
+
+
+def test_json_that_is_nested_too_deeply_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"a\.json is damaged, it is no JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path):
+    (tmp_path / "outside").write_text("secret")
+    temporary = tmp_path / f".a.{os.getpid()}-{threading.get_ident()}.tmp"
+    temporary.symlink_to(tmp_path / "outside")
+    write_text(tmp_path / "a", "text")
+    assert (tmp_path / "a").read_text() == "text"
+    assert (tmp_path / "outside").read_text() == "secret"
+
+
+def test_links_pipes_and_the_like_are_refused(tmp_path):
+    folder = tmp_path / "folder"
+    deep = folder / "b" / "c"
+    deep.mkdir(parents=True)
+    (folder / "a").write_text("")
+    (tmp_path / "link").symlink_to(folder)
+    refuse_special(tmp_path / "link")  # the folder itself may be one
+    refuse_special(tmp_path / "nowhere")
+    refuse_special(folder / "a", "below a file")
+    (deep / "loop").symlink_to("..")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"loop is a (link|pipe)"):
+            refuse_special(folder)
+        with pytest.raises(ValueError, match="loop is a"):
+            refuse_special(tmp_path / "link", "a", "nowhere", "b")
+        refuse_special(folder, "a", "nowhere")
+        (deep / "loop").unlink()
+        os.mkfifo(deep / "loop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +16,18 @@ from scipy.io import savemat
 from support import memory_below, write_folder
 
 from gift.cli import main
-from gift.data import DatasetEntry, ImageFiles, Paths, Task, check_dataset, check_images, open_task
+from gift.data import (
+    DatasetEntry,
+    ImageFiles,
+    Paths,
+    Task,
+    check_dataset,
+    check_images,
+    clear_cache,
+    load_benchmark,
+    open_task,
+)
+from gift.data.cache import tagged
 from gift.data.readers import load_mat, mnist
 from gift.synthesis import SyntheticSet
 
@@ -60,9 +72,64 @@ def test_a_mat_file_is_small_and_whole_or_refused(damage, tmp_path):
         load_mat(path, "labels")
 
 
+def mat_element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def mat_cells(count: int, content: bytes = b"") -> bytes:
+    """An array of cells that is said to have so many of them."""
+    flags, shape = struct.pack("<II", 1, 0), struct.pack("<ii", 1, count)
+    parts = mat_element(6, flags) + mat_element(5, shape) + mat_element(1, b"labels")
+    return mat_element(14, parts + content)
+
+
+def nested_cells(levels: int) -> bytes:
+    content = b""
+    for _ in range(levels):
+        content = mat_cells(1, content)
+    return content
+
+
+MATRICES = {
+    "a packed gigabyte": (
+        mat_element(15, zlib.compress(bytes(2**27))),
+        "unpacked it is larger than 16 MiB",
+    ),
+    "a cell array without cells": (mat_cells(2**28), "268435456 values is said to be in"),
+    "packed": (mat_element(15, zlib.compress(mat_cells(2**28))), "values is said to be in"),
+    "nested": (nested_cells(200), "nested more than 20 levels"),
+}
+
+
+@pytest.mark.parametrize("case", MATRICES)
+def test_a_mat_file_takes_no_more_memory_than_it_should(case, tmp_path):
+    content, message = MATRICES[case]
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x100) + b"IM"
+    (tmp_path / "x.mat").write_bytes(header + content)
+    with memory_below(60e6), pytest.raises(ValueError, match=rf"x\.mat cannot be read .*{message}"):
+        load_mat(tmp_path / "x.mat", "labels")
+
+
 def test_an_ordinary_packed_mat_file_is_read(tmp_path):
     savemat(tmp_path / "x.mat", {"labels": np.arange(5)}, do_compression=True)
     assert load_mat(tmp_path / "x.mat", "labels")[0].tolist() == [0, 1, 2, 3, 4]
+
+
+# Class lists
+
+
+@pytest.mark.parametrize("names", ["../../etc/passwd", "/etc/passwd", "../other.txt", "link.txt"])
+@pytest.mark.parametrize("key", ["base_classnames", "classnames", "labels"])
+def test_a_benchmark_shows_no_file_from_elsewhere(names, key, tmp_path):
+    (tmp_path / "other.txt").write_text("secret\n")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "link.txt").symlink_to(tmp_path / "other.txt")
+    entry = {"name": "t", "source": {"path": "t"}, "classnames": ["a"]}
+    whole = {"name": "b", "tasks": [entry]}
+    (whole if key == "base_classnames" else entry)[key] = names
+    (tmp_path / "b" / "b.yaml").write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match=rf"{key} = '{names}' is no \.txt file in .*beside the"):
+        load_benchmark(str(tmp_path / "b" / "b.yaml"))
 
 
 # Images
@@ -284,10 +351,8 @@ def test_the_command_line_follows_links_on_request(command, tmp_path, outside, c
 
 
 def test_the_cache_is_cleared_without_following_links(tmp_path, outside):
-    from gift.data import clear_cache
-
-    (tmp_path / "home" / "images").mkdir(parents=True)
-    (tmp_path / "home" / "images" / "set").symlink_to(outside)
+    link = tagged(tmp_path / "home" / "images") / "0123456789abcdef"
+    link.symlink_to(outside)
     clear_cache(Paths.of(tmp_path / "home"), ["images"])
     assert (outside / "secret" / "0.png").is_file()
-    assert not (tmp_path / "home" / "images" / "set").exists()
+    assert not link.exists()

@@ -119,7 +119,7 @@ def test_folders_may_be_called_anything(name, tmp_path_factory):
     assert len(pixels(task.train, _tiny, "key", Paths.of(home))) == 2
     assert {path.name for path in home.iterdir()} == {"tasks", "checked", "pixels"}
     for path in (*(home / "checked").iterdir(), *(home / "pixels").iterdir()):
-        assert re.fullmatch(r"[0-9a-f]{32}\.(checked|npy)", path.name)
+        assert re.fullmatch(r"[0-9a-f]{32}\.(checked|npy)|CACHEDIR\.TAG", path.name)
 
 
 def _tiny(image: Image.Image) -> Any:

@@ -6,9 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +26,9 @@ def replacing_file(path: Path) -> Iterator[IO[bytes]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary.unlink(missing_ok=True)  # what a killed process with our number left, or a link
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,6 +57,18 @@ def as_json(value: object) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def parse_json(content: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
@@ -62,9 +76,39 @@ def read_json(path: Path) -> Any:
         ValueError: it is none; the message names it.
     """
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is damaged, it is no JSON ({error}).") from None
+
+
+def refuse_special(folder: Path, *names: str) -> None:
+    """Refuse links, pipes, devices and sockets in a folder that somebody else may have made.
+
+    What is read and written there then stays inside, and nothing blocks.
+
+    Args:
+        folder: may be a link itself, or missing.
+        names: the files and folders in it that count; all by default.
+
+    Raises:
+        ValueError: with the first one.
+    """
+    waiting = [folder / name for name in names] or [folder.resolve()]
+    while waiting:
+        path = waiting.pop()
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):  # also one that was removed meanwhile
+            continue
+        if stat.S_ISDIR(mode):
+            with suppress(FileNotFoundError):
+                waiting += path.iterdir()
+        elif not stat.S_ISREG(mode):
+            what = "a link" if stat.S_ISLNK(mode) else "a pipe, device or socket"
+            raise ValueError(
+                f"{path} is {what}; only files and folders may lie in {folder}. Replace it with "
+                "the file or folder itself, or use another folder."
+            )
 
 
 def remove_unfinished(folder: Path, name: str = "*") -> None:
@@ -84,6 +128,18 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum_of(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files in a folder, hidden ones excluded."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return digest(
+        {
+            name: checksum(path)
+            for name, path in paths.items()
+            if path.is_file() and not any(part.startswith(".") for part in name.split("/"))
+        }
+    )
 
 
 def digest(value: object) -> str:

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,10 +28,14 @@ from gift.data import (
     cache_usage,
     check_images,
     clear_cache,
+    fingerprint_of,
     load_dataset,
     pixels,
 )
+from gift.data.paths import MADE
 from gift.progress import listening
+
+TAG = "CACHEDIR.TAG"
 
 
 def transform(image):
@@ -60,47 +65,92 @@ def test_pixels_are_the_transformed_images_and_stay(images, tmp_path):
     np.testing.assert_array_equal(pixels(images, forbidden, "4", Paths.of(cache)), found)
     with pytest.raises(AssertionError, match="cache"):
         pixels(images, forbidden, "other", Paths.of(cache))
-    assert len(list((cache / "pixels").iterdir())) == 1
+    assert {path.suffix for path in (cache / "pixels").iterdir()} == {".npy", ".TAG"}
 
 
 @pytest.mark.parametrize("keep", [0, 50, 200])
 def test_damaged_cache_is_made_again(images, tmp_path, keep):
     cache = tmp_path / "cache"
     good = np.array(pixels(images, transform, "4", Paths.of(cache)))
-    (file,) = (cache / "pixels").iterdir()
+    (file,) = (cache / "pixels").glob("*.npy")
     file.write_bytes(file.read_bytes()[:keep])
     np.testing.assert_array_equal(pixels(images, transform, "4", Paths.of(cache)), good)
 
 
-def test_changed_image_is_noticed(images, tmp_path):
-    pixels(images, transform, "4", Paths.of(tmp_path))
-    Image.new("RGB", (6, 6), (200, 0, 0)).save(images.files[0])
+def again(images):
+    """The same files, looked at anew."""
+    return ImageFiles(images.files, images.labels)
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_an_image_that_was_written_over_is_noticed(images, tmp_path, checked):
+    """With the size and time that it had."""
+    paths, file = Paths.of(tmp_path), images.files[0]
+    Image.new("RGB", (6, 6)).save(file, "BMP")  # which is not packed
+    before = file.stat()
+    if checked:
+        check_images(images, paths=paths)
+    pixels(images, transform, "4", paths)
+    Image.new("RGB", (6, 6), (9, 0, 0)).save(file, "BMP")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert pixels(again(images), transform, "4", paths)[0, 0, 0, 0] == 9
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_two_data_sets_with_equal_names_sizes_and_times_are_not_mixed(tmp_path, checked):
+    paths, found = Paths.of(tmp_path / "cache"), []
+    for shade in (3, 7):
+        file = tmp_path / str(shade) / "0.png"
+        file.parent.mkdir()
+        Image.new("RGB", (6, 6), (shade, 0, 0)).save(file, "BMP")
+        os.utime(file, (1, 1))
+        images = ImageFiles((file,), (0,))
+        if checked:
+            check_images(images, paths=paths)
+        found.append(int(pixels(images, transform, "4", paths)[0, 0, 0, 0]))
+    assert found == [3, 7]
+
+
+def test_a_copy_and_a_new_time_are_the_same_images(images, tmp_path):
+    paths = Paths.of(tmp_path / "cache")
+    pixels(images, transform, "4", paths)
+    copies = [shutil.copy(path, tmp_path / f"copy{path.name}") for path in images.files]
+    pixels(ImageFiles(tuple(map(Path, copies)), images.labels), forbidden, "4", paths)
     os.utime(images.files[0], (1, 1))
-    changed = ImageFiles(images.files, images.labels)
-    assert pixels(changed, transform, "4", Paths.of(tmp_path))[0, 0, 0, 0] == 200
+    pixels(again(images), forbidden, "4", paths)
+
+
+def test_images_that_were_checked_are_not_read_to_know_them(images, tmp_path, monkeypatch):
+    paths = Paths.of(tmp_path / "cache")
+    check_images(images, paths=paths)
+    known = fingerprint_of(images, paths)
+    monkeypatch.setattr("gift.data.images.checksum", None)
+    assert fingerprint_of(again(images), paths) == known
+    for mark in (tmp_path / "cache" / "checked").glob("*.checked"):
+        mark.write_text("damaged")
+    monkeypatch.undo()
+    assert fingerprint_of(again(images), paths) == known
 
 
 def test_the_name_holds_all_that_decides_the_content(images, tmp_path, monkeypatch):
-    """A new file for other images, times, sizes, transforms and versions, not for other labels."""
+    """A new file for other images, transforms and versions, not for other labels and times."""
     where = tmp_path / "cache"
 
     def files(found=images, key="4"):
         pixels(found, transform, key, Paths.of(where))
-        return len(list((where / "pixels").iterdir()))
+        return len(list((where / "pixels").glob("*.npy")))
 
     assert files() == 1
     assert files(images.relabelled((1,) * 5)) == 1
     assert files(images.select([1, 0])) == 2
     assert files(key="5") == 3
-    os.utime(images.files[0], (1, 1))
-    assert files(images.select(range(5))) == 4
     Image.new("RGB", (600, 600)).save(images.files[0])
-    os.utime(images.files[0], (1, 1))
-    assert files(images.select(range(5))) == 5
+    assert files(images.select(range(5))) == 4
     monkeypatch.setattr(cache, "_VERSION", 0)
-    assert files() == 6
+    assert files(images.select(range(5))) == 5
     monkeypatch.setattr(PIL, "__version__", "0")
-    assert files() == 7
+    assert files(images.select(range(5))) == 6
 
 
 BUILD = """
@@ -134,14 +184,15 @@ def test_of_two_processes_one_builds_and_the_other_waits(images, tmp_path):
     printed = sorted(process.communicate(timeout=60)[0].split() for process in processes)
     assert [int(decoded) for decoded, _ in printed] == [0, 5]
     assert printed[0][1] == printed[1][1]
-    assert [path.suffix for path in (tmp_path / "cache" / "pixels").iterdir()] == [".npy"]
+    made = {path.suffix for path in (tmp_path / "cache" / "pixels").iterdir()}
+    assert made == {".npy", ".TAG"}
 
 
 def test_unreadable_image_leaves_nothing_behind(images, tmp_path):
     images.files[3].write_bytes(b"no image")
     with pytest.raises(OSError, match=r"3\.png cannot be read"):
         pixels(images, transform, "4", Paths.of(tmp_path / "cache"))
-    assert list((tmp_path / "cache" / "pixels").iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache" / "pixels").iterdir()] == [TAG]
 
 
 def test_unwritable_cache_says_what_to_do(images, tmp_path):
@@ -159,7 +210,7 @@ def test_full_disk_says_what_to_do(images, tmp_path, monkeypatch):
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     with pytest.raises(OSError, match=r"No space left on device.*free some space"):
         pixels(images, transform, "4", Paths.of(tmp_path / "cache"))
-    assert list((tmp_path / "cache" / "pixels").iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache" / "pixels").iterdir()] == [TAG]
 
 
 def test_default_directory(monkeypatch, tmp_path):
@@ -206,15 +257,18 @@ def fill(home):
     for side in (4, 8):
         shrink = partial(shrunk, side=side)
         pixels(images, shrink, str(side), Paths.of(home))
-    synthetic = home / "images" / "0123abcd"
-    synthetic.mkdir(parents=True)
+    synthetic = cache.tagged(home / "images") / "0123456789abcdef"
+    synthetic.mkdir()
     (synthetic / "set.json").write_text("{}")
     (synthetic / "000001.png").write_bytes(b"12345")
     (synthetic / ".lock").touch()
     made = home / "data" / load_dataset("micro-dtd").source.path
     write_folder(made / "train")
+    (made / MADE).touch()
     made.with_name(f".{made.name}.lock").touch()
-    write_folder(home / "data" / "draw-2" / load_dataset("micro-dtd").source.path / "train")
+    other = home / "data" / "draw-2" / load_dataset("micro-dtd").source.path
+    write_folder(other / "train")
+    (other / MADE).touch()
     (home / "data" / "MNIST").mkdir()
     (home / "data" / "MNIST" / "mine").write_bytes(b"x")
     return synthetic, made
@@ -236,6 +290,7 @@ def test_everything_is_counted(home):
         "data": 2,
     }
     assert usage["pixels"].bytes == 4 * 3 * (16 + 64) + 2 * (128 + 32)  # with header and checksum
+    assert usage["checked"].bytes == 64
     assert usage["images"].bytes == 7
     assert usage["images"].last_use == datetime.fromtimestamp(2e9, UTC)
     assert usage["data"].bytes > 8 * 50
@@ -250,17 +305,34 @@ def test_an_empty_directory_holds_nothing(home):
 
 def test_only_what_is_named_is_deleted(home):
     fill(home)
-    (home / "pixels" / ".x.npy.1-2.tmp").write_bytes(b"left by a killed process")
+    (home / "pixels" / f".{'0' * 32}.npy.1-2.tmp").write_bytes(b"left by a killed process")
     (cleared,) = clear_cache(Paths.of(home), ["pixels"])
     assert (cleared.kind, cleared.number) == ("pixels", 2)
-    assert list((home / "pixels").iterdir()) == []
+    assert [path.name for path in (home / "pixels").iterdir()] == [TAG]
     assert [one.number for one in cache_usage(Paths.of(home))] == [0, 1, 1, 2]
     assert (
         sum(one.number for one in clear_cache(Paths.of(home), ["checked", "images", "data"])) == 4
     )
     assert [one.number for one in cache_usage(Paths.of(home))] == [0] * 4
-    left = [path for path in home.rglob("*") if path.is_file()]
+    left = [path for path in home.rglob("*") if path.is_file() and path.name != TAG]
     assert left == [home / "data" / "MNIST" / "mine"]
+
+
+def test_what_is_not_ours_is_never_deleted(home):
+    """A cache directory that is the user's own folder, with images and data of the user's."""
+    mine = home / "images" / "holiday" / "1.png"
+    made = home / "data" / load_dataset("micro-dtd").source.path / "train" / "1.png"
+    for path in (mine, made):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"mine")
+    cache.tagged(home / "images")
+    for kinds in (["images"], ["checked", "images"]):
+        with pytest.raises(ValueError, match=r"images has no CACHEDIR\.TAG.*Nothing was deleted"):
+            clear_cache(Paths.of(home), kinds)
+    assert [one.number for one in clear_cache(Paths.of(home), ["data", "pixels"])] == [0, 0]
+    (home / "images" / TAG).write_text("by the user")
+    assert [one.number for one in clear_cache(Paths.of(home), ["images"])] == [0]
+    assert mine.read_bytes() == made.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("kind", ["images", "data", "pixels"])
@@ -269,7 +341,7 @@ def test_nothing_is_deleted_while_something_is_made(home, kind):
     lock = {
         "images": synthetic / ".lock",
         "data": made.with_name(f".{made.name}.lock"),
-        "pixels": home / "pixels" / "abc.lock",
+        "pixels": home / "pixels" / f"{'0' * 32}.lock",
     }[kind]
     before = cache_usage(Paths.of(home))
     with (
@@ -298,7 +370,7 @@ def test_the_commands(home, capsys, monkeypatch):
     clear = ("data", "cache", "clear", "pixels", "checked", *where)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert call(*clear) == 1
-    assert "Delete pixels (1.3 kB) and checked (0 bytes) from" in capsys.readouterr().err
+    assert "Delete pixels (1.3 kB) and checked (64 bytes) from" in capsys.readouterr().err
     assert call(*clear, "--yes") == 0
     shown = capsys.readouterr().out
     assert "pixels: 2 deleted, 1.3 kB" in shown

@@ -166,22 +166,35 @@ def test_unreadable_file_is_named(tmp_path, damage):
         ImageFiles((path,), (0,))[0]
 
 
-def make(folder, mtime=1_000):
+def make(folder, shades=(0, 1), names=("a.png", "b.png")):
     folder.mkdir()
-    for name in ("a.png", "b.png"):
-        Image.new("RGB", (2, 2)).save(folder / name)
-        os.utime(folder / name, (mtime, mtime))
-    return ImageFiles((folder / "a.png", folder / "b.png"), (0, 1))
+    for name, shade in zip(names, shades, strict=True):
+        Image.new("RGB", (2, 2), (shade, 0, 0)).save(folder / name, "BMP")
+        os.utime(folder / name, (1_000, 1_000))
+    return ImageFiles(tuple(folder / name for name in names), (0, 1))
 
 
-def test_fingerprint_follows_paths_sizes_and_times_but_not_the_place(tmp_path):
-    first, second = make(tmp_path / "one"), make(tmp_path / "two")
-    assert first.fingerprint == second.fingerprint
+def again(images):
+    return ImageFiles(images.files, images.labels)
+
+
+def test_the_fingerprint_follows_the_content_and_neither_names_nor_times(tmp_path):
+    first = make(tmp_path / "one")
+    assert first.fingerprint == make(tmp_path / "two", names=("x.png", "y.png")).fingerprint
     assert first.fingerprint != first.select([1, 0]).fingerprint
-    assert first.fingerprint != make(tmp_path / "three", mtime=2_000).fingerprint
-    Image.new("RGB", (9, 9)).save(second.files[0])
-    os.utime(second.files[0], (1_000, 1_000))
-    assert first.fingerprint != ImageFiles(second.files, second.labels).fingerprint
+    other = make(tmp_path / "three", shades=(0, 2))
+    assert [p.stat().st_size for p in other.files] == [p.stat().st_size for p in first.files]
+    assert first.fingerprint != other.fingerprint
+
+
+def test_the_stamp_changes_with_every_write_and_every_other_file(tmp_path):
+    first = make(tmp_path / "one")
+    assert first.stamp == again(first).stamp
+    assert first.stamp != make(tmp_path / "two").stamp
+    content = first.files[0].read_bytes()
+    first.files[0].write_bytes(content[::-1])
+    os.utime(first.files[0], (1_000, 1_000))
+    assert first.stamp != again(first).stamp
 
 
 def test_select_keeps_labels_beside_files(tmp_path):

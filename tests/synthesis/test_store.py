@@ -144,6 +144,18 @@ def test_another_image_changes_the_fingerprint(tmp_path):
     assert found.fingerprint != before
 
 
+@pytest.mark.parametrize("name", ["000001.png", "metadata.jsonl", ".lock", "set.json"])
+def test_links_in_a_set_are_refused(tmp_path, name):
+    found = fetch(tmp_path, Flat(), 2)
+    link, outside = found.files[0].parent / name, tmp_path / "outside"
+    link.unlink(missing_ok=True)
+    outside.write_text("secret")
+    link.symlink_to(outside)
+    with pytest.raises(ValueError, match=rf"{name} is a link"):
+        fetch(tmp_path, Flat(), 3)
+    assert outside.read_text() == "secret"
+
+
 def test_two_at_once_generate_every_image_once(tmp_path):
     generators = [Flat(batch_size=1) for _ in range(2)]
     found = []

@@ -1,6 +1,6 @@
 """Tasks, data sets and benchmarks: class names and images, and the caches that make them fast."""
 
-from gift.data.cache import cache_usage, check_images, clear_cache, pixels
+from gift.data.cache import cache_usage, check_images, clear_cache, fingerprint_of, pixels
 from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
@@ -41,6 +41,7 @@ __all__ = [
     "download",
     "draw_names",
     "few_shot",
+    "fingerprint_of",
     "is_on_hub",
     "label_list",
     "load_benchmark",

@@ -6,10 +6,11 @@ import hashlib
 import io
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -25,8 +26,8 @@ from PIL.Image import Image
 
 from gift.data.catalogue import dataset_names, load_dataset
 from gift.data.images import Images
-from gift.data.paths import Paths
-from gift.files import remove_unfinished, replacing_file, writing_to
+from gift.data.paths import MADE, Paths
+from gift.files import remove_unfinished, replacing_file, write_text, writing_to
 from gift.progress import report
 from gift.text import unknown
 
@@ -42,6 +43,18 @@ KINDS: dict[Kind, str] = {
     "data": "data sets that were made (those you put there are not touched)",
 }
 """What the cache directory holds."""
+
+_NAMES: dict[Kind, str] = {
+    "pixels": r"[0-9a-f]{32}\.(npy|lock)|\.[0-9a-f]{32}\.npy\..*\.tmp",
+    "checked": r"[0-9a-f]{32}\.checked|\.[0-9a-f]{32}\.checked\..*\.tmp",
+    "images": r"[0-9a-f]{16}",
+}
+"""Names of what is made, regular expressions."""
+
+_TAG = "CACHEDIR.TAG"
+_SIGNATURE = """Signature: 8a477f597d28d172789f06886806bc55
+# This folder was made by gift. See https://bford.info/cachedir/
+"""
 
 T = TypeVar("T")
 _BLOCK = 256
@@ -72,7 +85,7 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
         OSError: an image cannot be decoded, or the cache cannot be written.
     """
     assert len(images) > 0, "no images to decode"
-    parts = (images.fingerprint, key, str(_VERSION), PIL.__version__)
+    parts = (fingerprint_of(images, paths), key, str(_VERSION), PIL.__version__)
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = paths.pixels / f"{name}.npy"
     if (array := _load(path)) is None:
@@ -84,6 +97,22 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
     return array
 
 
+def fingerprint_of(images: Images, paths: Paths) -> str:
+    """The images' fingerprint, which files that were checked and not written to since still have.
+
+    So large data sets are read once, and not at every start.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        known = _mark(images, paths).read_text(encoding="ascii")
+        if re.fullmatch("[0-9a-f]{64}", known):
+            return known
+    return images.fingerprint
+
+
+def _mark(images: Images, paths: Paths) -> Path:
+    return paths.checked / f"{images.stamp[:32]}.checked"
+
+
 def check_images(*splits: Images, paths: Paths) -> None:
     """Decode every image once; splits that passed are remembered in the cache and skipped.
 
@@ -91,7 +120,7 @@ def check_images(*splits: Images, paths: Paths) -> None:
         ValueError: images that cannot be read, all in one message (the first 20 by name).
         OSError: the cache cannot be written.
     """
-    marks = {paths.checked / f"{images.fingerprint[:32]}.checked": images for images in splits}
+    marks = {_mark(images, paths): images for images in splits}
     todo = {mark: images for mark, images in marks.items() if not mark.exists()}
     total, done = sum(map(len, todo.values())), 0
     problems: list[str] = []
@@ -106,8 +135,8 @@ def check_images(*splits: Images, paths: Paths) -> None:
             shown.append(f"... and {len(problems) - _SHOWN} more")
         raise ValueError("\n".join(shown))
     with _writing(paths.checked):
-        for mark in todo:
-            mark.touch()
+        for mark, images in todo.items():
+            write_text(mark, images.fingerprint)
 
 
 def _problem(images: Images, index: int) -> str:
@@ -126,9 +155,34 @@ def _in_threads(function: Callable[[int], T], count: int) -> Iterator[list[T]]:
             yield list(pool.map(function, range(start, min(start + _BLOCK, count))))
 
 
-def _writing(folder: Path) -> AbstractContextManager[None]:
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make a folder of the cache directory, and tag it unless it holds what is not ours.
+
+    Only folders with a tag are cleared, and backups skip them (https://bford.info/cachedir).
+    """
     hint = "free some space there, or set GIFT_HOME to another folder"
-    return writing_to(folder, "the cache folder", hint)
+    with writing_to(folder, "the cache folder", hint):
+        tag = folder / _TAG
+        if not tag.exists() and all(_is_ours(path) for path in folder.iterdir()):
+            write_text(tag, _SIGNATURE)
+        yield
+
+
+def tagged(folder: Path) -> Path:
+    """A folder of the cache directory, which is made and tagged as such.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _writing(folder):
+        return folder
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether something in a folder of the cache directory is called like what is made there."""
+    names = [pattern for kind, pattern in _NAMES.items() if kind == path.parent.name]
+    return path.name == _TAG or any(re.fullmatch(pattern, path.name) for pattern in names)
 
 
 def _make(path: Path, array: Callable[[int], Pixels], count: int) -> None:
@@ -210,13 +264,22 @@ def clear_cache(paths: Paths, names: Sequence[str]) -> list[CacheUsage]:
     """Delete what the cache directory holds of some kinds.
 
     A run that is not finished may still need synthetic images or data; only those being made at the
-    moment are known to be in use. Returns what was deleted, by kind.
+    moment are known to be in use. What is not called like something that is made there stays.
+    Returns what was deleted, by kind.
 
     Raises:
-        ValueError: an unknown kind, or a process is making something of these kinds; nothing is
-            deleted then.
+        ValueError: an unknown kind, a process is making something of these kinds, or one of their
+            folders has no tag; nothing is deleted then.
     """
-    things = {kind: _things(paths, kind) for kind in check_kinds(names)}
+    kinds = check_kinds(names)
+    for kind in kinds:
+        folder = paths.cache / kind
+        if kind != "data" and folder.exists() and not (folder / _TAG).is_file():
+            raise ValueError(
+                f"{folder} has no {_TAG} and so is not known to be a cache; look at what it holds, "
+                "and delete that yourself. Nothing was deleted."
+            )
+    things = {kind: _things(paths, kind) for kind in kinds}
     locks = list(chain.from_iterable(_locks(paths, kind) for kind in things))
     with ExitStack() as held:
         for lock in locks:
@@ -247,14 +310,21 @@ def _things(paths: Paths, kind: Kind) -> list[Path]:
     """The files or folders of a kind, unfinished ones included."""
     if kind == "data":
         return _made(paths, "{}", "{}.part")
-    found = [path for path in sorted((paths.cache / kind).glob("*")) if path.suffix != ".lock"]
+    found = [path for path in _ours(paths, kind) if path.suffix not in {".lock", ".TAG"}]
     return [path for path in found if path.is_dir() == (kind == "images")]
+
+
+def _ours(paths: Paths, kind: Kind) -> list[Path]:
+    """What a folder holds that is called like what is made there."""
+    return sorted(filter(_is_ours, (paths.cache / kind).glob("*")))
 
 
 def _locks(paths: Paths, kind: Kind) -> list[Path]:
     if kind == "data":
         return _made(paths, ".{}.lock")
-    return sorted((paths.cache / kind).glob("*/.lock" if kind == "images" else "*.lock"))
+    if kind == "images":
+        return [lock for path in _ours(paths, kind) if (lock := path / ".lock").exists()]
+    return [path for path in _ours(paths, kind) if path.suffix == ".lock"]
 
 
 def _made(paths: Paths, *names: str) -> list[Path]:
@@ -267,7 +337,13 @@ def _made(paths: Paths, *names: str) -> list[Path]:
     data = paths.cache / "data"
     made = [root / folder for root in (data, *sorted(data.glob("draw-*"))) for folder in folders]
     found = [path.with_name(name.format(path.name)) for name in names for path in made]
-    return [path for path in found if path.exists()]
+    found = [path for path in found if path.exists()]
+    return [path for path in found if path.suffix == ".part" or _was_made(path)]
+
+
+def _was_made(path: Path) -> bool:
+    """Whether something that is called like a made data set, or its lock, is one."""
+    return path.is_file() or (path / MADE).is_file()
 
 
 def _usage(kind: Kind, things: Sequence[Path]) -> CacheUsage:

@@ -319,7 +319,7 @@ def _read_own(path: Path) -> BenchmarkEntry:
         dataset = name_of(steps["dataset"], "class_incremental.dataset")
         values["class_incremental"] = steps | {"dataset": dataset}
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
-    base = _beside(path.parent, benchmark.base_classnames)
+    base = _beside(path.parent, benchmark.base_classnames, f"{path}, base_classnames")
     return benchmark.model_copy(update={"base_classnames": base})
 
 
@@ -334,13 +334,29 @@ def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEnt
     source = entry.source
     if source is not None and "path" in (values.get("source") or {}):
         source = source.model_copy(update={"path": str((folder / source.path).resolve())})
-    lists = {key: _beside(folder, getattr(entry, key)) for key in ("classnames", "labels")}
+    lists = {
+        key: _beside(folder, getattr(entry, key), f"{where}.{key}")
+        for key in ("classnames", "labels")
+    }
     return entry.model_copy(update={"source": source, **lists})
 
 
-def _beside(folder: Path, names: Any) -> Any:
-    """The names of a list, or its path from a folder where it is a text file."""
-    return str(folder / names) if isinstance(names, str) and is_path(names, ".txt") else names
+def _beside(folder: Path, names: Any, where: str) -> Any:
+    """The names of a list, or its path from a folder where it is a text file.
+
+    Raises:
+        ValueError: the file does not lie in the folder: a benchmark of somebody else would show
+            what this machine keeps.
+    """
+    if not isinstance(names, str) or not is_path(names, ".txt"):
+        return names
+    path = (folder / names).resolve()
+    if not path.is_relative_to(folder.resolve()) or path.suffix != ".txt":
+        raise ValueError(
+            f"{where} = {names!r} is no .txt file in {folder}; put the list beside the benchmark's "
+            "file, or name a list of the package."
+        )
+    return str(path)
 
 
 def load_dataset(name: str) -> DatasetEntry:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from gift.data.entries import HubSource
-from gift.data.images import ImageSource, decoded
+from gift.data.images import ImageSource, decoded, stamp
 from gift.data.readers import Splits
 from gift.text import one_line
 
@@ -42,7 +42,7 @@ def read(source: HubSource, name: str) -> Splits:
         labels = [str(value) if names is None else names[value] for value in rows[source.label][:]]
         place = f"{source.place}, {'+'.join(theirs)}"
         image = partial(_image, rows, source.image, place)
-        images = ImageSource(place, order, image, _fingerprint(rows, source.image, place))
+        images = ImageSource(place, order, image, _stamp(rows, source.image))
         splits[split] = images, [labels[number] for number in order]
     return splits
 
@@ -54,13 +54,10 @@ def _image(rows: Dataset, column: str, place: str, number: int) -> Image.Image:
     return decoded(BytesIO(content), what, "choose another commit of the copy")
 
 
-def _fingerprint(rows: Dataset, column: str, place: str) -> str:
-    """SHA-256 over path, size and time of change of the files that hold the rows."""
-    digest = hashlib.sha256(f"{place}\0{column}".encode())
-    for file in rows.cache_files:
-        stat = Path(file["filename"]).stat()
-        digest.update(f"{file['filename']}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def _stamp(rows: Dataset, column: str) -> str:
+    """SHA-256 over the stamps of the files that hold the rows, which are large."""
+    stamps = [stamp(Path(file["filename"])) for file in rows.cache_files]
+    return hashlib.sha256("\n".join([column, *stamps]).encode()).hexdigest()
 
 
 def _rows(source: HubSource, splits: Sequence[str], place: str) -> Dataset:

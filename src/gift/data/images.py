@@ -7,6 +7,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Transpose
 
+from gift.files import checksum
 from gift.text import one_line
 
 log = logging.getLogger(__name__)
@@ -206,6 +208,15 @@ def _say_stretched() -> None:
     )
 
 
+def stamp(path: Path) -> str:
+    """Device, inode, size and times of a file, which no program can set back together.
+
+    Another file has another inode, and whoever writes to a file changes its time of change.
+    """
+    found = path.stat()
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
 class Images(Protocol):
     """A fixed list of RGB images that are decoded when asked for."""
 
@@ -215,7 +226,12 @@ class Images(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever an image may have changed (paths, sizes and times of the files)."""
+        """What the images are, by their content; neither names nor times decide it."""
+        ...
+
+    @property
+    def stamp(self) -> str:
+        """Changes whenever a file may have been written to; found out without reading it."""
         ...
 
 
@@ -239,7 +255,17 @@ class ImageSet(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes whenever an image may have changed."""
+        """What the images are, by their content, in this order."""
+
+    @property
+    @abstractmethod
+    def stamp(self) -> str:
+        """Changes whenever a file may have been written to; found out without reading it."""
+
+    @property
+    def is_known_by_content(self) -> bool:
+        """Whether the fingerprint stays the same wherever and whenever the files were put."""
+        return True
 
     @property
     @abstractmethod
@@ -290,19 +316,27 @@ class ImageFiles(ImageSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every file's key, size and time of change.
+        """SHA-256 over every file's content.
 
         Raises:
             FileNotFoundError: one of them is gone.
         """
-        digest = hashlib.sha256()
-        for key, path in zip(self.keys, self.files, strict=True):
+        _ = self.stamp
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            sums = pool.map(checksum, self.files)
+            return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+    @cached_property
+    def stamp(self) -> str:
+        """SHA-256 over every file's :func:`stamp`.
+
+        Raises:
+            FileNotFoundError: one of them is gone.
+        """
+        for path in self.files:
             if not path.exists():
                 raise FileNotFoundError(f"{path} is gone; put it back, or start again without it.")
-            stat = path.stat()
-            line = f"{key}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
-            digest.update(line.encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return hashlib.sha256("\n".join(map(stamp, self.files)).encode()).hexdigest()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -325,13 +359,15 @@ class ImageSource:
         place: where they are, for messages.
         order: their numbers, in the order in which they are used.
         image: number -> image as RGB.
-        fingerprint: changes whenever an image may have changed.
+        stamp: changes whenever they may have changed.
+        content: what they are; None where that would take too long to find out.
     """
 
     place: str
     order: Sequence[int]
     image: Callable[[int], Image.Image]
-    fingerprint: str
+    stamp: str
+    content: str | None = None
 
 
 def pixel_source(path: Path, pixels: NDArray[np.uint8]) -> ImageSource:
@@ -339,7 +375,8 @@ def pixel_source(path: Path, pixels: NDArray[np.uint8]) -> ImageSource:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     image = partial(_from_pixels, pixels)
-    return ImageSource(str(path), range(len(pixels)), image, digest.hexdigest())
+    content = digest.hexdigest()
+    return ImageSource(str(path), range(len(pixels)), image, content, content)
 
 
 def _from_pixels(pixels: NDArray[np.uint8], number: int) -> Image.Image:
@@ -362,8 +399,18 @@ class NumberedImages(ImageSet):
 
     @cached_property
     def fingerprint(self) -> str:
-        text = f"{self.source.fingerprint}\0{','.join(self.keys)}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._digest(self.source.content or self.source.stamp)
+
+    @property
+    def is_known_by_content(self) -> bool:
+        return self.source.content is not None
+
+    @cached_property
+    def stamp(self) -> str:
+        return self._digest(self.source.stamp)
+
+    def _digest(self, source: str) -> str:
+        return hashlib.sha256(f"{source}\0{','.join(self.keys)}".encode()).hexdigest()
 
     @property
     def keys(self) -> tuple[str, ...]:

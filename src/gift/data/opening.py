@@ -12,12 +12,12 @@ from gift.data import hub
 from gift.data.entries import DatasetEntry
 from gift.data.images import ImageFiles, ImageSet, NumberedImages
 from gift.data.labels import LabelSpace
-from gift.data.paths import Paths
+from gift.data.paths import MADE, Paths
 from gift.data.readers import Splits, files_in, reader
 from gift.data.readers.folder import class_name
 from gift.data.splits import random_split
 from gift.data.task import Task
-from gift.files import writing_to
+from gift.files import write_text, writing_to
 from gift.plugins import maker, shipped_files
 from gift.text import one_line
 
@@ -83,6 +83,7 @@ def open_tasks(entries: Sequence[DatasetEntry], paths: Paths, draw: int = 0) -> 
             hint = "free some space there, or name another folder with --data-root"
             with writing_to(target.parent, "the data folder", hint):
                 maker(entry.made_by)(entry.whole_name, target, draw)
+                write_text(target / MADE, "")
         whole = {"name": entry.whole_name, "subset": None, "templates": ("{}",)}
         key = repr(entry.model_copy(update=whole))
         if key not in known:

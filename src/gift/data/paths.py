@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+MADE = ".made-by-gift"
+"""A file in the folder of a data set that was generated: it may be deleted and made again."""
+
 
 @dataclass(frozen=True)
 class Paths:

@@ -28,7 +28,14 @@ from PIL.Image import Image
 
 from gift.data.images import ImageFiles
 from gift.distributed import all_gather_objects, is_main, on_main, rank, shared_lock, world_size
-from gift.files import checksum, write_json, writing_to
+from gift.files import (
+    checksum,
+    refuse_special,
+    remove_unfinished,
+    replacing_file,
+    write_json,
+    writing_to,
+)
 from gift.progress import report
 from gift.settings import Settings
 from gift.synthesis.generator import TextToImage
@@ -61,9 +68,14 @@ class SyntheticSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every file's place in the store, size, time of change and caption."""
-        decisive = [self.files[0].parent.name, self._images.fingerprint, self.captions]
+        """SHA-256 over every file's content and caption."""
+        decisive = [self._images.fingerprint, self.captions]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+    @property
+    def stamp(self) -> str:
+        """Changes whenever a file may have been written to."""
+        return self._images.stamp
 
     @cached_property
     def _images(self) -> ImageFiles:
@@ -115,11 +127,13 @@ class ImageStore:
             seed: seed of prompts and images.
 
         Raises:
-            ValueError: an empty pool, a number out of range, or nothing but black images.
+            ValueError: an empty pool, a number out of range, nothing but black images, or a link
+                in the set's folder.
             OSError: the store cannot be written.
         """
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
         folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
+        on_main(lambda: refuse_special(folder))
         stored = on_main(lambda: _stored(folder, planned))
         cached = len(stored)
         if len(stored) < count:
@@ -185,6 +199,7 @@ def _stored(
     if not metadata.is_file():
         return {}
     if mend:
+        remove_unfinished(folder)
         os.truncate(metadata, metadata.read_bytes().rfind(b"\n") + 1)
     listed = {}
     for line in metadata.read_bytes().split(b"\n"):
@@ -234,7 +249,8 @@ def _generate(folder: Path, batch: Sequence[PlannedImage], generator: TextToImag
     with _writing_to(folder):
         for planned, image in zip(batch, images, strict=True):
             file, image = folder / _file(planned), image.convert("RGB")
-            image.save(file)
+            with replacing_file(file) as whole:
+                image.save(whole, "PNG")
             record = _Record(
                 file_name=file.name,
                 text=planned.prompt,

@@ -13,10 +13,12 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from gift.data.images import ImageSource
+from gift.data.matlab import check_sizes
 
 Labels = Sequence[str] | Sequence[int]
 Splits = dict[str, tuple[Sequence[Path] | ImageSource, Labels]]
@@ -24,7 +26,7 @@ Splits = dict[str, tuple[Sequence[Path] | ImageSource, Labels]]
 Reader = Callable[[Path, Sequence[str]], Splits]
 
 _LARGEST_MAT = 2 * 2**20
-"""Bytes of a MATLAB file, packed a thousandfold at most; the official ones have far less."""
+"""Bytes of a MATLAB file; the official ones have far less."""
 
 
 def reader_names() -> list[str]:
@@ -62,7 +64,9 @@ def load_mat(path: Path, *names: str) -> list[Any]:
     if existing(path).stat().st_size > _LARGEST_MAT:
         raise ValueError(f"{path} cannot be read (it is larger than {_LARGEST_MAT >> 20} MiB)")
     try:
-        content = loadmat(path, squeeze_me=True, variable_names=names)
+        packed = path.read_bytes()
+        check_sizes(packed)
+        content = loadmat(BytesIO(packed), squeeze_me=True, variable_names=names)
     except Exception as error:  # scipy raises nearly every type on damaged files
         raise ValueError(f"{path} cannot be read ({error})") from error
     if missing := [name for name in names if name not in content]:
