@@ -17,7 +17,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -33,7 +33,9 @@ from gift.vlm import VisionLanguageModel
 
 pytest_plugins = ["made_benchmark", "made_runs"]
 
-settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
+settings.register_profile(  # machines are shared: no test is timed
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 SaveClip = Callable[[Path, CLIPConfig], None]

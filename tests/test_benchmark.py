@@ -22,6 +22,7 @@ from gift.metrics import AccuracyMatrix
 from gift.progress import listening
 from gift.runs import RunFolder
 from gift.runs.manifest import damage
+from gift.runs.read import read_run
 
 
 def test_features_for_a_picture_are_kept_on_request(start, tmp_path):
@@ -111,6 +112,43 @@ def test_a_finished_run_is_not_run_again(start, monkeypatch):
     summary = start("finetune")
     monkeypatch.setattr(Learner, "learn", None)
     assert start("finetune") == summary
+
+
+def test_a_finished_run_with_altered_files_is_refused_and_reported_with_a_word(
+    start, tmp_path, caplog
+):
+    start("finetune")
+    weights = tmp_path / "run" / "learner" / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"model\.safetensors not as written.*remove .*DONE"):
+        start("finetune")
+    read_run(tmp_path / "run")
+    assert "model/model.safetensors not as written" in caplog.text
+    (tmp_path / "run" / "data.json").unlink()
+    with pytest.raises(ValueError, match=r"data\.json is missing"):
+        start("finetune")
+
+
+def test_the_model_may_not_change_before_the_first_task_is_learned(
+    start, tmp_path, tiny_clip_folder
+):
+    model = shutil.copytree(tiny_clip_folder, tmp_path / "model")
+
+    def kill(stage, done, total):
+        if stage == "learning colours":
+            raise Killed
+
+    with pytest.raises(Killed), listening(kill):
+        start("finetune", model=str(model))
+    with (model / "config.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(ValueError, match=r"inputs\.json: what model names has changed since"):
+        start("finetune", model=str(model))
+
+
+def test_a_benchmark_without_tasks_is_refused(start):
+    with pytest.raises(ValueError, match=r"tasks .*names no task"):
+        start("finetune", tasks=[])
 
 
 def test_the_method_is_made_once(start, monkeypatch):
@@ -320,7 +358,7 @@ def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(
     with pytest.raises(Killed), listening(kill):
         run(config, tmp_path / "run", paths=paths)
     shutil.rmtree(tmp_path / "run" / "learner")
-    with pytest.raises(ValueError, match="learned nothing, but 1 tasks are measured"):
+    with pytest.raises(ValueError, match="learner is missing, although colours was learned here"):
         start("finetune")
 
 
@@ -438,7 +476,7 @@ def test_other_data_are_refused_when_a_run_is_resumed(tmp_path):
     def keep(root=tmp_path, **changes):
         entry = colours_entry(**changes)
         paths = Paths.of(data=root)
-        folder.write_data({"colours": asdict(provenance(entry, open_task(entry, paths), paths))})
+        folder.write_data({"colours": asdict(provenance(open_task(entry, paths), paths, entry))})
         return json.loads((tmp_path / "run" / "data.json").read_text())["colours"]
 
     first = keep()

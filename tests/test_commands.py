@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from support import write_folder
@@ -33,6 +37,84 @@ def test_learning_folder_by_folder(sequence, tmp_path, paths):
     with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
         learn(folder, tasks[1], paths=paths)
     assert len(RunFolder(folder).events()) > 0
+
+
+@dataclass
+class Kill:
+    """An audit hook that ends the process at once before its n-th write below a folder."""
+
+    folder: Path
+    left: int
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            is_write = int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR)
+        else:
+            is_write = event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+        path = arguments[0] if arguments else None
+        if is_write and isinstance(path, str | Path) and str(path).startswith(str(self.folder)):
+            self.left -= 1
+            if self.left < 0:
+                os._exit(9)
+
+
+WRITES = 120
+"""More than there are."""
+KILLED = range(WRITES) if "GIFT_EXAMPLES" in os.environ else (3, 40, 52, 58, 64)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_learner_that_was_killed_between_any_two_writes(sequence, tmp_path, paths, first):
+    """The same call ends with the same bits, in the first task and in a later one."""
+    settings = {**sequence[1], "method": "finetune"}
+    colours, shapes = (Task.from_folder(tmp_path / name) for name in ("colours", "shapes"))
+    begun, whole = tmp_path / "begun", tmp_path / "whole"
+    if not first:
+        learn(begun, colours, settings, paths=paths)
+        shutil.copytree(begun, whole)
+    undisturbed = learn(whole, shapes, settings, paths=paths)
+    names = ("model/model.safetensors", "method.safetensors", "memory.json")
+    expected = [(whole / "learner" / name).read_bytes() for name in names]
+    kills = 0
+    for number in KILLED:
+        folder = tmp_path / "killed" / str(number)
+        folder.mkdir(parents=True)
+        if not first:
+            shutil.copytree(begun, folder, dirs_exist_ok=True)
+        if (child := os.fork()) == 0:
+            sys.addaudithook(Kill(folder, number))
+            learn(folder, shapes, settings, paths=paths)
+            os._exit(0)
+        kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        number_of_task = 1 if first else 2
+        if (folder / "tasks" / f"{number_of_task:02d}-shapes" / "eval.json").exists():
+            with pytest.raises(ValueError, match="already learned"):
+                learn(folder, shapes, settings, paths=paths)
+        else:
+            assert learn(folder, shapes, settings, paths=paths) == undisturbed
+        assert [(folder / "learner" / name).read_bytes() for name in names] == expected
+        assert not [path for path in folder.rglob("*") if path.suffix in {".tmp", ".new"}]
+        assert not list(folder.glob("tasks/*/checkpoint"))
+    assert kills > len(KILLED) / 4
+
+
+def test_a_task_that_was_saved_and_not_measured_is_measured(sequence, tmp_path, paths):
+    """Not one of the same name with other images, nor where the learner before is gone."""
+    settings = {**sequence[1], "method": "finetune"}
+    for name in ("colours", "shapes"):
+        found = learn(
+            tmp_path / "learner", Task.from_folder(tmp_path / name), settings, paths=paths
+        )
+    measured = tmp_path / "learner" / "tasks" / "02-shapes" / "eval.json"
+    measured.unlink()
+    shapes = Task.from_folder(tmp_path / "shapes")
+    assert learn(tmp_path / "learner", shapes, paths=paths) == found
+    assert measured.exists()
+    measured.unlink()
+    image = tmp_path / "shapes" / "train" / "one" / "0.png"
+    image.write_bytes((tmp_path / "shapes" / "train" / "two" / "0.png").read_bytes())
+    with pytest.raises(ValueError, match="already learned"):
+        learn(tmp_path / "learner", Task.from_folder(tmp_path / "shapes"), paths=paths)
 
 
 def test_a_failed_first_task_leaves_a_folder_that_can_be_used(sequence, tmp_path, paths):
@@ -68,7 +150,8 @@ def test_a_learner_is_measured_on_the_draw_that_it_was_trained_on(
     start("finetune")
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("draw: 0", "draw: 2"))
-    (tmp_path / "run" / "manifest.json").unlink()  # the files are taken as they are
+    for path in (tmp_path / "run").glob("*.json"):  # as if it had been copied
+        path.unlink()
     with pytest.raises(ValueError, match="draw = 2 needs data sets that can be made"):
         evaluate(tmp_path / "run", [], sequence[0], paths=paths)
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from support import write_folder
 from transformers import CLIPModel
 
@@ -15,8 +17,10 @@ from gift import Learner, Task
 from gift.data import Paths
 from gift.data.labels import LabelSpace
 from gift.evaluate import Unreadable
+from gift.files import checksum
 from gift.methods import method_names
 from gift.runs import RunFolder
+from gift.runs.manifest import read_manifest, write_manifest
 from gift.synthesis import DiffusersGenerator
 
 QUICK = {
@@ -420,6 +424,61 @@ def test_a_task_is_learned_once(new_learner, colours):
     learner.learn(colours)
     with pytest.raises(ValueError, match="'colours' was already learned"):
         learner.learn(colours)
+
+
+def test_a_task_without_images_is_refused(new_learner, colours):
+    none = replace(colours, train=colours.train.select([]), test=colours.train.select([]))
+    learner = new_learner("finetune")
+    with pytest.raises(ValueError, match="'colours' has no training images"):
+        learner.learn(none)
+    with pytest.raises(ValueError, match="'colours' has no images to evaluate on"):
+        learner.evaluate(none)
+
+
+def test_inputs_follow_the_content_of_what_is_used(new_learner, colours, reference, tmp_path):
+    def inputs(method, **settings):
+        return new_learner(method, **settings).inputs
+
+    folder = shutil.copytree(reference, tmp_path / "other")
+    first = inputs("zscl", reference={"source": str(folder), "images": 100})
+    assert set(first) == {"model", "reference.source", "reference.images"}
+    assert inputs("zscl", reference={"source": str(folder), "images": 100}) == first
+    image = next(folder.rglob("*.png"))
+    image.write_bytes(next(path for path in folder.rglob("*.png") if path != image).read_bytes())
+    after = inputs("zscl", reference={"source": str(folder), "images": 100})
+    assert {name for name in first if first[name] != after[name]} == {"reference.images"}
+    assert set(inputs("finetune")) == {"model"}
+    assert inputs("zero_shot") == {}
+    names = tmp_path / "names.txt"
+    found = []
+    for text in ("fox\nowl\n", "fox\nelk\n"):
+        names.write_text(text)
+        found.append(inputs("gift", synthesis={"base_classnames": str(names)}))
+    changed = {name for name in found[0] if found[0][name] != found[1][name]}
+    assert changed == {"synthesis.base_classnames"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("memory.json", b'[{"name": "a"}]'),
+        ("memory.json", b"3"),
+        ("method.json", b'{"method": "gift"}'),
+        ("method.json", b"[]"),
+        ("method.safetensors", b""),
+        ("method.safetensors", save({"foreign": torch.zeros(1)})),
+    ],
+)
+def test_a_state_of_something_else_is_refused(new_learner, colours, tmp_path, file, content):
+    """Also where its manifest was made to fit."""
+    new_learner("icarl").save(tmp_path / "mine")
+    state = tmp_path / "mine" / "learner"
+    (state / file).write_bytes(content)
+    manifest = read_manifest(state)
+    sums = {**manifest.files, file: (checksum(state / file),)}
+    write_manifest(state, manifest.model_copy(update={"files": sums}))
+    with pytest.raises(ValueError, match=r"learner holds no state of a learner with icarl \("):
+        Learner.load(tmp_path / "mine")
 
 
 def test_a_folder_without_a_learner_is_refused(tmp_path):

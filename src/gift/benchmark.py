@@ -107,6 +107,7 @@ def run(
         if matrix is not None:
             check_same_benchmark(matrix, config, folder)
         if run_folder.done:
+            run_folder.check_finished()
             return run_folder.read_summary()
         learner = open_learner(run_folder, config, paths)
         matrix = _learned_rows(matrix, learner, entries, folder)
@@ -172,8 +173,10 @@ def _prepare(
     folder: RunFolder,
 ) -> list[Task]:
     """The tasks with the split to evaluate on, every image of them checked."""
-    if len(learner.memory) < len(entries):  # no generator is needed to evaluate
+    learns = len(learner.memory) < len(entries)
+    if learns:  # no generator is needed to evaluate
         learner.check()
+    folder.write_inputs(learner.inputs if learns else {}, may_change=False)
     started = time.perf_counter()
     chosen = with_revisions(entries, config.hub_revisions)
     with distributed.main_first():  # what can be generated is generated once
@@ -189,7 +192,7 @@ def _prepare(
     if benchmark.shots is not None:
         tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
     described = zip(chosen, tasks, strict=True)
-    folder.write_data({e.name: asdict(provenance(e, task, learner.paths)) for e, task in described})
+    folder.write_data({e.name: asdict(provenance(task, learner.paths, e)) for e, task in described})
     used = [images for task in tasks for images in (task.train, task.test) if images is not None]
     check_images(*used, paths=learner.paths)
     folder.log("prepare", seconds=time.perf_counter() - started)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import safetensors.numpy
@@ -22,6 +22,7 @@ from gift.data import (
     load_benchmark,
     load_dataset,
     open_tasks,
+    provenance,
     with_revisions,
 )
 from gift.data.labels import LabelSpace, repeated
@@ -29,11 +30,13 @@ from gift.evaluate import Protocol, sample_features
 from gift.files import replacing_file, write_json
 from gift.learner import Learner
 from gift.runs import RunFolder, reset_peak_memory
-from gift.runs.manifest import damage
 from gift.settings import Settings, differences, identity, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
 from gift.train import training_device
+
+_MEASURED = "eval.json"
+"""Accuracies after a task, beside it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ def learn(
 ) -> Learned:
     """Let the learner in a folder learn one more task.
 
+    Where a process was killed after it had saved the learner, the same call measures what it was to
+    measure.
+
     Args:
         folder: the learner folder; made if it is not there.
         task: what to learn.
@@ -84,22 +90,25 @@ def learn(
     config = _config(run_folder, settings or {})
     distributed.initialise()
     with run_folder.writing():
-        if run_folder.has_learner and (problem := damage(run_folder.learner)):
-            previous = run_folder.previous_learner  # to resume from it would lose a task
-            hint = f"; {previous} is the learner of one task before" if previous.exists() else ""
-            raise ValueError(
-                f"{run_folder.learner}: {problem}{hint}. Put a whole folder in its place, and "
-                "learn the tasks again that it has not learned."
-            )
+        if run_folder.has_learner:
+            run_folder.whole_learner()  # to resume from the one before would lose a task
         learner = open_learner(run_folder, config, paths)
         run_folder.write_config(config)
         learner.check()
-        learner.check_task(task)
+        described = asdict(provenance(task, learner.paths))
+        saved = _only_saved(run_folder, learner, task, described)
+        if not saved:
+            learner.check_task(task)
+            learned = [labels.name for labels in learner.memory]
+            run_folder.add_data(task.name, described, only=learned)
+            run_folder.write_inputs(learner.inputs, may_change=True)
         used = [images for images in (task.train, task.evaluation) if images is not None]
         check_images(*used, paths=learner.paths)
-        (before,) = learner.evaluate(task)
-        learner.learn(task, folder=run_folder)
-        learner.save(folder)
+        earlier = _before_last(run_folder, learner) if saved else learner
+        (before,) = earlier.evaluate(task)
+        if not saved:
+            learner.learn(task, folder=run_folder)
+            learner.save(folder)
         (after,) = measure(learner, [task], Protocol(), run_folder)
     names = tuple(labels.name for labels in learner.memory)
     assert task.evaluated_split is not None
@@ -176,7 +185,7 @@ def synthesize(
 def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
     """The folder's learner, or a new one, with the reference data set that it needs."""
     learner = (
-        Learner.load(run_folder.path, paths=paths, config=config)
+        Learner.load(run_folder.path, paths=paths, config=config, state="any")
         if run_folder.has_learner
         else Learner(config, paths=paths)
     )
@@ -214,13 +223,30 @@ def measure(
     place = folder.task(len(learner.memory), after) if learner.memory else folder.path
     folder.log("evaluate", task=after, accuracy=accuracy, seconds=time.perf_counter() - started)
     if learner.memory and distributed.is_main():
-        write_json(place / "eval.json", {"after": after, "accuracy": accuracy})
+        write_json(place / _MEASURED, {"after": after, "accuracy": accuracy})
     if features:
         found = sample_features(learner.predictor(), learner.model, tasks, features, protocol)
         if distributed.is_main():
             with replacing_file(place / "features.safetensors") as file:
                 file.write(safetensors.numpy.save(found))
     return row
+
+
+def _only_saved(
+    folder: RunFolder, learner: Learner, task: Task, described: Mapping[str, object]
+) -> bool:
+    """Whether this very task was learned and saved last, but not measured."""
+    if not learner.memory or learner.memory[-1] != task.labels:
+        return False
+    is_measured = (folder.task(len(learner.memory), task.name) / _MEASURED).exists()
+    return not is_measured and folder.is_data(task.name, described)
+
+
+def _before_last(folder: RunFolder, learner: Learner) -> Learner:
+    """The learner as it was before its last task."""
+    if len(learner.memory) == 1:
+        return Learner(learner.config, paths=learner.paths)
+    return Learner.load(folder.path, paths=learner.paths, config=learner.config, state="previous")
 
 
 class _DataSettings(Settings):

@@ -242,11 +242,17 @@ class LearnerConfig(Settings):
         return 42 + self.seed if self.synthesis.seed is None else self.synthesis.seed
 
 
+def _with_a_task(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    if not tasks:
+        raise ValueError("it names no task; leave it out to learn all of them")
+    return tasks
+
+
 class RunConfig(LearnerConfig):
     """A learner's configuration and the benchmark that it is measured on."""
 
     benchmark: str = Field(description="name of a benchmark, or a path to its YAML file")
-    tasks: tuple[str, ...] | None = Field(
+    tasks: Annotated[tuple[str, ...], AfterValidator(_with_a_task)] | None = Field(
         None, description="only these tasks of the benchmark, in its order"
     )
     draw: int = Field(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from gift import distributed
 from gift.config import LearnerConfig
-from gift.data import ImageSet, Paths, Task, check_images, pixels
+from gift.data import ImageSet, Paths, Task, check_images, fingerprint_of, pixels
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
 from gift.evaluate import (
@@ -25,10 +25,10 @@ from gift.evaluate import (
     accuracy_row,
     classify,
 )
-from gift.files import digest, read_json, write_json
+from gift.files import checksum_of, digest, read_json, write_json
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor
-from gift.runs import RunFolder, Storage
+from gift.runs import RunFolder, State, Storage
 from gift.runs.checkpoint import Checkpoints
 from gift.runs.manifest import Manifest
 from gift.settings import fingerprint, locate, merge, validate
@@ -127,6 +127,15 @@ class Learner:
             extra_parameters=self.method.extra_parameters(),
         )
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Checksums of what the next task takes from elsewhere, by the setting that names it."""
+        if not self.method.trains:
+            return {}
+        folder = Path(locate(self.config.model))
+        starts = not self.memory and folder.is_dir()
+        return self.streams.inputs | ({"model": checksum_of(folder)} if starts else {})
+
     def check_task(self, task: Task) -> None:
         """Refuse a task that cannot be learned, before any work.
 
@@ -134,8 +143,8 @@ class Learner:
             ValueError: no training images, a name that was learned before, a single class, or
                 classes that the model cannot tell apart (:func:`gift.vlm.check_classes`).
         """
-        if task.train is None:
-            raise ValueError(f"task {task.name!r} has no training images.")
+        if not task.train:
+            raise ValueError(f"task {task.name!r} has no training images; add some.")
         if task.name in {labels.name for labels in self.memory}:
             raise ValueError(
                 f"a task named {task.name!r} was already learned; give this one another name."
@@ -158,8 +167,8 @@ class Learner:
             ValueError: a task without images, or with classes that the model cannot tell apart.
         """
         for task in tasks:
-            if task.evaluation is None:
-                raise ValueError(f"task {task.name!r} has no images to evaluate on.")
+            if not task.evaluation:
+                raise ValueError(f"task {task.name!r} has no images to evaluate on; add some.")
         check_classes(self.model, [task.labels for task in tasks])
 
     def learn(self, task: Task, *, folder: RunFolder | None = None) -> None:
@@ -237,10 +246,11 @@ class Learner:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
         label_spaces = (*self.memory, task.labels)
         words = [asdict(labels) for labels in label_spaces]
+        decisive = [words, fingerprint_of(images, self.paths), list(images.labels), self.inputs]
         origin = Manifest(
             run=folder.run_id,
             settings=fingerprint(self.config),
-            data=digest([words, images.fingerprint, list(images.labels)]),
+            data=digest(decisive),
             method=self.config.method,
             tasks=tuple(labels.name for labels in label_spaces),
         )
@@ -385,9 +395,23 @@ class Learner:
                 write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
         distributed.barrier()
 
+    def _read_state(self, folder: Path) -> None:
+        """Take over what :meth:`save` wrote beside the model."""
+        method = read_json(folder / "method.json")["method"]
+        if method != self.config.method:
+            raise ValueError(f"it is of {method}")
+        kept = load_file(folder / "method.safetensors")
+        self.method.load_state_dict({k: v.to(self.model.device) for k, v in kept.items()})
+        self.memory = tuple(LabelSpace(**task) for task in read_json(folder / "memory.json"))
+
     @classmethod
     def load(
-        cls, folder: str | Path, *, paths: Paths | None = None, config: LearnerConfig | None = None
+        cls,
+        folder: str | Path,
+        *,
+        paths: Paths | None = None,
+        config: LearnerConfig | None = None,
+        state: State = "last",
     ) -> Learner:
         """Read what :meth:`save` (or a run) wrote.
 
@@ -396,16 +420,22 @@ class Learner:
             paths: cache and data directories.
             config: the folder's configuration where it is validated already; settings that do not
                 bear on results may differ from the stored ones.
+            state: which of the learners that are kept there.
 
         Raises:
-            ValueError: the folder holds no learner, or none that is whole.
+            ValueError: the folder holds no learner, or one that is not whole, cannot be read or
+                belongs to another run.
         """
 
         def read(state: Path, stored: LearnerConfig) -> Learner:
             learner = cls(config or stored, paths=paths, _model=state / "model")
-            kept = load_file(state / "method.safetensors")
-            learner.method.load_state_dict({k: v.to(learner.model.device) for k, v in kept.items()})
-            learner.memory = tuple(LabelSpace(**task) for task in read_json(state / "memory.json"))
+            try:
+                learner._read_state(state)
+            except Exception as error:  # the state of something else raises nearly every type
+                raise ValueError(
+                    f"{state} holds no state of a learner with {learner.config.method} "
+                    f"({type(error).__name__}: {error}). Put back a copy of it."
+                ) from error
             return learner
 
-        return RunFolder(Path(folder)).read_learner(LearnerConfig, read)
+        return RunFolder(Path(folder)).read_learner(LearnerConfig, read, state=state)

@@ -22,12 +22,22 @@ import numpy as np
 import torch
 
 from gift.config import LearnerConfig, SynthesisSettings
-from gift.data import Paths, Task, check_images, class_list, load_dataset, open_task, pixels
+from gift.data import (
+    Paths,
+    Task,
+    check_images,
+    class_list,
+    fingerprint_of,
+    load_dataset,
+    open_task,
+    pixels,
+)
+from gift.data.cache import tagged
 from gift.data.images import ImageSet
 from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts, PreprocessedImages
 from gift.distributed import is_main
-from gift.files import write_text
+from gift.files import digest, write_text
 from gift.methods import Method
 from gift.runs import RunFolder
 from gift.settings import locate
@@ -71,7 +81,25 @@ class Streams:
         if "generated" in map(self._source, self._wanted):
             _ = self.generator, self.base_classnames
         if self.needs_reference:
-            _ = self._reference
+            _ = self._reference_images
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Checksums of what the sets are made from, by the setting that names it."""
+        found = {}
+        if "generated" in map(self._source, self._wanted):
+            found["synthesis.generator"] = digest(self.generator.identity)
+            found["synthesis.base_classnames"] = digest(self.base_classnames)
+        if self.needs_reference:
+            listed, task = self._reference_images.checksum, self._reference
+            found["reference.source"] = digest([listed, task.labels.classnames])
+        reference = self._config.reference
+        if "reference" in self._wanted and self._source("reference") == "real":
+            sample = self._sample(reference.images, reference.seed)
+            found["reference.images"] = fingerprint_of(sample, self._paths)
+        if "reference" in self._wanted and reference.texts != "captions":
+            found["reference.texts"] = digest(class_list(reference.texts))
+        return found
 
     @property
     def needs_reference(self) -> bool:
@@ -115,7 +143,7 @@ class Streams:
             templates=settings.templates,
             exclude=settings.exclude,
         )
-        images = ImageStore(self._paths.images).fetch(
+        images = ImageStore(tagged(self._paths.images)).fetch(
             pool,
             generator=self.generator,
             task_index=len(learned) + 1,
@@ -187,14 +215,24 @@ class Streams:
             return Task.from_folder(source, templates=(template,), follow_links=True)
         return open_task(load_dataset(source), self._paths)
 
+    @property
+    def _reference_images(self) -> ImageSet:
+        if not (images := self._reference.train):
+            source = self._config.reference.source
+            raise ValueError(f"reference.source: {source} has no training images; add some.")
+        return images
+
     def _sampled(self, count: int, *seed: int) -> ImageTexts:
-        """Images of the reference source, sampled without replacement."""
-        images = self._reference.train
-        assert images is not None
-        order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
-        sample = images.select(order[:count].tolist())
+        """Images of the reference source, decoded once."""
+        sample = self._sample(count, *seed)
         check_images(sample, paths=self._paths)
         return self._preprocessed(self._reference, sample)
+
+    def _sample(self, count: int, *seed: int) -> ImageSet:
+        """Images of the reference source, sampled without replacement."""
+        images = self._reference_images
+        order = np.random.default_rng([*seed, *b"reference"]).permutation(len(images))
+        return images.select(order[:count].tolist())
 
     def _preprocessed(self, task: Task, images: ImageSet | None) -> ImageTexts:
         """A task's images under the test transform, each with its class prompt."""

@@ -130,7 +130,7 @@ def test_steps_are_prepared_as_they_are_measured(tmp_path):
     paths = Paths(tmp_path / "home", tmp_path)
     done = prepare(steps, paths, decoding(paths))
     assert (done.name, done.images, done.cached) == ("colours", {"train": 6, "test": 6}, 6)
-    assert len(list((tmp_path / "home" / "pixels").iterdir())) == 2
+    assert len(list((tmp_path / "home" / "pixels").glob("*.npy"))) == 2
 
 
 def test_what_can_be_made_is_made(tmp_path, monkeypatch):
@@ -265,7 +265,7 @@ def write(root):
 
 def found(root, entry=ENTRY):
     paths = Paths.of(data=root)
-    return asdict(provenance(entry, open_task(entry, paths), paths))
+    return asdict(provenance(open_task(entry, paths), paths, entry))
 
 
 def test_it_names_place_numbers_and_version(tmp_path):
@@ -325,7 +325,7 @@ def test_other_labels_words_and_splits_change_it(tmp_path):
 def test_images_of_one_file_are_told_apart_by_their_positions(tmp_path):
     entry, made = miniature("mnist", tmp_path)
     task = open_task(entry, Paths.of(data=tmp_path))
-    assert provenance(entry, task, Paths.of(data=made.root / "elsewhere")).place == str(made.root)
+    assert provenance(task, Paths.of(data=made.root / "elsewhere"), entry).place == str(made.root)
     some = task.train.select([0, 1, 3])
     assert some.checksum != task.train.select([0, 1, 2]).checksum
     assert some.checksum != some.relabelled([9, 9, 9]).checksum

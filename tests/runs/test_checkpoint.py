@@ -22,6 +22,7 @@ def tensors(value: float) -> dict[str, torch.Tensor]:
 
 
 def test_the_newest_checkpoint_comes_back(tmp_path):
+    (tmp_path / "checkpoint" / "step-0000005.new").mkdir(parents=True)  # of a killed process
     kept = Checkpoints(tmp_path / "checkpoint")
     assert kept.newest() is None
     for step in (10, 20, 30):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from gift.config import LearnerConfig
 from gift.files import read_json, write_text
@@ -53,9 +53,11 @@ def save(run, config=None, tasks=("birds",)):
         write_text(new / "memory.json", json.dumps(tasks))
 
 
-def learned(run, config=LearnerConfig):
+def learned(run, config=LearnerConfig, state="last"):
     """The tasks in the learner's memory."""
-    return run.read_learner(config, lambda folder, _: read_json(folder / "memory.json"))
+    return run.read_learner(
+        config, lambda folder, _: read_json(folder / "memory.json"), state=state
+    )
 
 
 def test_settings_may_change_while_nothing_was_learned(tmp_path):
@@ -85,21 +87,107 @@ def test_what_does_not_bear_on_results_may_change(tmp_path):
     assert learned(run) == ["birds"]
 
 
-def test_a_folder_of_an_older_version_is_read_but_not_changed(tmp_path, caplog):
-    """It lacks newer settings and manifests."""
+def test_a_learner_without_its_manifest_is_refused(tmp_path):
     run = RunFolder(tmp_path)
     save(run)
-    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    del values["training"]["on_nonfinite"]
-    write_text(tmp_path / "config.yaml", yaml.safe_dump(values))
-    for manifest in tmp_path.rglob("manifest.json"):
-        manifest.unlink()
-    assert learned(run) == ["birds"]
-    assert "learner has no manifest.json; it is taken as it is" in caplog.text
-    for change in (run.write_config, lambda config: save(run, config)):
-        with pytest.raises(ValueError, match=r"learner has no manifest\.json.*another folder"):
-            change(configured())
-    assert learned(run) == ["birds"]
+    (run.learner / "manifest.json").unlink()
+    for use in (learned, lambda run: learned(run, state="any")):
+        with pytest.raises(ValueError, match=r"learner: manifest\.json is missing"):
+            use(run)
+    (run.path / "manifest.json").unlink()
+    for use in (learned, save):
+        with pytest.raises(ValueError, match=r"manifest\.json is missing"):
+            use(run)
+
+
+def test_what_lies_there_without_a_manifest_is_refused(tmp_path):
+    run = RunFolder(tmp_path)
+    save(run)
+    run.write_matrix(MATRIX)
+    (tmp_path / "manifest.json").unlink()
+    for use in (learned, save, lambda run: run.writing().__enter__()):
+        with pytest.raises(ValueError, match=r"manifest\.json is missing: nothing says .*matrix"):
+            use(run)
+    shutil.rmtree(run.learner)
+    for name in ("matrix.json", "config.yaml"):
+        (tmp_path / name).unlink()
+    run.task(1, "birds").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"manifest\.json is missing: .*tasks"), run.writing():
+        pass
+
+
+def test_a_learner_that_was_learned_is_missed(tmp_path):
+    run = RunFolder(tmp_path)
+    save(run)
+    assert read_manifest(tmp_path).tasks == ("birds",)
+    shutil.rmtree(run.learner)
+    with pytest.raises(ValueError, match=r"learner is missing, although birds was"), run.writing():
+        pass
+
+
+def test_a_new_learner_of_another_run_is_not_swapped_in(tmp_path):
+    """A crash leaves one between two renames."""
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    for run in (one, two):
+        save(run)
+    new = shutil.copytree(two.learner, one.path / "learner.new")
+    with pytest.raises(ValueError, match=r"learner\.new belongs to another run"), one.writing():
+        pass
+    shutil.rmtree(new)
+    save(one, tasks=("birds", "cars"))
+    one.learner.rename(new)
+    assert learned(one) == ["birds", "cars"]  # while the other process is between two renames
+    (new / "memory.json").write_text("[]")
+    with one.writing():
+        assert not new.exists()
+    assert learned(one, state="any") == ["birds"]
+
+
+def test_what_cannot_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    for tasks in (("birds",), ("birds", "cars")):
+        save(run, tasks=tasks)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("gift.runs.manifest.checksum", refuse)
+    for state in ("last", "any"):
+        with pytest.raises(ValueError, match=r"memory\.json cannot be read \(Permission denied\)"):
+            learned(run, state=state)
+    with pytest.raises(ValueError, match="cannot be read"):
+        save(run, tasks=("birds", "cars", "dogs"))
+    monkeypatch.undo()
+    assert learned(run) == ["birds", "cars"]
+
+
+def test_inputs_may_not_change_in_a_run_and_are_noted_between_tasks(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    run.write_inputs({"model": "1"}, may_change=False)
+    run.write_inputs({"model": "2"}, may_change=False)  # nothing was learned yet
+    save(run)
+    with pytest.raises(ValueError, match=r"inputs\.json: what model names has changed"):
+        run.write_inputs({"model": "3"}, may_change=False)
+    run.write_inputs({"reference.source": "1"}, may_change=False)
+    run.write_inputs({"model": "3"}, may_change=True)
+    assert "what model names has changed" in caplog.text
+    assert read_json(tmp_path / "inputs.json") == {"model": "3", "reference.source": "1"}
+    (tmp_path / "inputs.json").unlink()
+    with pytest.raises(ValueError, match=r"inputs\.json is missing"):
+        run.write_inputs({"model": "3"}, may_change=False)
+    run.write_inputs({"model": "3"}, may_change=True)
+    assert "inputs.json is missing. It is written anew." in caplog.text
+
+
+def test_what_tasks_were_made_of_is_kept(tmp_path):
+    run = RunFolder(tmp_path)
+    run.add_data("birds", {"place": "a", "images": 3}, only=())
+    run.add_data("cars", {"place": "b", "images": 4}, only=["birds"])
+    assert run.is_data("birds", {"place": "elsewhere", "images": 3})
+    assert not run.is_data("birds", {"place": "a", "images": 5})
+    assert not run.is_data("dogs", {})
+    run.add_data("dogs", {"place": "c"}, only=["birds"])  # cars were not learned in the end
+    assert list(read_json(tmp_path / "data.json")) == ["birds", "dogs"]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +249,10 @@ def test_a_reader_sees_one_state_while_the_learner_is_replaced(tmp_path):
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"tasks": 3}', "null"])
+MATRIX = AccuracyMatrix("micro-1", 1, ("a", "b"), (50.0, 60.0), setting={"split": "test"})
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"tasks": 3}', "null", "[" * 10**5])
 def test_a_matrix_that_is_none_is_named(tmp_path, text):
     (tmp_path / "matrix.json").write_text(text)
     with pytest.raises(ValueError, match=r"matrix\.json is damaged .*Put back a copy"):
@@ -170,17 +261,20 @@ def test_a_matrix_that_is_none_is_named(tmp_path, text):
 
 def test_a_refused_start_leaves_the_folder_free(tmp_path):
     (tmp_path / "tasks").touch()  # in the place of a folder
-    with pytest.raises(OSError, match=r"cannot be written \(File exists at tasks\)") as kept:
+    with pytest.raises(ValueError, match=r"tasks is no folder") as kept:
         RunFolder(tmp_path).writing().__enter__()
     (tmp_path / "tasks").unlink()
     with RunFolder(tmp_path).writing():
-        assert kept.value.errno
+        assert kept.value
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
-    (tmp_path / ".matrix.json.17-4.tmp").write_text('{"bench')
+    RunFolder(tmp_path).write_config(configured())
+    (tmp_path / "tasks" / "01-birds").mkdir(parents=True)
+    for place in (".matrix.json", "tasks/01-birds/.eval.json"):
+        (tmp_path / f"{place}.17-4.tmp").write_text('{"bench')
     with RunFolder(tmp_path).writing():
-        assert not list(tmp_path.glob("*.tmp"))
+        assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp"]
 
 
 def test_errors_about_other_places_pass(tmp_path):
@@ -191,33 +285,46 @@ def test_errors_about_other_places_pass(tmp_path):
         (tmp_path / "data" / "image.png").read_bytes()
 
 
+ODD = (
+    '{"stage": "train", "seconds": "x"}',
+    '{"stage": "train", "seconds": NaN}',
+    '{"stage": "train", "seconds": 1e999}',
+    '{"stage": "train", "seconds": -1}',
+    '{"stage": "\\ud800", "seconds": 1}',
+    '{"stage": ' + "[" * 5000,
+    "[]",
+    "",
+)
+
+
 def test_damaged_events_are_counted_and_skipped(tmp_path, caplog):
     run = RunFolder(tmp_path)
     for number in range(3):
         run.log("train", seconds=number)
     content = bytearray((tmp_path / "events.jsonl").read_bytes())
     content[len(content) // 2] = 0xFF
-    (tmp_path / "events.jsonl").write_bytes(content + b'{"stage": "train", "seconds": "x"}\n')
+    (tmp_path / "events.jsonl").write_bytes(content + "".join(f"{line}\n" for line in ODD).encode())
     assert run.seconds() == {"total": 2.0, "train": 2.0}
-    assert "2 lines are damaged and skipped" in caplog.text
+    assert f"{1 + len(ODD)} lines are damaged and skipped" in caplog.text
 
 
-def test_a_damaged_learner_is_named_and_the_one_before_is_used(tmp_path, caplog):
+def test_a_damaged_learner_is_named_and_the_one_before_is_used_on_request(tmp_path, caplog):
     run = RunFolder(tmp_path)
     with pytest.raises(ValueError, match="holds no learner"):
         learned(run)
     for tasks in (("birds",), ("birds", "cars")):
         save(run, tasks=tasks)
     assert learned(run) == ["birds", "cars"]
+    assert learned(run, state="previous") == ["birds"]
     (run.learner / "memory.json").write_text("[1, 3]")
-    assert learned(run) == ["birds"]
+    with pytest.raises(ValueError, match=r"memory\.json not as written.*learner of one task bef"):
+        learned(run)
+    assert learned(run, state="any") == ["birds"]
     assert "memory.json not as written" in caplog.text
     (run.previous_learner / "memory.json").unlink()
-    with pytest.raises(ValueError, match="no whole learner"):
-        learned(run)
-
-
-MATRIX = AccuracyMatrix("micro-1", 1, ("a", "b"), (50.0, 60.0), setting={"split": "test"})
+    for state in ("last", "any"):
+        with pytest.raises(ValueError, match="no whole learner"):
+            learned(run, state=state)
 
 
 @pytest.mark.parametrize("text", ["{", '{"tasks": 3}', None])
@@ -269,6 +376,22 @@ def test_the_summary_survives_the_disk_and_an_altered_one_is_refused(tmp_path):
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match=r"not as it was written.*remove .*DONE"):
         run.read_summary()
+
+
+@pytest.mark.parametrize("place", ["matrix.json", "events.jsonl", "learner", "tasks"])
+def test_links_and_pipes_in_a_run_folder_are_not_read(tmp_path, place):
+    run, outside = RunFolder(tmp_path / "run"), tmp_path / "outside"
+    save(run)
+    run.write_matrix(MATRIX)
+    if (path := run.path / place).exists():
+        path.rename(outside)
+    path.symlink_to(outside)
+    with pytest.raises(ValueError, match=rf"{place} is a link"):
+        read_run(run.path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=rf"{place} is a pipe"):
+        read_run(run.path)
 
 
 @pytest.mark.parametrize("place", ["events.jsonl", "tasks", "learner", "tasks/01-a/eval.json"])
@@ -343,3 +466,15 @@ def test_the_environments_of_all_starts_are_kept(tmp_path, caplog):
     run.write_environment("cpu")
     assert "env.json is damaged" in caplog.text
     assert read_json(tmp_path / "env.json")["earlier"] == []
+
+
+def test_other_versions_than_at_the_start_before_are_warned_of(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    for _ in range(2):
+        run.write_environment("cpu")
+    assert caplog.text == ""
+    found = read_json(tmp_path / "env.json")
+    found["packages"]["torch"] = "0.1"
+    (tmp_path / "env.json").write_text(json.dumps(found))
+    run.write_environment("cpu")
+    assert "versions have changed since the start before (torch is '0.1' there and" in caplog.text

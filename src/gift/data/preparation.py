@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gift.data.cache import check_images
+from gift.data.cache import check_images, fingerprint_of
 from gift.data.entries import DatasetEntry, Metric
 from gift.data.images import ImageSet
 from gift.data.opening import count_problem, is_on_hub, match_labels, open_tasks, read, will_be_made
@@ -139,17 +139,24 @@ def prepare(
 
 @dataclass(frozen=True)
 class SplitIdentity:
-    """What identifies the images of a split: their number, and a checksum of keys and labels."""
+    """What identifies the images of a split.
+
+    Attributes:
+        images: their number.
+        checksum: of keys and labels; does not depend on the content.
+        content: 16 hex digits of the images' content; None for tables of the hub.
+    """
 
     images: int
     checksum: str
+    content: str | None
 
 
 @dataclass(frozen=True)
 class Provenance:
     """What a task's numbers are measured on, in a form that two runs can compare.
 
-    The checksums do not depend on where the files lie, on their times or on their content.
+    The checksums do not depend on where the files lie and on their times.
 
     Attributes:
         data_set, version: name of the data set, and version of its entry.
@@ -170,24 +177,28 @@ class Provenance:
     test: SplitIdentity | None
 
 
-def provenance(entry: DatasetEntry, task: Task, paths: Paths) -> Provenance:
+def provenance(task: Task, paths: Paths, entry: DatasetEntry | None = None) -> Provenance:
     """What identifies a task's images and class names, as it is learned and measured.
 
-    A place below the data directory is given from there.
+    A place below the data directory is given from there. A task without an entry is a data set of
+    its own.
     """
     place = Path(task.place)
     words = json.dumps([task.labels.classnames, task.labels.templates])
     return Provenance(
-        entry.whole_name,
-        entry.version,
+        task.name if entry is None else entry.whole_name,
+        1 if entry is None else entry.version,
         str(place.relative_to(paths.data)) if paths.data in place.parents else task.place,
         task.metric,
         len(task.labels.classnames),
         hashlib.sha256(words.encode()).hexdigest()[:16],
-        _identity(task.train),
-        _identity(task.evaluation),
+        _identity(task.train, paths),
+        _identity(task.evaluation, paths),
     )
 
 
-def _identity(images: ImageSet | None) -> SplitIdentity | None:
-    return None if images is None else SplitIdentity(len(images), images.checksum)
+def _identity(images: ImageSet | None, paths: Paths) -> SplitIdentity | None:
+    if images is None:
+        return None
+    content = fingerprint_of(images, paths)[:16] if images.is_known_by_content else None
+    return SplitIdentity(len(images), images.checksum, content)

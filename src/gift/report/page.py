@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from gift.files import write_text
+from gift.files import refuse_special, write_text
 from gift.progress import report
 from gift.report import figures, style
 from gift.report.comparison import Comparison, compare
@@ -80,6 +80,7 @@ def write_report(
     comparison = compare(read, labels)
     embedded = {} if embedding is None else embeddings(comparison, embedding)
     report("report", len(runs), len(runs) + 1)
+    refuse_special(out, "figures", "tables", "report.html")
     (out / "figures").mkdir(parents=True, exist_ok=True)
     slugs = _slugs(comparison)
     tables = {table.name: table for table in _tables(comparison, slugs)}

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gift import distributed
-from gift.runs.manifest import Manifest, damage, read_manifest, replacing
+from gift.runs.manifest import Manifest, problem_in, read_manifest, replacing
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,14 @@ class Checkpoints:
         self._own = [*self._own, step][-_KEPT:]
         for other in set(self._steps()) - set(self._own):
             shutil.rmtree(self._path(other), ignore_errors=True)
+        for unfinished in self._folder.glob("step-*.new"):  # of a killed process
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def newest(self) -> Checkpoint | None:
         """The newest whole checkpoint of this training; None where there is none."""
         for step in reversed(self._steps()):
             path = self._path(step)
-            if problem := damage(path):
+            if problem := problem_in(path):
                 log.warning("checkpoint %s: %s. It is skipped.", path, problem)
                 continue
             manifest = read_manifest(path)

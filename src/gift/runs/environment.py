@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gift.files import read_json, write_json
+from gift.settings import differences
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +43,40 @@ def environment(device: str) -> dict[str, object]:
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "device": device,
-        "packages": {name: found for name in _PACKAGES if (found := package_version(name))},
+        "packages": _versions(),
         "commit": commit,
         "clean": clean,
     }
 
 
 def add_environment(path: Path, device: str) -> None:
-    """Write the environment of this start to a JSON file; those of earlier ones stay in a list."""
-    earlier = []
+    """Write the environment of this start to a JSON file; those of earlier ones stay in a list.
+
+    Versions that differ from those of the start before are warned of.
+    """
+    earlier, now = [], environment(device)
     if path.exists():
         try:
             found = dict(read_json(path))
             earlier = [*found.pop("earlier", []), found]
+            before = {"python": found.get("python"), **found.get("packages", {})}
         except (ValueError, TypeError):
             log.warning("%s is damaged; the environments of earlier starts are lost.", path)
-    now = time.strftime("%Y-%m-%d %H:%M:%S")
-    write_json(path, {**environment(device), "started": now, "earlier": earlier})
+        else:
+            versions = {"python": platform.python_version(), **_versions()}
+            if changed := differences(before, versions):
+                log.warning(
+                    "%s: versions have changed since the start before (%s); figures may differ "
+                    "from those of a run that was left alone.",
+                    path,
+                    "; ".join(changed),
+                )
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    write_json(path, {**now, "started": started, "earlier": earlier})
+
+
+def _versions() -> dict[str, str]:
+    return {name: found for name in _PACKAGES if (found := package_version(name))}
 
 
 def _source_state() -> tuple[str | None, bool | None]:

@@ -13,16 +13,24 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import yaml
 from filelock import FileLock
 
 from gift import distributed
-from gift.files import as_json, checksum, digest, remove_unfinished, write_text, writing_to
+from gift.files import (
+    as_json,
+    checksum,
+    digest,
+    parse_json,
+    remove_unfinished,
+    write_text,
+    writing_to,
+)
 from gift.metrics import AccuracyMatrix
 from gift.runs.environment import add_environment
 from gift.runs.lock import take
@@ -33,6 +41,8 @@ from gift.runs.manifest import (
     read_member,
     recover,
     replacing,
+    unswapped,
+    write_manifest,
     write_member,
 )
 from gift.runs.records import Event, Summary, read_events, read_matrix, read_summary, stage_seconds
@@ -43,7 +53,16 @@ log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")
 
-_MEMBERS = ("config.yaml", "data.json", "matrix.json", "summary.json")
+State = Literal["last", "previous", "any"]
+"""The learner after the last task, or that of one task before; "any": the former, or where it is
+damaged the latter, with a warning."""
+
+_MEMBERS = ("config.yaml", "data.json", "inputs.json", "matrix.json", "summary.json")
+_NOTES = ("manifest.json", "events.jsonl", "env.json", "features.safetensors", "DONE")
+_LOCKS = (".lock", ".owner.json")
+_FOLDERS = ("learner", "learner.previous", "learner.new", "tasks")
+CONTENT = (*_MEMBERS, *_NOTES, *_LOCKS, *_FOLDERS)
+"""All that a run folder holds; other files in it are the user's own."""
 
 
 class RunFolder:
@@ -64,8 +83,7 @@ class RunFolder:
     @property
     def has_learner(self) -> bool:
         """Whether a task was finished here."""
-        folders = (self.learner, self.previous_learner)
-        return any((folder / "memory.json").exists() for folder in folders)
+        return self.learner.is_dir() or self.previous_learner.is_dir()
 
     @property
     def run_id(self) -> str:
@@ -80,7 +98,8 @@ class RunFolder:
     @property
     def _begun(self) -> bool:
         """Whether anything was learned or measured here."""
-        return self.has_learner or (self.path / "matrix.json").exists()
+        begun = self.has_learner or (self.path / "matrix.json").exists()
+        return begun or "matrix.json" in self._manifest().files
 
     def task(self, position: int, name: str) -> Path:
         """The folder of one task; ``position`` counts from 1. A long name is cut."""
@@ -109,42 +128,97 @@ class RunFolder:
 
     def _enter(self, lock: FileLock) -> None:
         take(lock, self.path)
-        for path in (self.learner, self.previous_learner):
-            if path.exists() and not path.is_dir():
-                raise ValueError(f"{path} is no folder; move it away, or use another run folder.")
-        (self.path / "tasks").mkdir(exist_ok=True)
+        self._check_kinds()
+        root, new = self._manifest(), unswapped(self.learner)
+        if self.has_learner and read_manifest(self.path) is None:
+            log.warning("%s has no manifest.json; it is taken for a copied learner.", self.path)
+        if new.is_dir() and self._damage(new) is None:
+            self._check_run(new, root)
         remove_unfinished(self.path)
         recover(self.learner, self.previous_learner)
+        if root.tasks and not self.has_learner:
+            raise ValueError(
+                f"{self.learner} is missing, although {', '.join(root.tasks)} was learned here. "
+                "Put back a copy of it, or use another folder."
+            )
+        tasks = self.path / "tasks"
+        tasks.mkdir(exist_ok=True)
+        for path in tasks.rglob("*"):
+            if path.is_dir():
+                remove_unfinished(path)
+        if self._damage(self.learner) is None and (own := read_manifest(self.learner)):
+            self._remove_checkpoints(own.tasks)
         events = self.path / "events.jsonl"
         if events.exists():  # an incomplete last line is removed before more is appended
             os.truncate(events, events.read_bytes().rfind(b"\n") + 1)
 
+    def _check_kinds(self) -> None:
+        """Refuse a file in the place of a folder, and a folder in the place of a file."""
+        for name in _FOLDERS:
+            if (path := self.path / name).is_file():
+                raise ValueError(f"{path} is no folder; move it away, or use another run folder.")
+        for name in (*_MEMBERS, *_NOTES, *_LOCKS):
+            if (path := self.path / name).is_dir():
+                raise ValueError(f"{path} is a folder; move it away, or use another run folder.")
+
     def _manifest(self) -> Manifest:
-        """The folder's manifest; where it has none, a new one for its files as they are.
+        """The folder's manifest; a new one where it holds nothing, or a learner from elsewhere.
 
         Raises:
-            ValueError: it is damaged, or the learner's is missing.
+            ValueError: it is damaged or missing, or the learner's is missing.
         """
-        manifest = read_manifest(self.path)
+        try:
+            manifest = read_manifest(self.path)
+        except OSError as error:
+            raise ValueError(
+                f"{error.filename} cannot be read ({error.strerror}). Make it readable, or put "
+                "back a copy of it."
+            ) from None
         if manifest is not None:
             return manifest
-        learner = read_manifest(self.learner)
-        if learner is None and self.has_learner:
+        hint = "Put back a copy of it, or use another folder."
+        there = [name for name in _MEMBERS if (self.path / name).exists()]
+        others = [name for name in there if name != "config.yaml"]
+        if not self.has_learner and any((self.path / "tasks").glob("*")):
+            others.append("tasks")
+        if others:
             raise ValueError(
-                f"{self.learner} has no manifest.json; such a learner, of an earlier version, can "
-                "be used but not changed. Use another folder."
+                f"{self.path / 'manifest.json'} is missing: nothing says whether {others[-1]} is "
+                f"as it was written. {hint}"
             )
-        learner = learner or Manifest(run=secrets.token_hex(8))
-        paths = [self.path / name for name in _MEMBERS if (self.path / name).exists()]
-        if paths:
-            log.warning("%s has no manifest.json; its files are taken as they are.", self.path)
-        files = {path.name: (checksum(path),) for path in paths}
-        return Manifest(run=learner.run, data=learner.data, files=files)
+        if not self.has_learner:
+            return Manifest(run=secrets.token_hex(8))
+        if not there:
+            raise ValueError(f"{self.path / 'config.yaml'} is missing. {hint}")
+        learner = read_manifest(self.learner)
+        if learner is None:
+            raise ValueError(f"{self.learner / 'manifest.json'} is missing. {hint}")
+        files = {name: (checksum(self.path / name),) for name in there}
+        return Manifest(run=learner.run, data=learner.data, tasks=learner.tasks, files=files)
+
+    def _check_run(self, folder: Path, root: Manifest) -> None:
+        """Refuse a learner's folder that belongs to another run."""
+        own = read_manifest(folder)
+        if own is not None and own.run != root.run:
+            raise ValueError(
+                f"{folder} belongs to another run than {self.path}. Put the run's own folder back, "
+                "or use another run folder."
+            )
 
     def _write(self, name: str, text: str, **changes: str) -> None:
         """Let the main process write a file and changes of the manifest."""
         if distributed.is_main():
             write_member(self.path, self._manifest().model_copy(update=changes), name, text)
+
+    def _write_anew(self, name: str, text: str, **changes: str) -> None:
+        """Write a file whose content is known; one that is not as it was written is said."""
+        if not distributed.is_main():
+            return
+        try:
+            read_member(self.path, name)
+        except ValueError as problem:
+            log.warning("%s It is written anew.", problem)
+        self._write(name, text, **changes)
 
     def write_config(self, config: Settings) -> None:
         """Store the resolved configuration; what does not bear on results may change.
@@ -161,7 +235,7 @@ class RunFolder:
         if not self.done:
             values = config.model_dump(mode="json")
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-            self._write("config.yaml", text, settings=settings)
+            self._write_anew("config.yaml", text, settings=settings)
 
     def _check_config(self, config: Settings) -> None:
         stored = self.read_config(type(config))
@@ -206,14 +280,85 @@ class RunFolder:
     def _write_data(self, description: Mapping[str, Mapping[str, object]]) -> None:
         now = _without_places(description)
         if self._begun and self._manifest().data != digest(now):
-            stored = read_member(self.path, "data.json")
-            before = now if stored is None else _without_places(json.loads(stored))
-            if different := differences(before, now):
+            try:
+                stored = read_member(self.path, "data.json")
+            except ValueError as problem:
+                raise ValueError(
+                    f"{problem} Put back a copy of it, or use another folder: the data are not "
+                    "those that it was written for."
+                ) from None
+            before = now if stored is None else _without_places(parse_json(stored))
+            if different := differences(before, _known(now, before)):
                 raise ValueError(
                     f"{self.path} was begun on other data: {'; '.join(different)}. Bring the data "
                     "back as they were, or use another folder."
                 )
-        self._write("data.json", as_json(description), data=digest(now))
+        self._write_anew("data.json", as_json(description), data=digest(now))
+
+    def write_inputs(self, inputs: Mapping[str, str], *, may_change: bool) -> None:
+        """Store what a run takes from elsewhere in ``inputs.json``, or compare it.
+
+        Args:
+            inputs: checksums by setting, of what is still to be used.
+            may_change: whether another content is a warning, as between two tasks of a learner.
+
+        Raises:
+            ValueError: something was learned or measured with another content; names the settings.
+        """
+        distributed.on_main(lambda: self._write_inputs(inputs, may_change))
+
+    def _write_inputs(self, inputs: Mapping[str, str], may_change: bool) -> None:
+        path = self.path / "inputs.json"
+        before: dict[str, str] = {}
+        try:
+            before = dict(parse_json(read_member(self.path, path.name) or b"{}"))
+        except ValueError as error:
+            if not may_change:
+                hint = "Put back a copy of it, or use another folder."
+                raise ValueError(f"{error} {hint}") from None
+            log.warning("%s It is written anew.", error)
+        changed = [name for name in inputs if before.get(name, inputs[name]) != inputs[name]]
+        if changed and self._begun:
+            problem = f"{path}: what {' and '.join(changed)} names has changed since the start"
+            if not may_change:
+                raise ValueError(f"{problem}. Bring it back as it was, or use another folder.")
+            log.warning("%s before; it is used as it is now.", problem)
+        found = before | dict(inputs)
+        if found != before or not path.exists():
+            self._write(path.name, as_json(found))
+
+    def add_data(
+        self, task: str, description: Mapping[str, object], *, only: Collection[str]
+    ) -> None:
+        """Store what a task is made of in ``data.json``, beside the tasks learned before.
+
+        Args:
+            task: its name.
+            description: of the task.
+            only: names of the tasks learned before; those of others are removed.
+        """
+
+        def add() -> None:
+            every = {name: found for name, found in self._data().items() if name in only}
+            every[task] = description
+            self._write("data.json", as_json(every), data=digest(_without_places(every)))
+
+        distributed.on_main(add)
+
+    def is_data(self, task: str, description: Mapping[str, object]) -> bool:
+        """Whether a task is made of what ``data.json`` says; another ``place`` does not count."""
+        stored = {name: found for name, found in self._data().items() if name == task}
+        return _without_places(stored) == _without_places({task: description})
+
+    def _data(self) -> dict[str, Mapping[str, object]]:
+        try:
+            content = read_member(self.path, "data.json")
+            return {} if content is None else dict(parse_json(content))
+        except ValueError as problem:
+            raise ValueError(
+                f"{problem} Put back a copy of it, or copy config.yaml and learner/ into another "
+                "folder and continue there."
+            ) from None
 
     @contextmanager
     def saving_learner(
@@ -247,68 +392,119 @@ class RunFolder:
             method=method,
             tasks=tuple(tasks),
         )
-        is_whole = damage(self.learner) is None
+        is_whole = self._damage(self.learner) is None
         if is_whole:
             self._check_learner(self.learner, config)
         previous = self.previous_learner if is_whole else None
         with replacing(self.learner, manifest, previous=previous) as new:
             yield new
+        write_manifest(self.path, self._manifest().model_copy(update={"tasks": tuple(tasks)}))
+        self._remove_checkpoints(tasks)
+
+    def _remove_checkpoints(self, tasks: Iterable[str]) -> None:
+        """Remove those of tasks that were learned."""
         for position, name in enumerate(tasks, start=1):
             shutil.rmtree(self.task(position, name) / "checkpoint", ignore_errors=True)
 
-    def whole_learner(self) -> Path:
-        """The learner's folder, or where that is damaged, the one before.
+    def whole_learner(self, state: State = "last") -> Path:
+        """The learner's folder.
 
         Raises:
-            ValueError: there is no learner, or none is whole.
+            ValueError: there is no such learner, or it is not whole or cannot be read.
         """
+        previous = self.previous_learner
+        if state == "previous":
+            if problem := self._damage(previous):
+                raise ValueError(f"{previous}: {problem}. Put back a copy of the folder.")
+            return previous
+        new = unswapped(self.learner)
+        if not self.learner.is_dir() and self._damage(new) is None:
+            return new  # the process that was about to rename it works still, or was killed
         if not self.has_learner:
             raise ValueError(
                 f"{self.path} holds no learner (no config.yaml and learner/ in it). Make one with "
                 "'gift learn DIR --task FOLDER --model MODEL'."
             )
-        problem = damage(self.learner)
+        problem = self._damage(self.learner)
         if problem is None:
             return self.learner
-        if damage(self.previous_learner) is None:
-            log.warning("%s: %s. The learner before is used.", self.learner, problem)
-            return self.previous_learner
-        if self.learner.is_dir() and not any(map(read_manifest, (self.path, self.learner))):
-            log.warning("%s has no manifest.json; it is taken as it is.", self.learner)
-            return self.learner
-        raise ValueError(
-            f"{self.learner}: {problem}, and there is no whole learner of the task before. Put "
-            "back a copy of the folder, or start again in another one."
-        )
+        if self._damage(previous) is not None:
+            raise ValueError(
+                f"{self.learner}: {problem}, and there is no whole learner of the task before. Put "
+                "back a copy of the folder, or start again in another one."
+            )
+        if state == "last":
+            raise ValueError(
+                f"{self.learner}: {problem}. Put back a copy of the folder; or, to use the learner "
+                f"of one task before, remove it and call {previous} {self.learner.name}."
+            )
+        log.warning("%s: %s. The learner before is used.", self.learner, problem)
+        return previous
+
+    def _damage(self, folder: Path) -> str | None:
+        """See :func:`gift.runs.manifest.damage`; what cannot be read is refused.
+
+        It may be whole: another learner in its place would be no repair.
+        """
+        try:
+            return damage(folder)
+        except OSError as error:
+            raise ValueError(
+                f"{error.filename or folder} cannot be read ({error.strerror}). Make it readable, "
+                "or put back a copy of it."
+            ) from None
 
     def _check_learner(self, folder: Path, config: Settings) -> None:
         """Refuse the learner of another run, or of other settings than the folder's."""
-        root, own = read_manifest(self.path), read_manifest(folder)
-        if own is None:
-            return
-        if root is not None and root.run != own.run:
-            raise ValueError(
-                f"{folder} belongs to another run than {self.path}. Put the run's own folder back, "
-                "or use another run folder."
-            )
+        self._check_run(folder, self._manifest())
+        own = read_manifest(folder)
+        assert own is not None, "it is whole"
         if own.version == Manifest().version and own.settings != fingerprint(config):
             raise ValueError(
                 f"{folder} was made with other settings than {self.path / 'config.yaml'} holds. "
                 "Put the file or folder back that belongs to it."
             )
 
-    def read_learner(self, model: type[S], read: Callable[[Path, S], T]) -> T:
+    def check_finished(self) -> None:
+        """Refuse a finished run whose files are not as they were written.
+
+        Raises:
+            ValueError: with the file, and what to do.
+        """
+        root = self._manifest()
+        done = self.path / "DONE"
+        for name in root.files:
+            try:
+                read_member(self.path, name)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} Put back a copy of it; or remove {done} and run the same command, "
+                    "which writes it anew where it can."
+                ) from None
+        if problem := self._damage(self.learner):
+            raise ValueError(
+                f"{self.learner}: {problem}, although the run is finished. Put back a copy of the "
+                f"folder; or remove {done} and run the same command, which learns "
+                "the last task again."
+            )
+        self._check_run(self.learner, root)
+
+    def read_learner(
+        self, model: type[S], read: Callable[[Path, S], T], *, state: State = "last"
+    ) -> T:
         """Read the learner, all of it from one state, also while another process replaces it.
 
         Args:
             model: the settings model of the learner.
             read: is given the learner's folder and its settings.
+            state: which of the learners that are kept.
 
         Raises:
-            ValueError: there is no whole learner, or it belongs to another run or configuration.
+            ValueError: there is no whole learner of that kind, or it belongs to another run or
+                configuration.
         """
         while True:
-            folder = self.whole_learner()
+            folder = self.whole_learner(state)
             before, config = read_manifest(folder), self.read_config(model)
             self._check_learner(folder, config)
             try:
@@ -341,7 +537,7 @@ class RunFolder:
     def seconds(self) -> dict[str, float]:
         """Seconds per stage and in total, over all the starts of the run."""
         seconds = stage_seconds(self.events())
-        every = {"total": sum(seconds.values()), **seconds}
+        every = {**seconds, "total": sum(seconds.values())}
         return {stage: round(value, 2) for stage, value in every.items()}
 
     def read_matrix(self) -> AccuracyMatrix | None:
@@ -382,5 +578,16 @@ class RunFolder:
             write_text(self.path / "DONE", "")
 
 
+def _known(new: Mapping[str, object], old: Mapping[str, object]) -> dict[str, object]:
+    """The new values below tasks without those that older files do not hold."""
+    found: dict[str, object] = {}
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(before := old.get(key), dict):
+            value = _known({k: v for k, v in value.items() if k in before}, before)
+        found[key] = value
+    return found
+
+
 def _without_places(description: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    return {task: {**found, "place": None} for task, found in description.items()}
+    plain = {task: {**found, "place": None} for task, found in description.items()}
+    return dict(parse_json(as_json(plain)))

@@ -9,21 +9,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gift.files import read_json, write_json
+from gift.files import read_json, refuse_special, write_json
 
 
 def take(lock: FileLock, folder: Path) -> None:
     """Take a folder's lock, which the system frees when the process is gone.
 
     Raises:
-        ValueError: another process has it, or a link lies in the folder.
+        ValueError: another process has it, or a link, pipe or device lies in the folder.
     """
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            raise ValueError(
-                f"{path} is a link; a run folder holds files and folders only. Replace it with "
-                "what it points to, or use another folder."
-            )
+    refuse_special(folder)
     owner = folder / ".owner.json"
     try:
         lock.acquire(timeout=0)

@@ -9,7 +9,6 @@ content, then the file, so that a crash in between leaves a valid state.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
-from gift.files import checksum, digest, write_json, write_text
+from gift.files import checksum, digest, parse_json, refuse_special, write_json, write_text
 from gift.runs.environment import package_version
 
 _FILE = "manifest.json"
@@ -38,7 +37,8 @@ class Manifest(BaseModel):
         settings: digest of the settings that decide the state.
         data: digest of the data that decide it, where they are known.
         method: name of the method, where it applies.
-        tasks: names of the learned tasks in order, where they apply.
+        tasks: names of the learned tasks in order, where they apply; of a run folder, those that
+            its learner has learned at least.
         files: by path below the folder, the checksums that are accepted: several while a file is
             replaced; an empty one stands for a file that is not there.
     """
@@ -70,13 +70,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
         whole = values.pop("checksum") == digest(values)
         return Manifest.model_validate(values if whole else None)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(
-            f"{path} is damaged or of a newer version; put back a copy of it, or remove it to "
-            "accept the files of its folder as they are."
+            f"{path} is damaged or of a newer version; put back a copy of it, or use another "
+            "folder."
         ) from None
 
 
@@ -112,12 +112,16 @@ def read_member(folder: Path, name: str) -> bytes | None:
     A folder without a manifest, such as a folder of results, is taken as it is.
 
     Raises:
-        ValueError: the file is missing, altered, or of something else.
+        ValueError: the file is missing, altered, a link, of something else, or cannot be read.
     """
     path = folder / name
+    refuse_special(folder, name)
     for _ in range(2):  # a writer may have replaced the file between the two reads
-        content = path.read_bytes() if path.is_file() else None
-        manifest = read_manifest(folder)
+        try:
+            content = path.read_bytes() if path.is_file() else None
+            manifest = read_manifest(folder)
+        except OSError as error:
+            raise ValueError(f"{error.filename} cannot be read ({error.strerror}).") from None
         found = _ABSENT if content is None else _sha256(content)
         if manifest is None or found in manifest.files.get(name, (_ABSENT,)):
             return content
@@ -129,23 +133,35 @@ def read_member(folder: Path, name: str) -> bytes | None:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a folder made by :func:`replacing`, in words; None when it is whole."""
+    """What is wrong with a folder made by :func:`replacing`, in words; None when it is whole.
+
+    Raises:
+        OSError: the operating system refuses to read it, which says nothing about what it holds.
+    """
     if not folder.is_dir():
         return "the folder is missing"
     try:
+        refuse_special(folder)
         manifest = read_manifest(folder)
         if manifest is None:
             return f"{_FILE} is missing"
         for name, accepted in manifest.files.items():
             path = folder / name
-            inside = folder.resolve() in path.resolve().parents
-            if not inside or path.is_symlink() or not path.is_file():
+            if folder.resolve() not in path.resolve().parents or not path.is_file():
                 return f"{name} is missing"
             if checksum(path) not in accepted:
                 return f"{name} not as written (wrong checksum)"
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         return f"it cannot be read ({error})"
     return None
+
+
+def problem_in(folder: Path) -> str | None:
+    """As :func:`damage`, also for a folder that cannot be read."""
+    try:
+        return damage(folder)
+    except OSError as error:
+        return f"{error.filename or folder} cannot be read ({error.strerror})"
 
 
 @contextmanager
@@ -164,7 +180,7 @@ def replacing(folder: Path, manifest: Manifest, *, previous: Path | None = None)
         OSError: the operating system refused something, also where safetensors met it.
     """
     recover(folder, previous)
-    new = _new(folder)
+    new = unswapped(folder)
     try:
         new.mkdir(parents=True)
         yield new
@@ -176,26 +192,31 @@ def replacing(folder: Path, manifest: Manifest, *, previous: Path | None = None)
             code = int(refused[1])
             raise OSError(code, os.strerror(code), str(new)) from error
         raise
-    recover(folder, previous)
+    _swap(folder, previous)
 
 
 def recover(folder: Path, previous: Path | None = None) -> None:
-    """Swap in a new folder that is whole, also after a crash; remove one that is not.
+    """Finish the swap of a new folder that a crash interrupted; remove one that is not whole.
 
     Only for the one process that writes the folder: it would disturb a swap of another.
     """
-    new = _new(folder)
-    if (new / _FILE).exists():
-        if folder.exists() and previous is not None:
-            shutil.rmtree(previous, ignore_errors=True)
-            folder.rename(previous)
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
+    new = unswapped(folder)
+    if new.is_dir() and damage(new) is None:
+        _swap(folder, previous)
     shutil.rmtree(new, ignore_errors=True)
 
 
-def _new(folder: Path) -> Path:
+def unswapped(folder: Path) -> Path:
+    """Where :func:`replacing` builds the new folder."""
     return folder.with_name(f"{folder.name}.new")
+
+
+def _swap(folder: Path, previous: Path | None) -> None:
+    if folder.exists() and previous is not None:
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
+    shutil.rmtree(folder, ignore_errors=True)
+    unswapped(folder).rename(folder)
 
 
 def _seal(folder: Path, manifest: Manifest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from gift.files import digest, read_json
+from gift.files import digest, parse_json, read_json, refuse_special
 from gift.metrics import AccuracyMatrix
-from gift.runs.manifest import read_member
+from gift.runs.folder import CONTENT
+from gift.runs.manifest import problem_in, read_member
 from gift.runs.records import (
     EARLIER_STAGES,
     Event,
@@ -22,6 +23,8 @@ from gift.runs.records import (
     read_summary,
     stage_seconds,
 )
+
+log = logging.getLogger(__name__)
 
 STAGES = ("prepare", "generate", "train", "merge", "evaluate", "total")
 
@@ -107,8 +110,9 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
 
     Raises:
         FileNotFoundError: there is no ``matrix.json``.
-        ValueError: a file in it was altered or cannot be understood.
+        ValueError: a file in it was altered or cannot be understood, or is a link.
     """
+    refuse_special(folder, *CONTENT)
     measured = read_matrix(folder)
     if measured is None:
         raise FileNotFoundError(
@@ -122,6 +126,8 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         tasks=tuple(printable(str(name)) for name in measured.tasks),
     )
     summary, events = read_summary(folder), read_events(folder)
+    if (folder / "learner").is_dir() and (problem := problem_in(folder / "learner")):
+        log.warning("%s: %s. The figures are those of before.", folder / "learner", problem)
     content = read_member(folder, "config.yaml")
     config = None if content is None else content.decode(errors="replace")
     try:
@@ -188,7 +194,7 @@ def _data(folder: Path) -> Data | None:
     if content is None:
         return None
     try:
-        tasks = json.loads(content)
+        tasks = parse_json(content)
         train, test = (sum(task[s]["images"] for task in tasks.values()) for s in ("train", "test"))
         splits = [
             (name, task["words"], task["train"]["checksum"], task["test"]["checksum"])
@@ -256,7 +262,7 @@ def _images(manifest: Path) -> Iterator[SyntheticImage]:
     neighbours = {path.name: path for path in manifest.parent.iterdir()}
     for text in manifest.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
         except ValueError:  # cut off by a killed process
             continue
         path = neighbours.get(str(line.get("file"))) if isinstance(line, dict) else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from gift.files import parse_json
 from gift.metrics import AccuracyMatrix
 from gift.runs.manifest import read_member
 
@@ -50,7 +50,7 @@ class Event(BaseModel):
     images: int | None = None
     cached: int = 0
     accuracy: dict[str, float] = {}
-    seconds: float | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e10)] | None = None
 
 
 class Storage(BaseModel):
@@ -177,7 +177,7 @@ def read_matrix(folder: Path) -> AccuracyMatrix | None:
     except ValueError as problem:
         raise ValueError(f"{problem} {hint}") from None
     try:
-        return None if content is None else AccuracyMatrix.from_json(json.loads(content))
+        return None if content is None else AccuracyMatrix.from_json(parse_json(content))
     except (ValueError, KeyError, TypeError) as error:
         path = folder / "matrix.json"
         raise ValueError(f"{path} is damaged ({error!r}). {hint}") from None

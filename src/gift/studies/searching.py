@@ -19,7 +19,7 @@ from filelock import FileLock
 from gift.benchmark import resolve, run
 from gift.config import RunConfig
 from gift.data import Paths, load_benchmark
-from gift.files import write_json, writing_to
+from gift.files import refuse_special, write_json, writing_to
 from gift.progress import report
 from gift.settings import Values, differences, identity, merge, nest
 from gift.studies.plan import folder_name
@@ -169,6 +169,7 @@ class _Search:
 
         with writing_to(self.folder, "the folder", "choose another one, or free some space"):
             (self.folder / "trials").mkdir(exist_ok=True)
+        refuse_special(self.folder, ".lock", _JOURNAL)
         with (self.folder / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
