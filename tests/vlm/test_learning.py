@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ from vlm import families
 
 from gift import Learner, Task
 from gift.data import Paths
-from gift.vlm import VisionLanguageModel
+from gift.vlm import VisionLanguageModel, add_adapters, check_modules
 
 SIDES = dict(zip(families.FAMILIES, (32, 40, 42, 32, 40, 32), strict=True))
 QUICK = {
@@ -89,5 +90,34 @@ def test_a_clip_with_a_projection_bias_is_refused(key, folders, tmp_path):
     save_file(weights | {key: torch.ones(16)}, folder / "model.safetensors", {"format": "pt"})
     plain = AutoModel.from_pretrained(folder)
     assert key not in dict(plain.named_parameters())
-    with pytest.raises(ValueError, match=rf"biased holds weights .* dropped: 1, {key} among them"):
+    with pytest.raises(ValueError, match=rf"biased: it holds weights .* dropped: 1, {key} among them"):
         VisionLanguageModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_every_adapter_gets_a_gradient_and_what_gets_none_is_said(family, folders, caplog):
+    """SigLIP's pooling head reads its output matrix without calling it."""
+    model = VisionLanguageModel.from_pretrained(folders[family])
+    modules = ("out_proj", "fc1")
+    with caplog.at_level(logging.WARNING):
+        check_modules(model, modules)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == family.startswith("siglip")
+    assert all("No adapters for vision_model.head.attention.out_proj" in line for line in said)
+
+    add_adapters(model, rank=2, modules=modules, seed=0)
+    side = model.preprocess.size
+    images = model.encode_images(torch.randn(2, 3, side, side))
+    (images * model.encode_texts(model.tokenize(["a cat.", "dogs"]))).sum().backward()
+    trained = model.trainable_parameters()
+    assert trained
+    assert [name for name, p in trained.items() if p.grad is None] == []
+
+
+def test_a_matrix_that_is_never_called_alone_is_refused(folders):
+    model = VisionLanguageModel.from_pretrained(folders["siglip"])
+    for tower in (model.towers.vision_model, model.towers.text_model):
+        for layer in tower.encoder.layers:
+            del layer.self_attn.out_proj
+    with pytest.raises(ValueError, match="no matrix called out_proj; its matrices are fc1"):
+        check_modules(model, ["out_proj"])

@@ -193,10 +193,10 @@ def test_places_without_a_model_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["model.safetensors", "preprocessor_config.json"])
 def test_incomplete_folders_are_refused(copied_folder: Path, file: str) -> None:
     (copied_folder / file).write_bytes(b"cut off")
-    with pytest.raises(ValueError, match="copy is not a complete model folder"):
+    with pytest.raises(ValueError, match=rf"copy: {file} .*copy it again"):
         VisionLanguageModel.from_pretrained(copied_folder)
     (copied_folder / file).unlink()
-    with pytest.raises(ValueError, match="copy is not a complete model folder"):
+    with pytest.raises(ValueError, match=r"copy: .*(missing, so|no weights as safetensors)"):
         VisionLanguageModel.from_pretrained(copied_folder)
 
 

@@ -6,6 +6,7 @@ its own weights do not move.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,6 +16,8 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from gift.vlm.model import VisionLanguageModel
+
+log = logging.getLogger(__name__)
 
 Scaling = Literal["rsqrt", "reciprocal"]
 """How the product of the factors is scaled: 1 / sqrt(rank) or 1 / rank."""
@@ -47,8 +50,12 @@ def add_adapters(
     """
     remove_adapters(model)
     check_modules(model, modules)
+    own = _matrices(model)
     config = LoraConfig(
-        r=rank, lora_alpha=1, use_rslora=scaling == "rsqrt", target_modules=list(modules)
+        r=rank,
+        lora_alpha=1,
+        use_rslora=scaling == "rsqrt",
+        target_modules=[name for name in own if name.rpartition(".")[2] in modules],
     )
     inject_adapter_in_model(config, model.towers)
     generator = torch.Generator().manual_seed(seed)
@@ -60,21 +67,45 @@ def add_adapters(
 
 
 def check_modules(model: VisionLanguageModel, modules: Sequence[str]) -> None:
-    """Refuse names that no matrix of the model has.
+    """Refuse names that no matrix of the model has, and say which matrices get no adapters.
 
     Raises:
         ValueError: with those that there are.
     """
-    found = {
-        name.rpartition(".")[2]
-        for name, module in model.towers.named_modules()
-        if isinstance(module, nn.Linear)
-    }
+    own = _matrices(model)
+    found = {name.rpartition(".")[2] for name in own}
     if unknown := sorted(set(modules) - found):
         raise ValueError(
             f"the model has no matrix called {', '.join(unknown)}; its matrices are "
             f"{', '.join(sorted(found))}."
         )
+    if without := [name for name in _uncalled(model) if name.rpartition(".")[2] in modules]:
+        log.warning(
+            "No adapters for %s: its layer uses the matrix without calling it, so they would get "
+            "no gradient. It stays as it is.",
+            ", ".join(without),
+        )
+
+
+def _matrices(model: VisionLanguageModel) -> list[str]:
+    """The matrices that adapters beside them act on, by their names in the towers."""
+    uncalled = set(_uncalled(model))
+    return [
+        name
+        for name, module in model.towers.named_modules()
+        if isinstance(module, nn.Linear) and name not in uncalled
+    ]
+
+
+def _uncalled(model: VisionLanguageModel) -> list[str]:
+    """Matrices whose numbers are read and which are never called: those of a pooling head."""
+    return [
+        f"{name}.{part}"
+        for name, module in model.towers.named_modules()
+        if isinstance(module, nn.MultiheadAttention)
+        for part, inner in module.named_children()
+        if isinstance(inner, nn.Linear)
+    ]
 
 
 def remove_adapters(model: VisionLanguageModel) -> None:

@@ -13,32 +13,18 @@ from pathlib import Path
 from typing import Literal, Self
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from transformers import (
-    AutoImageProcessor,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from gift import distributed
 from gift.progress import silenced
 from gift.vlm import lean
+from gift.vlm.folder import HAS_CAUSAL_TEXT_TOWER
+from gift.vlm.parts import load_parts
 from gift.vlm.preprocess import ImageProcessor, Preprocess
-
-_HAS_CAUSAL_TEXT_TOWER = {"clip": True, "metaclip_2": True, "siglip": False}
-"""The supported families of dual encoders by their ``model_type``.
-
-A causal text tower is read at a text's end token. The other kind (SigLIP) sees the whole context,
-padding included, is read at its last position and was trained on texts in lower case, which not
-all its tokenizers see to.
-"""
 
 _LOGIT_SCALARS = ("logit_scale", "logit_bias")
 """They turn cosines into logits, belong to no tower and are never trained."""
@@ -68,13 +54,12 @@ class VisionLanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.preprocess = Preprocess.from_processor(image_processor)
         self._image_processor = image_processor
-        self.has_causal_text_tower = _HAS_CAUSAL_TEXT_TOWER[towers.config.model_type]
+        self.has_causal_text_tower = HAS_CAUSAL_TEXT_TOWER[towers.config.model_type]
         self._is_frozen = False
         self._autocast: torch.dtype | None = None
         self._parts = 1
         self._backend: str | None = None
         self._added: str | None = None
-        _check_parts_match(towers, tokenizer, self.preprocess)
         for name, parameter in towers.named_parameters():
             parameter.requires_grad_(name not in _LOGIT_SCALARS)
 
@@ -87,65 +72,11 @@ class VisionLanguageModel(nn.Module):
             dtype: the precision of the weights, whatever they were saved in.
 
         Raises:
-            ValueError: nothing can be loaded from there, it is not a supported CLIP-like model,
-                or its parts do not belong together.
+            ValueError: nothing can be loaded from there, it is not a supported CLIP-like model or
+                not a whole one, its parts do not belong together, or its numbers are out of range;
+                all that is wrong with a folder is told at once.
         """
-        folder, source = Path(path_or_id).expanduser(), str(path_or_id)
-        if folder.is_dir():
-            source = str(folder)
-        elif not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
-            raise ValueError(
-                f"there is no folder {folder}; give the folder of a model, or a hub id such as "
-                "'openai/clip-vit-base-patch16'."
-            )
-        try:
-            with silenced(logging.CRITICAL, transformers_logging):
-                _check_files(source)
-                towers, loading = AutoModel.from_pretrained(
-                    source,
-                    dtype=dtype,
-                    output_loading_info=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                )
-                tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-                image_processor = AutoImageProcessor.from_pretrained(
-                    source, backend="pil", trust_remote_code=False
-                )
-        except ImportError as error:
-            raise ValueError(
-                f"the tokenizer of {source} is in SentencePiece's format, which needs two more "
-                "packages: pip install 'gift-cl[sentencepiece]'."
-            ) from error
-        except (OSError, SafetensorError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            if folder.is_dir():
-                raise ValueError(f"{source} is not a complete model folder: {reason}") from error
-            raise ValueError(
-                f"there is no folder {source}, and the Hugging Face hub did not give a model of "
-                f"that name: {reason} Check the spelling and the network, or give the folder of "
-                "a downloaded model."
-            ) from error
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise ValueError(
-                f"{source} holds no complete CLIP-like model: {len(missing)} of its weights are "
-                f"missing, {missing[0]} among them. Give a model with both towers and projections."
-            )
-        if unread := sorted(loading["unexpected_keys"]):
-            raise ValueError(
-                f"{source} holds weights that a model of type {towers.config.model_type!r} has no "
-                f"place for and that would be dropped: {len(unread)}, {unread[0]} among them. "
-                "Correct the model_type in its config.json, or give another model."
-            )
-        for parameter in towers.parameters():
-            # Out of the memory-mapped file, whose alignment is arbitrary: CPU kernels round
-            # differently by alignment, and a resumed run must give the same bits.
-            parameter.data = parameter.data.clone()
-        try:
-            return cls(towers, tokenizer, image_processor).eval()
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
+        return cls(*load_parts(path_or_id, dtype)).eval()
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes an ordinary Hugging Face folder, in the precision the model has now.
@@ -342,57 +273,3 @@ class VisionLanguageModel(nn.Module):
 def _unit(features: Tensor) -> Tensor:
     """Rows of length 1, in float32 or better: half precision would blur cosines once more."""
     return F.normalize(features.float() if features.dtype.itemsize < 4 else features, dim=-1)
-
-
-def _check_files(source: str) -> None:
-    """Refuses other families, and weights as pickles, which can hold programs."""
-    config, _ = PreTrainedConfig.get_config_dict(source)
-    if "model_type" not in config:
-        raise ValueError(f"{source} is no model folder: it has no config.json with a model_type.")
-    found = config["model_type"]
-    if found == "siglip2":
-        raise ValueError(
-            f"{source} holds a SigLIP 2 of the NaFlex variant, whose images keep their shape; "
-            "take a variant of fixed resolution, such as google/siglip2-base-patch16-224."
-        )
-    if found not in _HAS_CAUSAL_TEXT_TOWER:
-        raise ValueError(
-            f"{source} holds a model of type {found!r}, but one with an image tower "
-            f"and a text tower is needed; allowed types: {', '.join(_HAS_CAUSAL_TEXT_TOWER)}."
-        )
-    folder = Path(source)
-    if folder.is_dir() and not any(folder.glob("*.safetensors")):
-        raise ValueError(
-            f"{source} is not a complete model folder: it has no weights as safetensors, and "
-            "pickled ones (.bin) are not read; let transformers save the model again "
-            "(save_pretrained)."
-        )
-
-
-def _check_parts_match(
-    towers: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, preprocess: Preprocess
-) -> None:
-    """Refuses a tokenizer or an image transform that the towers would silently misread."""
-    text, family = towers.config.text_config, towers.config.model_type
-    # transformers reads a text at its first `eos_token_id`, or, in CLIP configurations as old as
-    # OpenAI's own (which say 2, wrongly), at the first occurrence of its largest token id.
-    is_old = family == "clip" and text.eos_token_id == 2
-    read_at = text.vocab_size - 1 if is_old else text.eos_token_id
-    if _HAS_CAUSAL_TEXT_TOWER[family] and tokenizer.eos_token_id != read_at:
-        raise ValueError(
-            f"the text tower reads a text at token {read_at} (text_config.eos_token_id is "
-            f"{text.eos_token_id}), but the tokenizer ends texts with {tokenizer.eos_token_id}; "
-            "use the tokenizer of this very model."
-        )
-    # Not to the token: some tables are padded, some vocabularies have ids that no text gets.
-    difference = abs(len(tokenizer) - text.vocab_size)
-    if not _HAS_CAUSAL_TEXT_TOWER[family] and difference > 0.01 * text.vocab_size:
-        raise ValueError(
-            f"the text tower knows {text.vocab_size} tokens, but the tokenizer {len(tokenizer)}; "
-            "use the tokenizer of this very model."
-        )
-    if preprocess.size != towers.config.vision_config.image_size:
-        raise ValueError(
-            f"the image processor makes images of {preprocess.size} pixels, but the image tower "
-            f"takes {towers.config.vision_config.image_size}; correct preprocessor_config.json."
-        )
