@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from support import write_folder
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
@@ -413,6 +414,27 @@ def test_the_generator_is_not_needed_to_evaluate(start, tiny_pipeline_folder, tm
     shutil.rmtree(folder)
     (tmp_path / "run" / "DONE").unlink()
     assert start("gift", synthesis={"generator": str(folder)}).avg == first.avg
+
+
+def test_a_generator_that_fails_is_found_before_any_measurement(
+    start, tiny_pipeline_folder, tmp_path
+):
+    """A tensor that its weights lack is seen when they are loaded; what was begun is not cached."""
+    folder = shutil.copytree(tiny_pipeline_folder, tmp_path / "pipeline")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    whole = tensors.pop("conv_in.weight")
+    save_file(tensors, weights)
+    with pytest.raises(ValueError, match=r"pipeline cannot be loaded"):
+        start("gift", synthesis={"generator": str(folder)})
+    assert not (tmp_path / "run" / "matrix.json").exists()
+    save_file(tensors | {"conv_in.weight": whole}, weights)
+    shutil.rmtree(tmp_path / "run")
+    start("gift", synthesis={"generator": str(folder)})
+    generated = [
+        event for event in RunFolder(tmp_path / "run").events() if event.stage == "generate"
+    ]
+    assert [event.cached for event in generated] == [0] * len(generated)
 
 
 def test_a_generator_that_is_none_is_refused_before_any_work(start, tmp_path):

@@ -196,6 +196,8 @@ def _prepare(
     used = [images for task in tasks for images in (task.train, task.test) if images is not None]
     check_images(*used, paths=learner.paths)
     folder.log("prepare", seconds=time.perf_counter() - started)
+    if len(learner.memory) < len(entries):
+        learner.streams.begin(learner.memory)  # a generator that fails does so before all work
     return tasks
 
 

@@ -104,6 +104,8 @@ def learn(
             run_folder.write_inputs(learner.inputs, may_change=True)
         used = [images for images in (task.train, task.evaluation) if images is not None]
         check_images(*used, paths=learner.paths)
+        if not saved:
+            learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
         (before,) = earlier.evaluate(task)
         if not saved:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
@@ -51,6 +51,15 @@ _SAMPLE = 24
 """Synthetic images of a task that the run folder keeps for the report."""
 
 
+class _Set(TypedDict):
+    """A set of synthetic images, see :meth:`gift.synthesis.ImageStore.fetch`."""
+
+    pool: tuple[str, ...]
+    generator: DiffusersGenerator
+    task_index: int
+    seed: int
+
+
 class Streams:
     """The image sets that one learner's method asks for.
 
@@ -69,13 +78,14 @@ class Streams:
         self._model = model
         self._paths = paths
         self._wanted = (*method.streams, *method.sets)
+        self._begun, self._begun_seconds = 0, 0.0
 
     def check(self) -> None:
-        """Find out now what would only be found out when images are needed.
+        """Find out now what would only be found out when images are needed; nothing is loaded.
 
         Raises:
-            ValueError: the generator is no pipeline folder, or a class list or the reference data
-                set is unknown.
+            ValueError: the generator is no whole text-to-image pipeline, its scheduler does not go
+                with it, or a class list or the reference data set is unknown.
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
         if "generated" in map(self._source, self._wanted):
@@ -129,11 +139,39 @@ class Streams:
         found = {name: self._open(name, task, learned, folder) for name in self._wanted}
         return {name: images for name, images in found.items() if images is not None}
 
+    def begin(self, learned: Sequence[LabelSpace]) -> None:
+        """Generate the first synthetic images for the task after the learned ones.
+
+        So a generator that does not work is found before anything is measured or learned. Those
+        images are needed anyway and stay in the store; the pipeline stays loaded until the rest is
+        generated. Nothing is loaded where they are in the store already.
+
+        Raises:
+            ValueError: no images can be generated.
+        """
+        if "generated" not in map(self._source, self._wanted):
+            return
+        started = time.perf_counter()
+        self._begun = self._store.begin(**self._set(learned), count=self._config.synthesis.images)
+        self._begun_seconds = time.perf_counter() - started if self._begun else 0.0
+
     def generate(self, learned: Sequence[LabelSpace], count: int | None = None) -> SyntheticSet:
         """The synthetic images for the task after the learned ones, generated unless stored.
 
         ``count`` prompts are sampled, by default as many as the configuration says.
         """
+        images = self._store.fetch(
+            **self._set(learned), count=count or self._config.synthesis.images
+        )
+        self.generator.release()  # training needs the memory
+        return images
+
+    @property
+    def _store(self) -> ImageStore:
+        return ImageStore(tagged(self._paths.images))
+
+    def _set(self, learned: Sequence[LabelSpace]) -> _Set:
+        """What decides the synthetic images for the task after the learned ones."""
         settings = self._config.synthesis
         pool = build_pool(
             self.base_classnames,
@@ -143,15 +181,12 @@ class Streams:
             templates=settings.templates,
             exclude=settings.exclude,
         )
-        images = ImageStore(tagged(self._paths.images)).fetch(
-            pool,
-            generator=self.generator,
-            task_index=len(learned) + 1,
-            count=count or settings.images,
-            seed=self._config.image_seed,
-        )
-        self.generator.release()  # training needs the memory
-        return images
+        return {
+            "pool": pool,
+            "generator": self.generator,
+            "task_index": len(learned) + 1,
+            "seed": self._config.image_seed,
+        }
 
     def sentences(self, reference: ImageTexts | None) -> tuple[str, ...]:
         """The texts that go with the reference set, each once; none without such a set."""
@@ -198,9 +233,12 @@ class Streams:
         images = self.generate(learned)
         preprocess = self._model.preprocess
         arrays = pixels(images, preprocess.test_array, preprocess.key, self._paths)
+        # What this object began before the first measurement was not in the store before either.
+        cached, seconds = max(0, images.cached - self._begun), self._begun_seconds
+        self._begun, self._begun_seconds = 0, 0.0
         if folder is not None:
-            seconds = time.perf_counter() - started
-            counts = {"images": len(images), "cached": images.cached}
+            seconds += time.perf_counter() - started
+            counts = {"images": len(images), "cached": cached}
             folder.log("generate", task=task.name, **counts, seconds=seconds)
             if is_main():
                 _keep_sample(images, folder.task(len(learned) + 1, task.name) / "synthetic")

@@ -161,7 +161,7 @@ def test_a_checksum_is_no_generator(folder):
 
 
 def test_identity_follows_the_files(folder, tmp_path):
-    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     before = DiffusersGenerator(tmp_path).identity
     (tmp_path / "weights.safetensors").write_bytes(b"1")
     between = DiffusersGenerator(tmp_path).identity
@@ -228,8 +228,8 @@ def test_pickled_weights_are_not_read(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     weights = tmp_path / "copy/unet/diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(ValueError, match="safetensors"):
-        DiffusersGenerator(tmp_path / "copy", steps=1).generate(["x"], [1])
+    with pytest.raises(ValueError, match=r"unet: it has no weights as safetensors, and pickled"):
+        DiffusersGenerator(tmp_path / "copy", steps=1)
 
 
 @pytest.mark.parametrize("part", ["unet", "tokenizer", "text_encoder"])
@@ -242,27 +242,8 @@ def test_a_missing_part_is_refused_before_loading(folder, tmp_path, part):
 @pytest.mark.parametrize("index", ["{", "[]", ""])
 def test_a_damaged_index_is_refused_before_loading(tmp_path, index):
     (tmp_path / "model_index.json").write_text(index)
-    with pytest.raises(ValueError, match=r"model_index\.json is not a JSON object"):
+    with pytest.raises(ValueError, match=r"model_index\.json (holds no JSON|cannot be read)"):
         DiffusersGenerator(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        "unet/diffusion_pytorch_model.safetensors",
-        "text_encoder/model.safetensors",
-        "text_encoder/config.json",
-        "tokenizer/tokenizer.json",
-    ],
-)
-def test_a_damaged_file_is_one_clear_message(folder, tmp_path, damaged):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    content = (copy / damaged).read_bytes()
-    (copy / damaged).write_bytes(content[: len(content) // 2])
-    generator = DiffusersGenerator(copy, steps=1)
-    with pytest.raises(ValueError, match=r"generator .*copy cannot be loaded on cpu \(\w+: .+\)"):
-        generator.generate(["x"], [1])
 
 
 def test_weights_that_lack_a_tensor_are_refused(folder, tmp_path):
@@ -271,5 +252,5 @@ def test_weights_that_lack_a_tensor_are_refused(folder, tmp_path):
     tensors = load_file(weights)
     del tensors["conv_in.weight"]
     save_file(tensors, weights)
-    with pytest.raises(ValueError, match="cannot be loaded"):
+    with pytest.raises(ValueError, match=r"copy cannot be loaded on cpu \(\w+: .+\)"):
         DiffusersGenerator(tmp_path / "copy", steps=1).generate(["x"], [1])

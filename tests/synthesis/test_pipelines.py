@@ -93,16 +93,13 @@ def test_an_installed_package_does_not_mark_the_images(tiny_sdxl_folder, monkeyp
     assert DiffusersGenerator(tiny_sdxl_folder).pipeline.watermark is None
 
 
-def test_more_steps_than_a_scheduler_has_are_refused(tiny_pipeline_folder):
-    generator = DiffusersGenerator(tiny_pipeline_folder, steps=51, scheduler="lcm")
-    with pytest.raises(ValueError, match="50"):
-        generator.generate(["x"], [1])
-
-
 def test_a_size_between_the_patches_of_a_transformer_is_refused(tiny_sd3_folder):
     generator = DiffusersGenerator(tiny_sd3_folder, steps=1, size=16)
     generator.pipeline.patch_size = 3
-    with pytest.raises(ValueError, match="divisible by 6"):
+    with pytest.raises(
+        ValueError,
+        match=r"a StableDiffusion3Pipeline\) cannot generate .* size = 16.* divisible by 6",
+    ):
         generator.generate(["x"], [1])
 
 

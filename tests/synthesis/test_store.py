@@ -213,3 +213,29 @@ def test_a_set_is_an_image_folder_with_metadata(tmp_path):
     kept = [row for row in read if not row["black"]]
     assert tuple(row["text"] for row in kept) == found.captions
     assert [np.asarray(row["image"])[0, 0].tolist() for row in kept] == colours(found)
+
+
+def begin(root, generator, count):
+    return ImageStore(root).begin(POOL, generator=generator, task_index=2, count=count, seed=0)
+
+
+def test_the_first_round_is_a_part_of_the_set(tmp_path):
+    generator = Flat(batch_size=2)
+    assert begin(tmp_path, generator, 5) == 2
+    assert begin(tmp_path, generator, 5) == 0
+    begun = list(generator.seeds)
+    whole = fetch(tmp_path, generator, 5)
+    assert whole.cached == 2
+    assert len(whole) == 5
+    assert len(begun) == 2
+    assert len(set(generator.seeds)) == len(generator.seeds) == 5
+    fetch(tmp_path / "other", other := Flat(batch_size=2), 5)
+    assert generator.seeds == other.seeds
+
+
+def test_a_first_round_of_black_images_is_refused_where_it_tells_something(tmp_path):
+    seeds = [image.seed for image in plan(POOL, task_index=2, count=9, seed=0)]
+    assert begin(tmp_path / "few", Flat(batch_size=2, black=seeds), 9) == 2
+    with pytest.raises(ValueError, match=r"all 4 images in .* are black"):
+        begin(tmp_path / "all", Flat(batch_size=4, black=seeds), 9)
+    assert begin(tmp_path / "some", Flat(batch_size=4, black=seeds[:3]), 9) == 4

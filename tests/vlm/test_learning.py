@@ -90,7 +90,7 @@ def test_a_clip_with_a_projection_bias_is_refused(key, folders, tmp_path):
     save_file(weights | {key: torch.ones(16)}, folder / "model.safetensors", {"format": "pt"})
     plain = AutoModel.from_pretrained(folder)
     assert key not in dict(plain.named_parameters())
-    with pytest.raises(ValueError, match=rf"biased: it holds weights .* dropped: 1, {key} among them"):
+    with pytest.raises(ValueError, match=rf"biased: it holds .* dropped: 1, {key} among them"):
         VisionLanguageModel.from_pretrained(folder)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,17 +16,12 @@ import torch
 import transformers
 from PIL.Image import Image
 
+from gift.model_files import other_format, reason
 from gift.progress import silenced
-from gift.text import unknown
+from gift.synthesis import pipelines
+from gift.synthesis.pipelines import SCHEDULERS
+from gift.text import one_line, unknown
 
-# Classes of diffusers are imported on first use, while silenced: their import is slow and noisy.
-SCHEDULERS = {
-    "pndm": "PNDMScheduler",
-    "ddim": "DDIMScheduler",
-    "dpmpp": "DPMSolverMultistepScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "lcm": "LCMScheduler",
-}
 DTYPES = ("float32", "float16", "bfloat16")
 _HASHED = {".json", ".txt", ".model", ".safetensors"}
 _STATES = ("prompt_embeds", "negative_prompt_embeds")
@@ -80,7 +75,9 @@ class DiffusersGenerator:
 
     Raises:
         FileNotFoundError: a path to nowhere.
-        ValueError: a folder without a whole pipeline, an unknown scheduler or dtype.
+        ValueError: a folder without a whole text-to-image pipeline (with all that is wrong), a
+            scheduler that is unknown or does not go with the pipeline or the steps, or an unknown
+            dtype. Of a hub id this is found when it is loaded.
     """
 
     source: str | Path
@@ -99,16 +96,31 @@ class DiffusersGenerator:
     """Of each prompt: states [L, D] and, for some pipelines, a vector [D]."""
 
     def __post_init__(self) -> None:
-        _check_source(str(self.source))
+        if self.scheduler not in {"default", *SCHEDULERS}:
+            raise ValueError(unknown("scheduler", self.scheduler, ["default", *SCHEDULERS]))
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ValueError(unknown("dtype", self.dtype, DTYPES))
+        _check_reference(str(self.source))
         if self.revision and Path(self.source).is_dir():
             raise ValueError(
                 f"revision = {self.revision!r} belongs to a hub id, but {self.source} is a folder; "
                 "remove it."
             )
-        if self.scheduler not in {"default", *SCHEDULERS}:
-            raise ValueError(unknown("scheduler", self.scheduler, ["default", *SCHEDULERS]))
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise ValueError(unknown("dtype", self.dtype, DTYPES))
+        _ = self._variant
+
+    @cached_property
+    def _variant(self) -> str | None:
+        """Which weights of a folder are read, see :func:`gift.synthesis.pipelines.check_folder`."""
+        folder = Path(self.source)
+        if not folder.is_dir():
+            return None
+        with silenced(logging.ERROR, diffusers.utils.logging):
+            return pipelines.check_folder(
+                folder,
+                scheduler=self.scheduler,
+                steps=self.steps,
+                safety_checker=self.safety_checker,
+            )
 
     @property
     def precision(self) -> str:
@@ -145,33 +157,51 @@ class DiffusersGenerator:
 
         Raises:
             ValueError: the hub id cannot be fetched, a file is missing or damaged, there are no
-                safetensors weights, or the pipeline is not a text-to-image one.
+                safetensors weights or some that are not finite, the pipeline is not a
+                text-to-image one, or the scheduler does not go with it or the steps.
         """
-        # The dtype is set afterwards: the argument's name differs between diffusers versions.
-        without = {} if self.safety_checker else {"safety_checker": None}
         try:
             with silenced(logging.ERROR, diffusers.utils.logging, transformers.utils.logging):
-                pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-                    self.source, use_safetensors=True, revision=self.revision, **without
-                )
-                if self.scheduler != "default":
-                    scheduler = getattr(diffusers, SCHEDULERS[self.scheduler])
-                    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+                pipeline = self._read()
+                if "scheduler" in pipeline.components:
+                    own, kind = pipeline.scheduler, type(pipeline).__name__
+                    pipeline.scheduler = pipelines.sampler(
+                        own, self.scheduler, self.steps, pipeline=kind
+                    )
                 if isinstance(pipeline, diffusers.StableDiffusionXLPipeline):
                     # It is on where the package invisible-watermark happens to be installed.
                     pipeline.watermark = None
+                # The argument of from_pretrained has other names in other diffusers versions.
                 pipeline = pipeline.to(device=self.device, dtype=getattr(torch, self.precision))
+                _check_finite(pipeline, self.precision)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # damaged files make the libraries raise nearly every type
-            reason = str(error).strip().partition("\n")[0]
             raise ValueError(
                 f"the generator {self.source} cannot be loaded on {self.device} "
-                f"({type(error).__name__}: {reason}); give a whole text-to-image pipeline with "
-                "safetensors weights, as save_pretrained writes it, or its id on the hub."
+                f"({reason(error)}); give a whole text-to-image pipeline with safetensors "
+                "weights, as save_pretrained writes it, or its id on the hub."
             ) from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def _read(self) -> Any:
+        folder = Path(self.source)
+        absent = pipelines.without_t5(folder)
+        if not self.safety_checker:
+            absent += ["safety_checker", *pipelines.missing_checker(folder)]
+        options: dict[str, Any] = dict.fromkeys(absent) | {"revision": self.revision}
+        read = diffusers.AutoPipelineForText2Image.from_pretrained
+        try:
+            return read(self.source, use_safetensors=True, variant=self._variant, **options)
+        except (OSError, ValueError):
+            if folder.is_dir():
+                raise
+            try:  # some hub ids have their weights in half precision alone
+                return read(self.source, use_safetensors=True, variant="fp16", **options)
+            except (OSError, ValueError):
+                pass
+            raise
 
     def release(self) -> None:
         """Free the pipeline's memory; it is loaded again when it is needed again."""
@@ -188,14 +218,26 @@ class DiffusersGenerator:
         """The pipeline's output of one batch: "pil" images, "np" arrays or "latent" tensors."""
         assert len(prompts) == len(seeds) > 0
         sides = {} if self.size is None else {"height": self.size, "width": self.size}
-        return self.pipeline(
-            **self._text_arguments(prompts),
-            **sides,
-            num_inference_steps=self.steps,
-            guidance_scale=self.guidance,
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-            output_type=output_type,
-        ).images
+        pipeline = self.pipeline
+        try:
+            return pipeline(
+                **self._text_arguments(prompts),
+                **sides,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                output_type=output_type,
+            ).images
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # pipelines raise nearly every type, by what does not fit
+            settings = ("steps", "guidance", "scheduler", "size", "dtype")
+            given = ", ".join(f"{name} = {getattr(self, name)}" for name in settings)
+            raise ValueError(
+                f"the generator {self.source} (a {type(pipeline).__name__}) cannot generate images "
+                f"with {given} ({reason(error)}); change these "
+                "settings, or give another text-to-image pipeline."
+            ) from error
 
     def _text_arguments(self, prompts: Sequence[str]) -> dict[str, Any]:
         if type(self.pipeline).__name__ not in _EMBEDDINGS:
@@ -228,39 +270,38 @@ class DiffusersGenerator:
         return {name: value[0].cpu() for name, value in pairs if value is not None}
 
 
-def _check_source(source: str) -> None:
-    """Refuse what a glance shows to be no whole pipeline; nothing is loaded."""
-    folder = Path(source)
-    if source.startswith("sha256:") and not folder.is_dir():
+def _check_reference(source: str) -> None:
+    """Refuse what is neither a folder nor a hub id."""
+    folder, name = Path(source), one_line(source)
+    if folder.is_dir():
+        return
+    if source.startswith("sha256:"):
         raise ValueError(
-            f"{source} is the checksum of a generator, which generates nothing; give the "
+            f"{name} is the checksum of a generator, which generates nothing; give the "
             "pipeline's folder or its id on the hub."
         )
-    if not folder.is_dir():
-        if folder.is_absolute() or source[:1] in {".", "~"} or len(folder.parts) > 2:
-            raise FileNotFoundError(
-                f"{folder} is not a folder; give a pipeline folder or a hub id."
-            )
-        return
-    hint = "Give a folder that a pipeline's save_pretrained wrote, or a hub id."
-    index = folder / "model_index.json"
-    if not index.is_file():
+    if folder.is_file():
+        raise ValueError(f"{name} is not a diffusers pipeline: {other_format(folder)}")
+    if address := re.match(r"(hf-hub:|hf://|https?://(www\.)?huggingface\.co/)(?P<id>.+)", source):
         raise ValueError(
-            f"{folder} is not a diffusers pipeline: it has no model_index.json. {hint}"
+            f"{name} is an address, not a folder or a hub id; give '{one_line(address['id'])}'."
         )
-    try:
-        entries = json.loads(index.read_text(encoding="utf-8")).items()
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{index} is not a JSON object ({error}). {hint}") from error
-    # A component is named with its library and class; an optional one that is absent, with nulls.
-    components = [name for name, value in entries if isinstance(value, list) and all(value)]
-    if missing := [name for name in components if not (folder / name).is_dir()]:
-        raise ValueError(f"{folder} is not a whole pipeline: {', '.join(missing)} missing. {hint}")
-    if programs := sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py")):
-        raise ValueError(
-            f"{folder} brings programs of its own ({', '.join(programs)}), which are not run here; "
-            "give a pipeline of the classes of diffusers and transformers."
-        )
+    if folder.is_absolute() or source[:1] in {".", "~"} or len(folder.parts) > 2:
+        raise FileNotFoundError(f"{name} is not a folder; give a pipeline folder or a hub id.")
+
+
+def _check_finite(pipeline: Any, precision: str) -> None:
+    """Refuse weights that are not finite, of which images would be black or noise."""
+    for name, part in pipeline.components.items():
+        if not isinstance(part, torch.nn.Module):
+            continue
+        for key, parameter in part.named_parameters():
+            # One fast pass; a sum may overflow where no number does.
+            if not parameter.sum().isfinite() and not parameter.isfinite().all():
+                raise ValueError(
+                    f"{key} of its {name} is not finite in {precision}: the file is damaged, or "
+                    "the dtype cannot hold its numbers (try float32)"
+                )
 
 
 def _hash_folder(folder: Path) -> str:

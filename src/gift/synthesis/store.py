@@ -43,6 +43,9 @@ from gift.synthesis.pool import PlannedImage, plan
 
 log = logging.getLogger(__name__)
 
+_TELLING = 4
+"""Images that are not all black by chance."""
+
 
 @dataclass(frozen=True)
 class SyntheticSet:
@@ -133,33 +136,42 @@ class ImageStore:
         """
         planned = plan(pool, task_index=task_index, count=count, seed=seed)
         folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
-        on_main(lambda: refuse_special(folder))
-        stored = on_main(lambda: _stored(folder, planned))
-        cached = len(stored)
-        if len(stored) < count:
-
-            def describe() -> None:
-                with _writing_to(folder):
-                    write_json(folder / "set.json", _describe(pool, generator, task_index, seed))
-
-            on_main(describe)
-            with shared_lock(folder / ".lock"):
-                # Looked up again: another process may have had the lock before.
-                stored = on_main(lambda: _stored(folder, planned, mend=True))
-                cached = len(stored)
-                missing = [image for image in planned if image not in stored]
-                if missing:
-                    stored |= _generate_missing(folder, missing, generator, total=count)
+        described = _describe(pool, generator, task_index, seed)
+        stored, cached = _fill(folder, planned, generator, described)
         usable = [image for image in planned if not stored[image].black]
         if black := count - len(usable):
             log.warning("%d of %d synthetic images are black and skipped.", black, count)
         if not usable:
-            raise ValueError(
-                f"all {count} images in {folder} are black; try float32, another scheduler or "
-                "another generator."
-            )
+            raise ValueError(_all_black(count, folder))
         files = tuple(folder / _file(image) for image in usable)
         return SyntheticSet(files, tuple(image.prompt for image in usable), cached)
+
+    def begin(
+        self,
+        pool: Sequence[str],
+        *,
+        generator: TextToImage,
+        task_index: int,
+        count: int,
+        seed: int = 42,
+    ) -> int:
+        """Generate the first round of a set's images, unless they are there: a generator is tried.
+
+        Arguments and errors are those of :meth:`fetch`, which generates the rest: no image is
+        generated twice, and each is in the batch that it would be in without this.
+
+        Returns:
+            How many images were generated.
+        """
+        planned = plan(pool, task_index=task_index, count=count, seed=seed)
+        first = planned[: world_size() * generator.batch_size]
+        folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
+        described = _describe(pool, generator, task_index, seed)
+        stored, cached = _fill(folder, first, generator, described)
+        # A safety checker may blacken a few of them by chance.
+        if len(first) >= _TELLING and all(stored[image].black for image in first):
+            raise ValueError(_all_black(len(first), folder))
+        return len(first) - cached
 
     def folder(
         self, pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
@@ -167,6 +179,44 @@ class ImageStore:
         """Where a set is or would be."""
         canonical = json.dumps(_describe(pool, generator, task_index, seed), sort_keys=True)
         return self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _fill(
+    folder: Path,
+    planned: Sequence[PlannedImage],
+    generator: TextToImage,
+    described: dict[str, object],
+) -> tuple[dict[PlannedImage, _Record], int]:
+    """Generate those planned images that a set lacks.
+
+    Returns:
+        The records of all of them, and how many were there before.
+    """
+    on_main(lambda: refuse_special(folder))
+    stored = on_main(lambda: _stored(folder, planned))
+    cached = len(stored)
+    if len(stored) == len(planned):
+        return stored, cached
+
+    def describe() -> None:
+        with _writing_to(folder):
+            write_json(folder / "set.json", described)
+
+    on_main(describe)
+    with shared_lock(folder / ".lock"):
+        # Looked up again: another process may have had the lock before.
+        stored = on_main(lambda: _stored(folder, planned, mend=True))
+        cached = len(stored)
+        if missing := [image for image in planned if image not in stored]:
+            stored |= _generate_missing(folder, missing, generator, total=len(planned))
+    return stored, cached
+
+
+def _all_black(count: int, folder: Path) -> str:
+    return (
+        f"all {count} images in {folder} are black; try float32, another scheduler or another "
+        "generator."
+    )
 
 
 def _describe(
