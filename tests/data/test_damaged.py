@@ -191,7 +191,7 @@ DAMAGES = {
         lambda root: resave(
             root / "imagelabels.mat", "labels", lambda labels: labels + (labels == 102)
         ),
-        "labels up to 102, but 102 class names go up to label 101",
+        "has the label 102, but 102 class names stand for 0 to 101",
     ),
     "flowers: unlabelled": (
         "flowers",
@@ -242,7 +242,7 @@ DAMAGES = {
     "mnist: a digit too high": (
         "mnist",
         lambda root: write_idx(root / "t10k-labels-idx1-ubyte", np.full(20, 11)),
-        "labels up to 11, but 10 class names",
+        "has the label 11, but 10 class names",
     ),
     "mnist: a digit without images": (
         "mnist",

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
+
 import datasets
 import pytest
 from PIL import Image
 from support import write_folder
 
 from gift.config import RunConfig
-from gift.data import DatasetEntry, Paths, check_images, load_dataset, open_task, with_revisions
+from gift.data import (
+    DatasetEntry,
+    Paths,
+    check_images,
+    load_dataset,
+    open_task,
+    provenance,
+    with_revisions,
+)
 from gift.settings import validate
 
 COLOURS = {"red": (200, 0, 0), "sea_green": (0, 150, 90), "blue": (0, 0, 220)}
@@ -149,6 +160,136 @@ def test_a_copy_is_not_used_without_a_commit(tmp_path):
         with_revisions([load_dataset("cifar100"), load_dataset("sun397")], {"sun397": "abc"})
     config = validate(RunConfig, {"benchmark": "mtil-1", "hub_revisions": {"dtd": "abc"}})
     assert config.hub_revisions == {"dtd": "abc"}
+
+
+def rewrite(folder, split, **columns):
+    """Replace columns of a copy's split."""
+    path = folder / f"{split}-00000-of-00001.parquet"
+    table = datasets.Dataset.from_parquet(str(path))
+    features = table.features.copy()
+    for name, (values, feature) in columns.items():
+        features[name] = feature or features[name]
+        table = table.remove_columns(name) if name in table.column_names else table
+        table = table.add_column(name, values)
+    table.cast(features).to_parquet(path)
+
+
+NUMBERS = datasets.Value("int64")
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "message"),
+    [
+        (
+            [0, 1, 2, -1, 1, -1],
+            None,
+            r"train: 2 of 6 labels are hidden .* -1 in row 3, allowed .*2",
+        ),
+        ([0, 1, 2, None, 1, 2], None, r"train: 1 of 6 rows have no 'label', the first is row 3"),
+        ([0, 1, 2, -1, 1, 2], NUMBERS, r"train: 1 of 6 labels are hidden .* -1 in row 3"),
+        ([0, 1, 2, 7, 1, 2], NUMBERS, "missing .*unexpected"),
+        (["red", "blue", "", "red", "blue", "red"], datasets.Value("string"), r"'' in row 2"),
+        (
+            [0.0, 1.0, 2.5, 0.0, 1.0, 2.0],
+            datasets.Value("float64"),
+            r"row 0: .* holds 0\.0, but",
+        ),
+        (
+            [[0], [1], [2, 1], [0], [1], [2]],
+            datasets.List(NUMBERS),
+            r"row 0: .* holds \[0\], but",
+        ),
+    ],
+)
+def test_labels_that_name_no_class_are_refused(labels, feature, message, tmp_path):
+    folder = write_copy(tmp_path / "copy")
+    for split in ("train", "test"):
+        rewrite(folder, split, label=(labels, feature))
+    with pytest.raises(ValueError, match=message):
+        open_task(entry(folder), Paths.of(data=tmp_path))
+
+
+def test_a_missing_file_name_orders_nothing(tmp_path):
+    folder = write_copy(tmp_path / "copy", file=lambda split: [None, *(f"{n}" for n in range(5))])
+    hub = {"id": str(folder), "order_by": "file"}
+    with pytest.raises(ValueError, match=r"train: 1 of 6 rows have no 'file', the first is row 0"):
+        open_task(entry(folder, hub=hub), Paths.of(data=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "files",
+    ["../other/*.parquet", "/{tmp}/other/train.parquet", "http://localhost:9/train.parquet",
+     "zip://train.parquet::http://localhost:9/x.zip", "hf://datasets/someone/else/t.parquet",
+     "file:///{tmp}/other/train.parquet", "~/train.parquet"],
+)  # fmt: skip
+@pytest.mark.parametrize("as_list", [True, False])
+def test_files_outside_a_copy_are_not_read(files, as_list, tmp_path):
+    write_copy(tmp_path / "other")
+    folder = write_copy(tmp_path / "copy")
+    name = files.replace("{tmp}", str(tmp_path)[1:])
+    value = f"[{{split: train, path: '{name}'}}]" if as_list else f"'{name}'"
+    card = f"---\nconfigs:\n- config_name: default\n  data_files: {value}\n---\n# Colours\n"
+    (folder / "README.md").write_text(card)
+    with pytest.raises(ValueError, match=r"^colours: .*copy names .*outside of it.*README\.md"):
+        open_task(entry(folder), Paths.of(data=tmp_path))
+
+
+def test_a_card_may_name_the_files_of_its_folder(tmp_path):
+    folder = write_copy(tmp_path / "copy")
+    files = {path: path.rename(folder / f"{path.name[:2]}.parquet") for path in folder.iterdir()}
+    listed = "".join(
+        f"  - {{split: {old.name.partition('-')[0]}, path: {new.name}}}\n"
+        for old, new in files.items()
+    )
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{listed}---\n"
+    (folder / "README.md").write_text(card)
+    assert len(open_task(entry(folder), Paths.of(data=tmp_path)).train) == 6
+
+
+@pytest.fixture
+def on_hub(tmp_path, monkeypatch):
+    """A copy that stands in for one on the hub; its files may be named otherwise."""
+    folder, commit = write_copy(tmp_path / "copy"), "0123456789abcdef0123456789abcdef01234567"
+    files = {"train": [f"hf://datasets/someone/colours@{commit}/train.parquet"]}
+    config = SimpleNamespace(data_files=files)
+    load = datasets.load_dataset
+
+    def builder(source, revision):
+        return SimpleNamespace(config=config)
+
+    def load_local(source, revision, split):
+        assert source == "someone/colours"
+        return load(str(folder), split=split)
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", builder)
+    monkeypatch.setattr(datasets, "load_dataset", load_local)
+    return files, commit
+
+
+def test_the_commit_that_was_read_is_recorded_and_a_branch_is_said(on_hub, tmp_path, caplog):
+    _, commit = on_hub
+    with caplog.at_level(logging.WARNING):
+        hub = {"id": "someone/colours", "revision": "main"}
+        colours = entry("", hub=hub)
+        task = open_task(colours, Paths.of(data=tmp_path))
+    assert task.place == f"someone/colours@{commit}"
+    assert provenance(task, Paths.of(data=tmp_path)).place == task.place
+    (record,) = caplog.records
+    assert "is not pinned: 'main'" in record.getMessage()
+    assert f"hub_revisions.colours={commit}" in record.getMessage()
+
+    caplog.clear()
+    pinned = entry("", hub={"id": "someone/colours", "revision": commit})
+    assert open_task(pinned, Paths.of(data=tmp_path)).place == task.place
+    assert not caplog.records
+
+
+def test_a_copy_may_not_name_files_of_other_copies(on_hub, tmp_path):
+    files, commit = on_hub
+    files["train"] = [f"hf://datasets/someone/else@{commit}/train.parquet"]
+    hub = {"id": "someone/colours", "revision": commit}
+    with pytest.raises(ValueError, match=r"names hf://datasets/someone/else.*outside of it"):
+        open_task(entry("", hub=hub), Paths.of(data=tmp_path))
 
 
 def test_where_the_images_are_must_be_said():

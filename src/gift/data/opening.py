@@ -107,7 +107,7 @@ def is_on_hub(entry: DatasetEntry, paths: Paths) -> bool:
 def download(entry: DatasetEntry) -> None:
     """Bring the chosen commit of an entry's hub copy to this machine; errors as of hub.read()."""
     assert entry.hub is not None
-    hub.read(entry.hub, entry.name)
+    hub.read(entry.hub, entry.whole_name)
 
 
 def read(entry: DatasetEntry, paths: Paths) -> Found:
@@ -131,11 +131,11 @@ def read(entry: DatasetEntry, paths: Paths) -> Found:
             raise kind(f"{entry.name}: {error}. {entry.hint}") from error
         found = _collected(str(root), splits, {})
     elif entry.hub is not None and entry.hub.usable:
-        splits = hub.read(entry.hub, entry.name)
+        copy = hub.read(entry.hub, entry.whole_name)
         names = entry.listed_names or ()
         own = entry.own_labels or names
         spelled = dict(zip(names, own, strict=True)) | {label: label for label in own}
-        found = _collected(entry.hub.place, splits, spelled | entry.hub.names)
+        found = _collected(copy.place, copy.splits, spelled | entry.hub.names)
     else:
         raise FileNotFoundError(_nowhere(entry, paths))
     if (rule := entry.random_split) is None:
@@ -270,8 +270,8 @@ def _matched(entry: DatasetEntry, found: Found) -> tuple[tuple[str, ...], Sequen
         labels = {label for images in found.splits.values() for label in images.labels}
         if wrong := labels.difference(range(len(names))):
             raise ValueError(
-                f"{entry.name}: {found.place} has labels up to {max(wrong)}, but {len(names)} "
-                f"class names go up to label {len(names) - 1}. {entry.label_hint}"
+                f"{entry.name}: {found.place} has the label {max(wrong)}, but {len(names)} "
+                f"class names stand for 0 to {len(names) - 1}. {entry.label_hint}"
             )
         return names, range(len(names))
     own = entry.own_labels
