@@ -169,8 +169,8 @@ def damaged_settings(folder: Path) -> list[str]:
 def reason(error: Exception) -> str:
     """What a library says, on one line of at most 200 letters.
 
-    >>> reason(ValueError("Class validation error:\n    the hidden size is 5"))
-    'ValueError: Class validation error: the hidden size is 5'
+    >>> reason(ValueError("the hidden size is 5"))
+    'ValueError: the hidden size is 5'
     """
     said = one_line(" ".join(str(error).split()))
     return f"{type(error).__name__}: {said if len(said) <= 200 else f'{said[:200]}...'}"
