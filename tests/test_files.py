@@ -171,7 +171,7 @@ def test_links_pipes_and_the_like_are_refused(tmp_path):
         with pytest.raises(ValueError, match=r"loop is a (link|pipe)"):
             refuse_special(folder)
         with pytest.raises(ValueError, match="loop is a"):
-            refuse_special(tmp_path / "link", "a", "nowhere", "b")
-        refuse_special(folder, "a", "nowhere")
+            refuse_special(folder / "b" / "c", "nowhere", "loop")
+        refuse_special(tmp_path / "link", "a", "nowhere", "b")
         (deep / "loop").unlink()
         os.mkfifo(deep / "loop")

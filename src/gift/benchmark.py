@@ -191,10 +191,10 @@ def _prepare(
         learner.check_task(task)
     if benchmark.shots is not None:
         tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
-    described = zip(chosen, tasks, strict=True)
-    folder.write_data({e.name: asdict(provenance(task, learner.paths, e)) for e, task in described})
     used = [images for task in tasks for images in (task.train, task.test) if images is not None]
     check_images(*used, paths=learner.paths)
+    described = zip(chosen, tasks, strict=True)
+    folder.write_data({e.name: asdict(provenance(task, learner.paths, e)) for e, task in described})
     folder.log("prepare", seconds=time.perf_counter() - started)
     if len(learner.memory) < len(entries):
         learner.streams.begin(learner.memory)  # a generator that fails does so before all work

@@ -95,16 +95,21 @@ def learn(
         learner = open_learner(run_folder, config, paths)
         run_folder.write_config(config)
         learner.check()
-        described = asdict(provenance(task, learner.paths))
-        saved = _only_saved(run_folder, learner, task, described)
+        saved = _only_saved(run_folder, learner, task)
         if not saved:
             learner.check_task(task)
+        used = [images for images in (task.train, task.evaluation) if images is not None]
+        check_images(*used, paths=learner.paths)
+        described = asdict(provenance(task, learner.paths))
+        if saved and not run_folder.is_data(task.name, described):
+            raise ValueError(
+                f"a task named {task.name!r} was already learned, from other images; give this one "
+                "another name."
+            )
+        if not saved:
             learned = [labels.name for labels in learner.memory]
             run_folder.add_data(task.name, described, only=learned)
             run_folder.write_inputs(learner.inputs, may_change=True)
-        used = [images for images in (task.train, task.evaluation) if images is not None]
-        check_images(*used, paths=learner.paths)
-        if not saved:
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
         (before,) = earlier.evaluate(task)
@@ -234,14 +239,10 @@ def measure(
     return row
 
 
-def _only_saved(
-    folder: RunFolder, learner: Learner, task: Task, described: Mapping[str, object]
-) -> bool:
-    """Whether this very task was learned and saved last, but not measured."""
-    if not learner.memory or learner.memory[-1] != task.labels:
-        return False
-    is_measured = (folder.task(len(learner.memory), task.name) / _MEASURED).exists()
-    return not is_measured and folder.is_data(task.name, described)
+def _only_saved(folder: RunFolder, learner: Learner, task: Task) -> bool:
+    """Whether a task like this was learned and saved last, but not measured."""
+    measured = folder.task(len(learner.memory), task.name) / _MEASURED
+    return learner.memory[-1:] == (task.labels,) and not measured.exists()
 
 
 def _before_last(folder: RunFolder, learner: Learner) -> Learner:

@@ -88,7 +88,8 @@ def refuse_special(folder: Path, *names: str) -> None:
 
     Args:
         folder: may be a link itself, or missing.
-        names: the files and folders in it that count; all by default.
+        names: the files and folders in it that count, without what is in these; by default all
+            that is below it.
 
     Raises:
         ValueError: with the first one.
@@ -102,7 +103,7 @@ def refuse_special(folder: Path, *names: str) -> None:
             continue
         if stat.S_ISDIR(mode):
             with suppress(FileNotFoundError):
-                waiting += path.iterdir()
+                waiting += () if names else path.iterdir()
         elif not stat.S_ISREG(mode):
             what = "a link" if stat.S_ISLNK(mode) else "a pipe, device or socket"
             raise ValueError(

@@ -334,7 +334,7 @@ class ImageFiles(ImageSet):
             FileNotFoundError: one of them is gone.
         """
         for path in self.files:
-            if not path.exists():
+            if not path.is_file():
                 raise FileNotFoundError(f"{path} is gone; put it back, or start again without it.")
         return hashlib.sha256("\n".join(map(stamp, self.files)).encode()).hexdigest()
 

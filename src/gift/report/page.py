@@ -81,6 +81,8 @@ def write_report(
     embedded = {} if embedding is None else embeddings(comparison, embedding)
     report("report", len(runs), len(runs) + 1)
     refuse_special(out, "figures", "tables", "report.html")
+    for part in ("figures", "tables"):
+        refuse_special(out / part)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     slugs = _slugs(comparison)
     tables = {table.name: table for table in _tables(comparison, slugs)}

@@ -249,7 +249,9 @@ def _samples(
 ) -> dict[str, tuple[SyntheticImage, ...]]:
     found: dict[str, tuple[SyntheticImage, ...]] = {}
     for number, task in enumerate(tasks, start=1) if count else ():
-        manifests = (folder / "tasks").glob(f"{number:02d}-*/synthetic/**/manifest.jsonl")
+        found_there = (folder / "tasks").glob(f"{number:02d}-*/synthetic/**/manifest.jsonl")
+        whole = folder.resolve()
+        manifests = [path for path in found_there if path.resolve().is_relative_to(whole)]
         images = [image for manifest in sorted(manifests) for image in _images(manifest)]
         if images:
             stride = max(1, len(images) / count)
