@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -131,16 +131,10 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def checksum_of(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files in a folder, hidden ones excluded."""
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    return digest(
-        {
-            name: checksum(path)
-            for name, path in paths.items()
-            if path.is_file() and not any(part.startswith(".") for part in name.split("/"))
-        }
-    )
+def checksum_of(folder: Path, suffixes: Collection[str]) -> str:
+    """SHA-256 over the names and contents of the files in a folder that end like this."""
+    paths = [path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file()]
+    return digest({path.relative_to(folder).as_posix(): checksum(path) for path in paths})
 
 
 def digest(value: object) -> str:

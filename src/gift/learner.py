@@ -41,6 +41,10 @@ from gift.vlm import VisionLanguageModel, check_classes, read_alike
 log = logging.getLogger(__name__)
 
 
+_MODEL_FILES = {".safetensors", ".json", ".txt", ".model"}
+"""Ends of the names of what is read of a model's folder."""
+
+
 class Learner:
     """A CLIP-like model (dual encoder) that learns task after task with one method.
 
@@ -134,7 +138,8 @@ class Learner:
             return {}
         folder = Path(locate(self.config.model))
         starts = not self.memory and folder.is_dir()
-        return self.streams.inputs | ({"model": checksum_of(folder)} if starts else {})
+        model = {"model": checksum_of(folder, _MODEL_FILES)} if starts else {}
+        return self.streams.inputs | model
 
     def check_task(self, task: Task) -> None:
         """Refuse a task that cannot be learned, before any work.
