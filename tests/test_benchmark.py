@@ -259,9 +259,10 @@ def test_only_seen_classes_compete(start, sequence, tmp_path, paths):
     rule = {"label_space": "seen", "task_id": "hidden", "split": "test", "draw": 0}
     assert summary.setting == matrix["setting"] == rule
     kept = json.loads((tmp_path / "run" / "tasks" / "01-colours" / "eval.json").read_text())
-    assert list(kept["accuracy"]) == ["colours"]
+    (only,) = kept["accuracy"]
+    assert (only["task"], only["among"], only["images"]) == ("colours", "seen", "test")
     found = evaluate(tmp_path / "run", [], sequence[0], paths=paths)
-    assert list(found.values()) == rows[-1]
+    assert [one.value for one in found] == rows[-1]
     with pytest.raises(ValueError, match="has learned no task of micro-cil"):
         evaluate(tmp_path / "run", [], "micro-cil", paths=paths)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ OPTIONS = {
     "set task template test-fraction",
     "predict": "classes home no-seen seen task top",
     "eval": "benchmark data-root follow-links home task template test-fraction",
+    "export": "task",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
     "report": "embedding out sessions",
@@ -82,6 +84,38 @@ def test_help_imports_nothing_heavy(command):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_a_task_that_is_not_there_is_refused_before_heavy_imports():
+    code = (
+        "import sys, gift.cli\n"
+        "for line in (['learn', 'x', '--task', 'nowhere'], ['eval', 'x', '--task', 'nowhere'],\n"
+        "             ['run', 'nowhere'], ['synthesize', 'x', '--classes', 'nowhere.txt'],\n"
+        "             ['learn', 'x', '--task', '.', '--config', 'nowhere.yaml'],\n"
+        "             ['predict', 'x', 'y', '--classes', 'nowhere.txt']):\n"
+        "    try:\n        gift.cli.main(line)\n    except SystemExit as end:\n"
+        "        assert end.code == 1\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr.count("nowhere") >= 5
+
+
+def test_what_a_terminal_cannot_show_is_spelled_out():
+    code = (
+        "import gift.cli\n"
+        "try:\n    gift.cli.main(['--help'])\nexcept SystemExit:\n"
+        "    gift.cli.show.print_text('a \u2713')"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert b"a \\u2713" in done.stdout
+
+
+def test_a_home_directory_is_found_behind_an_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert call("learn", tmp_path / "x", "--task=~/nowhere") == 1
+    assert f"{tmp_path}/nowhere is not a folder" in capsys.readouterr().err
+
+
 def test_learn_predict_eval_with_json(model, tmp_path, capsys):
     folder = write_folder(tmp_path / "colours")
     assert call("learn", tmp_path / "mine", "--task", folder, *model, "--json") == 0
@@ -99,14 +133,19 @@ def test_learn_predict_eval_with_json(model, tmp_path, capsys):
     assert "missing.png cannot be read" in err
 
     assert call("eval", tmp_path / "mine", "--task", folder, *home, "--json") == 0
-    measured = json.loads(capsys.readouterr().out)["accuracy"]["colours"]
-    assert measured == learned["accuracy"]["colours, after"]
+    measured = json.loads(capsys.readouterr().out)["accuracy"]
+    assert measured == learned["accuracy"][2:]
+    said = [(one["task"], one["among"], one["images"], one["model"]) for one in measured]
+    assert said == [("colours", a, "training", "gift after colours") for a in ("task", "seen")]
 
 
 def test_the_same_in_words(model, tmp_path, capsys):
     folder = write_folder(tmp_path / "colours")
     assert call("learn", tmp_path / "mine", "--task", folder, *model) == 0
-    assert "Plain model:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for words in ("the task's own classes", "all classes seen", "training", "gift before any task"):
+        assert words in shown
+    assert "model (the model after the last task)" in shown
     home = ("--home", tmp_path / "home")
     image = folder / "red" / "0.png"
     assert call("predict", tmp_path / "mine", image, "--classes", "cat, dog", *home) == 0
@@ -141,8 +180,8 @@ def test_a_run_and_its_report(tmp_path, capsys):
     own.write_text("{name: two, tasks: [micro-eurosat, micro-mnist]}\n")
     assert call("eval", tmp_path / "gift", "--benchmark", own, *home, "--json") == 0
     accuracy = json.loads(capsys.readouterr().out)["accuracy"]
-    assert accuracy.keys() == {"micro-eurosat", "micro-mnist"}
-    last = (accuracy["micro-eurosat"] + accuracy["micro-mnist"]) / 2
+    assert [one["task"] for one in accuracy] == ["micro-eurosat", "micro-mnist"]
+    last = sum(one["value"] for one in accuracy) / 2
     assert last == pytest.approx(summary["last"], abs=1e-3)
 
 
@@ -272,7 +311,7 @@ def test_a_search_from_the_command_line(tmp_path, capsys, monkeypatch):
             {"values": {"a.b": 2}, "transfer": 1.0, "avg": 70.0, "last": 80.0},
             {"values": {"a.b": 3}, "failure": "not finite"},
         ]
-        return {"rows": rows, "best": rows[1]}
+        return {"rows": rows, "best": rows[1], "criterion": "Avg. on validation images"}
 
     monkeypatch.setattr("gift.studies.search", search)
     arguments = ["search", "micro-1", "--method", "l2", "--trials", 3, "--space", "a.b=1,2,3"]
@@ -292,7 +331,7 @@ def test_a_search_takes_the_values_that_the_recipe_proposes(tmp_path, capsys, mo
 
     def search(*_, space, **__):
         asked.update(space)
-        return {"rows": [], "best": None}
+        return {"rows": [], "best": None, "criterion": "Avg. on validation images"}
 
     monkeypatch.setattr("gift.studies.search", search)
     monkeypatch.setattr("gift.settings.read_recipe", lambda name: {"search": {"a.b": [1, 2]}})
@@ -430,8 +469,53 @@ WRONG = {
         "not valid YAML",
     ),
     "settings that contradict each other": (
-        lambda p: ["run", "micro-1", "--set", "training.warmup=60", "--out", p / "x"],
-        "training.warmup = 60 must be smaller than training.iterations = 60",
+        lambda p: [
+            *("run", "micro-1", "--set", "training.shard=true", "--set", "training.compile=true"),
+            *("--out", p / "x"),
+        ],
+        "training.compile = true does not go with training.shard = true",
+    ),
+    "rate of a task that is none": (
+        lambda p: [
+            "run",
+            "micro-1",
+            "--set",
+            "training.learning_rates.micro-mnst=1",
+            "--out",
+            p / "x",
+        ],
+        "training.learning_rates: unknown task 'micro-mnst'. Did you mean 'micro-mnist'",
+    ),
+    "negative rate of a task": (
+        lambda p: [
+            *("run", "micro-1", "--set", "training.learning_rates.micro-mnist=-1e-5"),
+            *("--out", p / "x"),
+        ],
+        "training.learning_rates.micro-mnist",
+    ),
+    "setting of a section": (
+        lambda p: ["run", "micro-1", "--set", "iterations=3", "--out", p / "x"],
+        "Did you mean 'training.iterations'",
+    ),
+    "class list that is not there": (
+        lambda p: ["synthesize", p / "x", "--classes", p / "names.txt"],
+        "names.txt does not exist",
+    ),
+    "folder in place of a class list": (
+        lambda p: ["synthesize", p / "x", "--classes", p],
+        "is a folder",
+    ),
+    "learner in its task": (
+        lambda p: ["learn", write_folder(p / "t"), "--task", p / "t"],
+        "would lie among the images in",
+    ),
+    "run in a data set": (
+        lambda p: ["run", "micro-1", "--out", write_folder(p / "t")],
+        "among the images",
+    ),
+    "one class and nothing else": (
+        lambda p: ["learn", p / "x", "--task", write_folder(p / "t", ("red",))],
+        "has one class, 'red', and nothing to tell it from",
     ),
     "base template without a place": (
         lambda p: ["run", "micro-1", "--set", "synthesis.base_template=photo", "--out", p / "x"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,16 @@ def test_learning_folder_by_folder(sequence, tmp_path, paths):
     folder = tmp_path / "learner"
     tasks = [Task.from_folder(tmp_path / name) for name in ("colours", "shapes")]
     first = learn(folder, tasks[0], settings, paths=paths)
-    assert (first.task, first.tasks, first.split) == ("colours", ("colours",), "test")
+    assert (first.task, first.tasks) == ("colours", ("colours",))
+    said = [(one.among, one.images, one.model) for one in (*first.before, *first.after)]
+    models = ["gift before any task"] * 2 + ["gift after colours"] * 2
+    assert said == [(a, "test", m) for a, m in zip(["task", "seen"] * 2, models, strict=True)]
     second = learn(folder, tasks[1], paths=paths)
     assert second.tasks == ("colours", "shapes")
     measured = evaluate(folder, tasks, paths=paths)
-    assert measured["shapes"] == second.after
+    assert tuple(measured[2:]) == second.after
+    kept = json.loads((folder / "tasks" / "02-shapes" / "eval.json").read_text())
+    assert kept == {"after": "shapes", "accuracy": list(map(asdict, second.after))}
     with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
         learn(folder, tasks[1], {"seed": 3}, paths=paths)
     workers = {"training": {"workers": 1}}
@@ -162,3 +168,28 @@ def test_nothing_to_measure_is_refused(sequence, tmp_path, paths):
     learn(tmp_path / "learner", task, settings, paths=paths)
     with pytest.raises(ValueError, match="give --task FOLDER or --benchmark NAME"):
         evaluate(tmp_path / "learner", [], paths=paths)
+
+
+def test_a_folder_is_measured_as_the_learned_task_that_it_is(sequence, tmp_path, paths, caplog):
+    _, settings = sequence
+    caplog.set_level("INFO", "gift")
+    template = ("the picture of {}",)
+    write_folder(tmp_path / "mine", ("four", "five"), seed=7)
+    task = Task.from_folder(tmp_path / "mine", templates=template)
+    method = {"method": "finetune"}
+    after = learn(tmp_path / "learner", task, {**settings, **method}, paths=paths).after
+    found = evaluate(tmp_path / "learner", [Task.from_folder(tmp_path / "mine")], paths=paths)
+    assert tuple(found) == after
+    assert "mine is measured as the learned task mine, with 'the picture of {}'" in caplog.text
+    write_folder(tmp_path / "later", ("five", "four"), seed=8)
+    later = evaluate(tmp_path / "learner", [Task.from_folder(tmp_path / "later")], paths=paths)
+    assert [(one.task, one.images) for one in later] == [("later", "all")] * 2
+    assert "later is measured as the learned task mine" in caplog.text
+
+
+def test_rates_of_other_tasks_are_mentioned(sequence, tmp_path, paths, caplog):
+    _, settings = sequence
+    rates = {"training": {**settings["training"], "learning_rates": {"colour": 1e-4}}}
+    task = Task.from_folder(tmp_path / "colours")
+    learn(tmp_path / "learner", task, {**settings, **rates, "method": "finetune"}, paths=paths)
+    assert "names colour, which is no task so far (colours). Did you mean 'colours'?" in caplog.text

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from gift.config import LearnerConfig, ReferenceSettings, RunConfig, SynthesisSettings
+from gift.config import (
+    LearnerConfig,
+    ReferenceSettings,
+    RunConfig,
+    SynthesisSettings,
+    TrainingSettings,
+)
 from gift.methods import create_method, method_class, method_names
 from gift.settings import (
     Settings,
@@ -41,6 +47,34 @@ def test_the_run_seed_changes_the_images_unless_their_seed_is_given():
         ({"benchmark": "x", "training": {"iterations": 0}}, "training.iterations = 0"),
         ({"benchmark": "x", "training": {"learning_rate": "fast"}}, "training.learning_rate"),
         ({}, "benchmark is missing"),
+        ({"benchmark": "x", "iterations": 3}, "Did you mean 'training.iterations'"),
+        ({"benchmark": "x", "beta": 1}, "Did you mean 'method_settings.beta'"),
+        (
+            {"benchmark": "x", "training": 3},
+            r"training = 3 .* a mapping of settings, such as \{iter",
+        ),
+        (
+            {"benchmark": "x", "training": {"iterations": {"a": 1}}},
+            "training.iterations = {'a': 1}",
+        ),
+        ({"benchmark": "x", "training": {"learning_rates": [1]}}, r"such as \{a: 0\.1\}"),
+        (
+            {"benchmark": "x", "training": {"learning_rates": {"t": 0}}},
+            "learning_rates.t = 0 .*above 0",
+        ),
+        ({"benchmark": "x", "training": {"learning_rates": {"t": -1}}}, "learning_rates.t = -1"),
+        ({"benchmark": "x", "tasks": "cat"}, r"tasks = 'cat' .* a list, such as \[a, b\]"),
+        ({"benchmark": "x", "tasks": [True]}, r"tasks\[0\] = True .*in quotes"),
+        ({"benchmark": "x", "synthesis": {"exclude": "cat"}}, r"synthesis.exclude = 'cat'"),
+        ({"benchmark": "x", "method_settings": {"beta": -1}}, "method_settings.beta = -1"),
+        ({"benchmark": "x", "method_settings": {"betta": 1}}, "Did you mean 'beta'"),
+        ({"benchmark": "x", "method_settings": 3}, "method_settings = 3"),
+        ({"benchmark": "x", "method": "gifft"}, "Did you mean 'gift'"),
+        ({"benchmark": "x", "seed": 2**31}, "seed = 2147483648"),
+        ({"benchmark": "x", "seed": 10**30}, "too large a number"),
+        ({"benchmark": "x", "synthesis": {"seed": -1}}, "synthesis.seed = -1 .*of at least 0"),
+        ({"benchmark": "x", "training": {"workers": 100_000}}, "at most 256"),
+        ({"benchmark": "x", "training": {"precision": "fp23"}}, "Did you mean 'fp32'"),
     ],
 )
 def test_wrong_settings_are_explained(values, message):
@@ -51,6 +85,16 @@ def test_wrong_settings_are_explained(values, message):
 def test_every_wrong_setting_is_named_at_once():
     with pytest.raises(ValueError, match=r"(?s)batch_size.*workers"):
         validate(RunConfig, {"benchmark": "x", "training": {"batch_size": 0, "workers": -1}})
+
+
+def test_a_wrong_method_setting_does_not_hide_the_others():
+    with pytest.raises(ValueError, match=r"(?s)method_settings\.beta = -1.*seed = -1"):
+        validate(RunConfig, {"benchmark": "x", "method_settings": {"beta": -1}, "seed": -1})
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(16, 1), (5, 0), (100, 10), (101, 100), (1000, 100)])
+def test_a_warm_up_that_would_be_all_of_the_training_is_a_tenth_of_it(steps, warmup):
+    assert TrainingSettings(iterations=steps).warmup_of(steps) == warmup
 
 
 def test_merge_goes_key_by_key_and_the_last_wins():

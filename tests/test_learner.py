@@ -484,3 +484,66 @@ def test_a_state_of_something_else_is_refused(new_learner, colours, tmp_path, fi
 def test_a_folder_without_a_learner_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no learner"):
         Learner.load(tmp_path)
+
+
+def right(learner, task):
+    """Percent of a task's images whose class `predict` names first."""
+    images, names = task.evaluation, task.labels.classnames
+    found = learner.predict([images[i] for i in range(len(images))], top=1)
+    pairs = zip(found, images.labels, strict=True)
+    return 100 * sum(one.names[0] == names[label] for one, label in pairs) / len(images)
+
+
+def test_both_accuracies_are_named_and_the_second_is_that_of_predict(new_learner, colours, shapes):
+    learner = new_learner("finetune")
+    before = learner.measure(colours)
+    assert [one.among for one in before] == ["task", "seen"]
+    assert before[0].value == before[1].value
+    learner.learn(colours)
+    learner.learn(shapes)
+    own, seen = learner.measure(colours)
+    assert own.value == learner.evaluate(colours)[0]
+    assert seen.value == right(learner, colours)
+    assert (own.images, own.model) == ("training", "finetune after shapes")
+
+
+def test_a_method_with_a_model_per_task_is_told_the_task(new_learner, colours, shapes, tmp_path):
+    learner = new_learner("finetune_individual")
+    learner.learn(colours)
+    learner.learn(shapes)
+    own, seen = learner.measure(colours)
+    assert own.model == "finetune_individual after shapes, told the task"
+    assert seen.model == "finetune_individual after shapes"
+    assert seen.value == right(learner, colours)
+    with pytest.raises(ValueError, match="choose one of colours, shapes"):
+        learner.export(tmp_path / "out")
+    with pytest.raises(ValueError, match="unknown task 'colour'"):
+        learner.export(tmp_path / "out", task="colour")
+    learner.export(tmp_path / "out", task="colours")
+    assert CLIPModel.from_pretrained(tmp_path / "out").training is False
+    with pytest.raises(ValueError, match="out exists"):
+        learner.export(tmp_path / "out", task="colours")
+
+
+def test_one_class_is_learned_against_others_or_refused(new_learner, colours, tmp_path):
+    one = Task.from_folder(write_folder(tmp_path / "one", ("ring",)))
+    learner = new_learner("finetune")
+    with pytest.raises(ValueError, match="has one class, 'ring', and nothing to tell it from"):
+        learner.learn(one)
+    learner.learn(colours)
+    before = weights(learner)
+    learner.learn(one)
+    assert not torch.equal(weights(learner), before)
+    again = Task.from_folder(write_folder(tmp_path / "again", ("red", "blue")))
+    learner.learn(again)
+    (found,) = learner.predict([colours.train[0]], top=9)
+    assert sorted(found.names) == ["blue", "green", "red", "ring"]
+    assert sum(found.probabilities) == pytest.approx(1)
+
+
+def test_a_text_is_no_list_of_class_names(new_learner, colours):
+    learner = new_learner("zero_shot")
+    with pytest.raises(ValueError, match="classes = 'cat' is one text"):
+        learner.predict([colours.train[0]], classes="cat")
+    with pytest.raises(ValueError, match=r"images = 'cat\.jpg' is one text"):
+        learner.predict("cat.jpg", classes=["cat", "dog"])

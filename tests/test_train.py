@@ -21,6 +21,7 @@ from gift.data.loader import (
 from gift.methods import TaskContext, create_method
 from gift.methods.base import warmup_cosine
 from gift.methods.objectives import TaskLoss
+from gift.progress import listening
 from gift.train import train_task
 from gift.weights import adaptive_fisher, normalization_groups
 
@@ -235,3 +236,14 @@ def test_in_bf16_the_towers_alone_are_half_precise(tiny_clip, pairs):
     fisher = adaptive_fisher(gradients, normalization_groups(parameters))
     assert {f.dtype for f in fisher.values()} == {torch.float32}
     assert all(torch.isfinite(f).all() for f in fisher.values())
+
+
+def test_an_interrupted_training_leaves_the_model_as_for_evaluation(tiny_clip):
+    def stop(stage, done, total):
+        raise KeyError
+
+    method, task = create_method("finetune"), TaskContext(LABELS, 0.2)
+    with pytest.raises(KeyError), listening(stop):
+        train_task(tiny_clip, method, task, IMAGES, SETTINGS)
+    assert not any(module.training for module in tiny_clip.modules())
+    assert all(p.grad is None for p in tiny_clip.parameters())

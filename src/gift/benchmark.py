@@ -25,6 +25,7 @@ from gift.data import (
     rule_of,
     with_revisions,
 )
+from gift.data.paths import refuse_data
 from gift.evaluate import Protocol
 from gift.files import write_json
 from gift.learner import Learner
@@ -33,7 +34,7 @@ from gift.metrics import AccuracyMatrix
 from gift.progress import report
 from gift.runs import RunFolder, Storage, Summary, peak_memory_mb
 from gift.settings import Values, differences, flat, load_recipe, merge, validate
-from gift.text import did_you_mean
+from gift.text import did_you_mean, unknown
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> RunConfig:
@@ -51,6 +52,8 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> Ru
                 "leave one of them out."
             )
     entry = load_benchmark(benchmark)
+    for layer in overrides:
+        _check_rates(layer, entry)
     recipe = load_recipe(entry.recipe, method) if entry.recipe else {}
     own = {
         "benchmark": benchmark,
@@ -58,6 +61,23 @@ def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> Ru
         "synthesis": {"base_classnames": entry.base_classnames},
     }
     return validate(RunConfig, merge(own, recipe, *overrides))
+
+
+def _check_rates(settings: Mapping[str, object], benchmark: BenchmarkEntry) -> None:
+    """Refuse the learning rate of a task that the benchmark does not have.
+
+    A recipe may name tasks that only other benchmarks have.
+
+    Raises:
+        ValueError: such a name, with the nearest.
+    """
+    training = settings.get("training")
+    rates = training.get("learning_rates") if isinstance(training, Mapping) else None
+    for name in rates if isinstance(rates, Mapping) else ():
+        if name not in benchmark.tasks:
+            raise ValueError(
+                f"training.learning_rates: {unknown('task', str(name), benchmark.tasks)}"
+            )
 
 
 def changes(config: RunConfig, recipe: RunConfig | None = None) -> Values:
@@ -99,6 +119,7 @@ def run(
             f"{config.method} must be given the task of every test image, which {benchmark.name} "
             "hides; choose another method or benchmark."
         )
+    refuse_data(folder, "the run folder")
     run_folder = RunFolder(folder)
     distributed.initialise()
     with run_folder.writing():
@@ -187,8 +208,8 @@ def _prepare(
     how = config.evaluation
     tasks = [measured_split(task, how.split, how.validation_fraction) for task in opened]
     learner.check_labels(tasks)
-    for task in tasks[len(learner.memory) :]:
-        learner.check_task(task)
+    for number, task in enumerate(tasks[len(learner.memory) :], start=len(learner.memory)):
+        learner.check_task(task, after=[earlier.labels for earlier in tasks[:number]])
     if benchmark.shots is not None:
         tasks = few_shot_tasks(tasks, benchmark.shots, benchmark.shots_seed, folder)
     used = [images for task in tasks for images in (task.train, task.test) if images is not None]

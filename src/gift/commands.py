@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import safetensors.numpy
@@ -15,7 +16,6 @@ from gift import distributed
 from gift.config import LearnerConfig, SynthesisSettings
 from gift.data import (
     Paths,
-    Split,
     Task,
     check_images,
     dataset_names,
@@ -26,14 +26,18 @@ from gift.data import (
     with_revisions,
 )
 from gift.data.labels import LabelSpace, repeated
-from gift.evaluate import Protocol, sample_features
+from gift.data.paths import refuse_data
+from gift.evaluate import Accuracy, Protocol, sample_features
 from gift.files import replacing_file, write_json
 from gift.learner import Learner
 from gift.runs import RunFolder, reset_peak_memory
 from gift.settings import Settings, differences, identity, merge, validate
 from gift.streams import open_generator
 from gift.synthesis import ImageStore, SyntheticSet
+from gift.text import check_list, did_you_mean, one_line
 from gift.train import training_device
+
+log = logging.getLogger(__name__)
 
 _MEASURED = "eval.json"
 """Accuracies after a task, beside it."""
@@ -45,17 +49,20 @@ class Learned:
 
     Attributes:
         task: its name.
-        before: accuracy in percent among its own classes before it was learned.
+        before: accuracy before it was learned: among its own classes, and among all classes seen
+            and its own.
         after: the same afterwards.
-        split: the split that the accuracy is measured on; ``train`` where nothing was held out.
         tasks: the names of all tasks learned so far.
+        plain_model: what the model folder of the learner is, in words.
+        one_per_task: whether every task has a model of its own, to be exported.
     """
 
     task: str
-    before: float
-    after: float
-    split: Split
+    before: tuple[Accuracy, Accuracy]
+    after: tuple[Accuracy, Accuracy]
     tasks: tuple[str, ...]
+    plain_model: str
+    one_per_task: bool
 
 
 def learn(
@@ -81,6 +88,8 @@ def learn(
         ValueError: wrong input, or settings that differ from those of an existing learner.
         OSError: the folder cannot be written.
     """
+    if task.place:
+        refuse_data(folder, "the learner folder", Path(task.place))
     run_folder = RunFolder(folder)
     if run_folder.read_matrix() is not None:
         raise ValueError(
@@ -107,28 +116,48 @@ def learn(
                 "another name."
             )
         if not saved:
+            _hint_at_other_tasks(config, learner, task)
             learned = [labels.name for labels in learner.memory]
             run_folder.add_data(task.name, described, only=learned)
             run_folder.write_inputs(learner.inputs, may_change=True)
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
-        (before,) = earlier.evaluate(task)
+        before = earlier.measure(task)
         if not saved:
             learner.learn(task, folder=run_folder)
             learner.save(folder)
-        (after,) = measure(learner, [task], Protocol(), run_folder)
+        started = time.perf_counter()
+        after = learner.measure(task)
+        _keep(learner, after, run_folder, time.perf_counter() - started)
     names = tuple(labels.name for labels in learner.memory)
-    assert task.evaluated_split is not None
-    return Learned(task.name, before, after, task.evaluated_split, names)
+    method = learner.method
+    return Learned(task.name, before, after, names, method.plain_model, method.one_per_task)
 
 
 def evaluate(
-    folder: Path, tasks: Sequence[Task], benchmark: str | None = None, *, paths: Paths | None = None
-) -> dict[str, float]:
-    """Accuracy in percent of the learner in a folder, by task name.
+    folder: Path,
+    tasks: Sequence[Task],
+    benchmark: str | None = None,
+    *,
+    templates: Sequence[str] | None = None,
+    paths: Paths | None = None,
+) -> list[Accuracy]:
+    """Measure the learner in a folder.
 
-    The tasks are measured among their own classes, those of the benchmark by its own protocol;
-    where that is the classes seen so far, its tasks that the learner has not learned are skipped.
+    Each task is measured among its own classes and among all classes seen. Where it is one that the
+    learner has learned (by its name, or by its classes), it is measured as that task: with the
+    templates that it was learned with, and told to methods that use the task.
+
+    The tasks of a benchmark are measured by its own protocol; where that is the classes seen so
+    far, those that the learner has not learned are skipped.
+
+    Args:
+        folder: the learner or run folder.
+        tasks: what to measure.
+        benchmark: name of a benchmark, or the path of its YAML file.
+        templates: prompt templates of the tasks; by default those of the learned task, else the
+            task's own.
+        paths: cache and data directories.
 
     Raises:
         ValueError: nothing to measure, or no learner in the folder.
@@ -159,8 +188,37 @@ def evaluate(
     learner.check_labels(every)
     used = [images for task in every if (images := task.evaluation) is not None]
     check_images(*used, paths=learner.paths)
-    row = learner.evaluate(tasks) + learner.evaluate(listed, protocol)
-    return _by_name(every, row)
+    found = [one for task in tasks for one in _measured_as_known(learner, task, templates)]
+    row = learner.evaluate(listed, protocol) if listed else []
+    return found + _described(learner, listed, row, protocol)
+
+
+def _measured_as_known(
+    learner: Learner, task: Task, templates: Sequence[str] | None
+) -> list[Accuracy]:
+    """The accuracies of a task, measured as the learned task that it is."""
+    known = learner.known_task(task.labels)
+    labels = known or task.labels
+    labels = replace(labels, classnames=task.labels.classnames)
+    if templates is not None:
+        labels = replace(labels, templates=tuple(templates))
+    if known is not None:
+        log.info(
+            "%s is measured as the learned task %s, with %s.",
+            one_line(task.name),
+            one_line(known.name),
+            one_line(", ".join(map(repr, labels.templates[:2])))
+            + ("" if len(labels.templates) <= 2 else f" and {len(labels.templates) - 2} more"),
+        )
+    found = learner.measure(replace(task, labels=labels))
+    is_training = task.evaluated_split == "train"
+    is_whole = is_training and (known is None or known.name != task.name)
+    return [replace(one, task=task.name, images="all" if is_whole else one.images) for one in found]
+
+
+def export(folder: Path, out: Path, task: str | None = None, *, paths: Paths | None = None) -> None:
+    """Write the model of the learner in a folder by itself, see :meth:`Learner.export`."""
+    Learner.load(folder, paths=paths).export(out, task=task)
 
 
 def synthesize(
@@ -178,6 +236,8 @@ def synthesize(
         ValueError: a wrong setting, no class name, or a generator that cannot be loaded.
         OSError: the folder cannot be written.
     """
+    refuse_data(out, "the folder of image sets")
+    check_list("classnames", classnames, "['cat', 'dog']")
     wanted = validate(SynthesisSettings, settings or {})
     labels = LabelSpace("classes", tuple(classnames), (wanted.base_template,))
     return ImageStore(out).fetch(
@@ -225,17 +285,13 @@ def measure(
     """
     started = time.perf_counter()
     row = learner.evaluate(tasks, protocol)
-    accuracy = _by_name(tasks, row)
-    after = learner.memory[-1].name if learner.memory else "zero-shot"
-    place = folder.task(len(learner.memory), after) if learner.memory else folder.path
-    folder.log("evaluate", task=after, accuracy=accuracy, seconds=time.perf_counter() - started)
-    if learner.memory and distributed.is_main():
-        write_json(place / _MEASURED, {"after": after, "accuracy": accuracy})
+    found = _described(learner, tasks, row, protocol)
+    place = _keep(learner, found, folder, time.perf_counter() - started)
     if features:
-        found = sample_features(learner.predictor(), learner.model, tasks, features, protocol)
+        sample = sample_features(learner.predictor(), learner.model, tasks, features, protocol)
         if distributed.is_main():
             with replacing_file(place / "features.safetensors") as file:
-                file.write(safetensors.numpy.save(found))
+                file.write(safetensors.numpy.save(sample))
     return row
 
 
@@ -250,6 +306,49 @@ def _before_last(folder: RunFolder, learner: Learner) -> Learner:
     if len(learner.memory) == 1:
         return Learner(learner.config, paths=learner.paths)
     return Learner.load(folder.path, paths=learner.paths, config=learner.config, state="previous")
+
+
+def _keep(learner: Learner, found: Sequence[Accuracy], folder: RunFolder, seconds: float) -> Path:
+    """Log accuracies and keep them beside the task that was learned last; returns that folder."""
+    after = learner.memory[-1].name if learner.memory else "zero-shot"
+    place = folder.task(len(learner.memory), after) if learner.memory else folder.path
+    for among in dict.fromkeys(one.among for one in found):
+        own = [one for one in found if one.among == among]
+        folder.log(
+            "evaluate",
+            task=after,
+            accuracy={one.task: one.value for one in own},
+            among=among,
+            measured_on={one.task: one.images for one in own},
+            model=learner.state,
+            seconds=seconds,
+        )
+        seconds = 0.0
+    if learner.memory and distributed.is_main():
+        write_json(place / _MEASURED, {"after": after, "accuracy": list(map(asdict, found))})
+    return place
+
+
+def _hint_at_other_tasks(config: LearnerConfig, learner: Learner, task: Task) -> None:
+    """Say which names of tasks in the settings are none so far: they may be misspelt."""
+    known = {task.name, *(labels.name for labels in learner.memory)}
+    spaces = (task.labels, *learner.memory)
+    classes = {name for labels in spaces for name in labels.classnames}
+    excluded = set(config.synthesis.exclude)
+    if excluded:
+        excluded -= {*classes, *learner.streams.base_classnames}
+    for setting, names in (
+        ("training.learning_rates", config.training.learning_rates),
+        ("synthesis.exclude", sorted(excluded)),
+    ):
+        for name in (name for name in names if name not in known):
+            log.warning(
+                "%s names %s, which is no task so far (%s).%s",
+                setting,
+                one_line(name),
+                one_line(", ".join(sorted(known))),
+                did_you_mean(name, known),
+            )
 
 
 class _DataSettings(Settings):
@@ -277,7 +376,14 @@ def _config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerCon
     return wanted
 
 
-def _by_name(tasks: Sequence[Task], row: Sequence[float]) -> dict[str, float]:
-    """A row without the tasks that were not measured."""
-    named = zip([task.name for task in tasks], row, strict=True)
-    return {name: accuracy for name, accuracy in named if not math.isnan(accuracy)}
+def _described(
+    learner: Learner, tasks: Sequence[Task], row: Sequence[float], protocol: Protocol
+) -> list[Accuracy]:
+    """A row of accuracies with what they are of, without the tasks that were not measured."""
+    told = protocol.task_id == "given" and learner.method.uses_task_id()
+    model = learner.state + (", told the task" if told else "")
+    return [
+        Accuracy(task.name, value, protocol.label_space, task.measured_on, model, task.metric)
+        for task, value in zip(tasks, row, strict=True)
+        if not math.isnan(value)
+    ]

@@ -6,13 +6,21 @@ keys are refused with the nearest valid one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gift.data import split_order
 from gift.methods import MethodSettings, method_class
-from gift.settings import Free, Settings, absolute, name_or_path, validate
+from gift.settings import Free, Seed, Settings, absolute, name_or_path, validate
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
@@ -40,10 +48,14 @@ class TrainingSettings(Settings):
     iterations: int = Field(1000, ge=1, description="optimiser steps per task")
     batch_size: int = Field(64, ge=1, description="images per step and stream")
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
-    learning_rates: dict[str, float] = Field(
+    learning_rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="peak learning rate of single tasks, by task name"
     )
-    warmup: int = Field(100, ge=0, description="linear warm-up steps")
+    warmup: int = Field(
+        100,
+        ge=0,
+        description="linear warm-up steps; where a task has no more steps, a tenth of those",
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     label_smoothing: float = Field(0.2, ge=0, lt=1, description="smoothing of hard targets")
     precision: Literal["fp32", "bf16"] = Field(
@@ -73,7 +85,9 @@ class TrainingSettings(Settings):
     on_nonfinite: Literal["stop", "skip"] = Free(
         "stop", description="a step whose losses are not finite stops the training or is skipped"
     )
-    workers: int = Free(0, ge=0, description="processes that decode training images; 0 = none")
+    workers: int = Free(
+        0, ge=0, le=256, description="processes that decode training images; 0 = none"
+    )
     log_every: int = Free(10, ge=1, description="steps between two lines in events.jsonl")
     checkpoint_minutes: float = Free(
         10.0, ge=0, description="minutes between two checkpoints inside a task; 0 = not by time"
@@ -84,11 +98,6 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.warmup >= self.iterations:
-            raise ValueError(
-                f"training.warmup = {self.warmup} must be smaller than "
-                f"training.iterations = {self.iterations}"
-            )
         if self.shard and self.accumulate > 1:
             raise ValueError(
                 f"training.accumulate = {self.accumulate} does not go with training.shard = true; "
@@ -97,6 +106,13 @@ class TrainingSettings(Settings):
         if self.shard and self.compile:
             raise ValueError("training.compile = true does not go with training.shard = true")
         return self
+
+    def warmup_of(self, steps: int) -> int:
+        """The warm-up steps of a training: ``warmup``, or a tenth where that would be all of it.
+
+        A tenth is the published proportion, 100 of 1000.
+        """
+        return self.warmup if self.warmup < steps else steps // 10
 
     def rate_of(self, task: str) -> float:
         """The peak learning rate of a task."""
@@ -131,7 +147,7 @@ class SynthesisSettings(Settings):
         "images that it blackens are skipped",
     )
     batch_size: int = Free(8, ge=1, description="images generated at once; does not change them")
-    seed: int | None = Field(
+    seed: Seed | None = Field(
         None, description="seed of prompts and images; by default 42 + the run's seed"
     )
     base_classnames: NameOrPath = Field(
@@ -182,7 +198,7 @@ class ReferenceSettings(Settings):
         "for the synthetic images",
     )
     images: int = Field(100_000, ge=1, description="images drawn from the source, once")
-    seed: int = Field(42, ge=0, description="seed of that choice")
+    seed: Seed = Field(42, description="seed of that choice")
     texts: NameOrPath = Field(
         "captions",
         description="'captions' of the images, each once; a class list, whose names stand in "
@@ -217,24 +233,41 @@ class LearnerConfig(Settings):
 
     method: str = Field("gift", description="name of a method, see 'gift methods'")
     method_settings: SerializeAsAny[MethodSettings] = Field(
-        MethodSettings(), description="settings of that method", validate_default=False
+        MethodSettings(), description="settings of that method", validate_default=True
     )
     model: Reference = Field(CLIP, description="CLIP-like model: folder, hub id or builtin:<name>")
-    seed: int = Field(0, ge=0, description="seed of batch order, augmentation and images")
+    seed: Seed = Field(0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
     reference: ReferenceSettings = ReferenceSettings()
 
-    @model_validator(mode="before")
     @classmethod
-    def _type_method_settings(cls, values: Any) -> Any:
-        """The method's own model of its settings; defaults are filled in."""
+    def models_of(cls, values: Mapping[str, object]) -> dict[str, type[Settings]]:
+        """The method's own settings."""
         method = values.get("method", cls.model_fields["method"].default)
-        given = values.get("method_settings") or {}
-        own = method_class(method).Settings
+        try:
+            return {"method_settings": method_class(str(method)).Settings}
+        except ValueError:
+            return {}
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str) -> str:
+        method_class(method)
+        return method
+
+    @field_validator("method_settings", mode="before")
+    @classmethod
+    def _type_method_settings(cls, given: Any, info: ValidationInfo) -> Any:
+        """The method's own model of its settings; defaults are filled in."""
+        if "method" not in info.data:
+            return MethodSettings()  # the method is refused
+        own = method_class(info.data["method"]).Settings
         if isinstance(given, MethodSettings):
             given = given.model_dump(exclude_unset=True)
-        return {**values, "method_settings": validate(own, given, where=f"settings of {method}")}
+        if not isinstance(given, Mapping | None):
+            raise ValueError("give a mapping of settings, or --set method_settings.KEY=VALUE")
+        return validate(own, given or {}, where="", prefix="method_settings.")
 
     @property
     def image_seed(self) -> int:
@@ -255,9 +288,8 @@ class RunConfig(LearnerConfig):
     tasks: Annotated[tuple[str, ...], AfterValidator(_with_a_task)] | None = Field(
         None, description="only these tasks of the benchmark, in its order"
     )
-    draw: int = Field(
+    draw: Seed = Field(
         0,
-        ge=0,
         description="data seed of data sets that are drawn by code, as the micro benchmark's are",
     )
     hub_revisions: dict[str, str] = Field(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gift.data import ImageFiles, Metric, Task, to_rgb
 from gift.data.labels import LabelSpace
+from gift.data.task import Measured
 from gift.methods import Predictor
 from gift.progress import track
 from gift.vlm import VisionLanguageModel, read_alike
@@ -44,6 +45,37 @@ class Protocol:
     def task_of(self, labels: LabelSpace) -> str | None:
         """The name of the images' task; None where it is hidden."""
         return labels.name if self.task_id == "given" else None
+
+
+Among = Literal["task", "seen", "union"]
+AMONG: Mapping[Among, str] = {
+    "task": "the task's own classes",
+    "seen": "all classes seen",
+    "union": "the classes of all tasks",
+}
+"""The classes that compete for an image, in words."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A measured accuracy, and what it is of.
+
+    Attributes:
+        task: whose images were classified.
+        value: percent.
+        among: the classes that competed, see :data:`AMONG`; ``seen`` includes the task's own.
+        images: which of the task's images; ``all`` of a folder without splits, of which some may
+            have been learned.
+        model: which model classified them, in words.
+        metric: what the value is, see :data:`gift.data.Metric`.
+    """
+
+    task: str
+    value: float
+    among: Among
+    images: Measured | Literal["all"]
+    model: str
+    metric: Metric = "top1"
 
 
 @dataclass(frozen=True)
@@ -119,13 +151,47 @@ def accuracy_row(
             row.append(np.nan)
             continue
         candidates = [data.labels] if protocol.label_space == "task" else spaces
-        names, task = class_names(candidates, alike), protocol.task_of(data.labels)
-        batches = score_batches(
-            predictor, model, data.pixels, candidates, task=task, batch_size=protocol.batch_size
+        told, size = protocol.task_of(data.labels), protocol.batch_size
+        row.append(
+            accuracy_among(
+                predictor, model, data, candidates, task=told, batch_size=size, alike=alike
+            )
         )
-        guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
-        row.append(data.accuracy(guesses == data.names(alike)))
     return tuple(row)
+
+
+def accuracy_among(
+    predictor: Predictor,
+    model: VisionLanguageModel,
+    data: EvaluationSet,
+    candidates: Sequence[LabelSpace],
+    *,
+    task: str | None = None,
+    batch_size: int = 256,
+    alike: Mapping[str, str] | None = None,
+) -> float:
+    """Accuracy in percent on a set, by its metric, among the candidates' classes.
+
+    A class that several label spaces have is correct wherever it stands.
+
+    Args:
+        predictor: classifies the images.
+        model: preprocesses them.
+        data: the images.
+        candidates: label spaces whose classes compete.
+        task: name of the images' task; None where the predictor is not told.
+        batch_size: images per forward pass.
+        alike: see :func:`accuracy_row`.
+
+    Raises:
+        ValueError: scores that are not finite.
+    """
+    names = class_names(candidates, alike)
+    batches = score_batches(
+        predictor, model, data.pixels, candidates, task=task, batch_size=batch_size
+    )
+    guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
+    return data.accuracy(guesses == data.names(alike))
 
 
 def _cumulative_row(

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from gift.textfiles import parse_json
+
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[IO[bytes]]:
@@ -57,28 +59,13 @@ def as_json(value: object) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def parse_json(content: str | bytes) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        ValueError: it is none, or nested too deeply.
-    """
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
         ValueError: it is none; the message names it.
     """
-    try:
-        return parse_json(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged, it is no JSON ({error}).") from None
+    return parse_json(path.read_bytes(), str(path))
 
 
 def refuse_special(folder: Path, *names: str) -> None:

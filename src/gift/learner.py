@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -18,14 +19,17 @@ from gift.data import ImageSet, Paths, Task, check_images, fingerprint_of, pixel
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
 from gift.evaluate import (
+    Accuracy,
+    Among,
     EvaluationSet,
     Prediction,
     Protocol,
     Unreadable,
+    accuracy_among,
     accuracy_row,
     classify,
 )
-from gift.files import checksum_of, digest, read_json, write_json
+from gift.files import checksum_of, digest, read_json, write_json, writing_to
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor
 from gift.runs import RunFolder, State, Storage
@@ -34,7 +38,7 @@ from gift.runs.manifest import Manifest
 from gift.settings import fingerprint, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
-from gift.text import unknown
+from gift.text import check_list, unknown, user_path
 from gift.train import StepRecord, train_task, training_device
 from gift.vlm import VisionLanguageModel, check_classes, read_alike
 
@@ -141,12 +145,17 @@ class Learner:
         model = {"model": checksum_of(folder, _MODEL_FILES)} if starts else {}
         return self.streams.inputs | model
 
-    def check_task(self, task: Task) -> None:
+    def check_task(self, task: Task, after: Sequence[LabelSpace] = ()) -> None:
         """Refuse a task that cannot be learned, before any work.
 
+        Args:
+            task: what shall be learned.
+            after: tasks that will be learned before it, but are not yet.
+
         Raises:
-            ValueError: no training images, a name that was learned before, a single class, or
-                classes that the model cannot tell apart (:func:`gift.vlm.check_classes`).
+            ValueError: no training images, a name that was learned before, a single class where no
+                other was learned, or classes that the model cannot tell apart
+                (:func:`gift.vlm.check_classes`).
         """
         if not task.train:
             raise ValueError(f"task {task.name!r} has no training images; add some.")
@@ -156,11 +165,14 @@ class Learner:
             )
         check_classes(self.model, [task.labels])
         if self.method.trains:
-            if len(task.labels.classnames) == 1:
+            names = task.labels.classnames
+            before = (*self.memory, *after)
+            known = {name for labels in before for name in labels.classnames}
+            if len(names) == 1 and not known - set(names):
                 raise ValueError(
-                    f"task {task.name!r} has one class, {task.labels.classnames[0]!r}, and nothing "
-                    "to tell it from, so nothing would be learned; put other classes beside it, "
-                    "those that it is mistaken for above all."
+                    f"task {task.name!r} has one class, {names[0]!r}, and nothing to tell it "
+                    "from, so nothing would be learned; put other classes beside it, "
+                    "those that it is mistaken for above all, or learn another task first."
                 )
             for_training = task.labels.templates[:1]
             check_classes(self.model, [replace(task.labels, templates=for_training)])
@@ -294,15 +306,9 @@ class Learner:
         Raises:
             ValueError: a task without images, or scores that are not finite.
         """
-        sets, preprocess = [], self.model.preprocess
         tasks = [tasks] if isinstance(tasks, Task) else tasks
         self.check_labels(tasks)
-        for task in tasks:
-            images = task.evaluation
-            assert images is not None
-            decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
-            labels = tuple(images.labels)
-            sets.append(EvaluationSet(task.labels, decoded, labels, task.metric))
+        sets = [self._evaluation_set(task) for task in tasks]
         protocol = protocol or Protocol()
         alike = None
         if protocol.label_space != "task":
@@ -310,6 +316,91 @@ class Learner:
                 self.model, [name for task in tasks for name in task.labels.classnames]
             )
         return list(accuracy_row(self.predictor(), self.model, sets, protocol, self.memory, alike))
+
+    def measure(self, task: Task) -> tuple[Accuracy, Accuracy]:
+        """Accuracy on a task among its own classes, and among all classes seen.
+
+        Among its own classes, the method is told the task, as by ``predict(..., task=...)``. All
+        classes seen are those of the learned tasks and its own; the method is not told the task, as
+        by ``predict``.
+
+        Args:
+            task: its :attr:`~gift.data.Task.evaluation` images are classified; it need not be
+                learned.
+
+        Raises:
+            ValueError: a task without images, or scores that are not finite.
+        """
+        self.check_labels([task])
+        data, predictor = self._evaluation_set(task), self.predictor()
+        known = {name for labels in self.memory for name in labels.classnames}
+        seen = list(self.memory)
+        if new := tuple(name for name in task.labels.classnames if name not in known):
+            seen.append(replace(task.labels, classnames=new))
+
+        def accuracy(among: Among, candidates: list[LabelSpace], told: str | None) -> Accuracy:
+            names = [name for labels in candidates for name in labels.classnames]
+            alike = read_alike(self.model, names) if among == "seen" else None
+            value = accuracy_among(predictor, self.model, data, candidates, task=told, alike=alike)
+            model = self.state + (", told the task" if told else "")
+            return Accuracy(task.name, value, among, task.measured_on, model, task.metric)
+
+        told = task.name if self.method.uses_task_id() else None
+        own = accuracy("task", [task.labels], told)
+        if seen == [task.labels] and told is None:
+            return own, replace(own, among="seen")  # nothing else competes yet
+        return own, accuracy("seen", seen, None)
+
+    @property
+    def state(self) -> str:
+        """Which model this is, in words, such as ``gift after pets``."""
+        after = f"after {self.memory[-1].name}" if self.memory else "before any task"
+        return f"{self.config.method} {after}"
+
+    def _evaluation_set(self, task: Task) -> EvaluationSet:
+        images, preprocess = task.evaluation, self.model.preprocess
+        assert images is not None
+        decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
+        return EvaluationSet(task.labels, decoded, tuple(images.labels), task.metric)
+
+    def known_task(self, labels: LabelSpace) -> LabelSpace | None:
+        """The learned task of that name, or the only one with exactly those classes.
+
+        Args:
+            labels: of a folder that shall be measured.
+        """
+        named = [own for own in self.memory if own.name == labels.name]
+        equal = [own for own in self.memory if set(own.classnames) == set(labels.classnames)]
+        found = named or equal
+        return found[0] if len(found) == 1 else None
+
+    def export(self, folder: str | Path, *, task: str | None = None) -> None:
+        """Write the model that classifies, as an ordinary folder of the transformers library.
+
+        Args:
+            folder: made; it may not be there.
+            task: the learned task whose model it is; needed where the method has one for each.
+
+        Raises:
+            ValueError: the folder is there, a task that was not learned, or a method with a model
+                per task and none named.
+        """
+        out, known = user_path(folder), [labels.name for labels in self.memory]
+        if out.exists():
+            raise ValueError(f"{out} exists; give a folder that is not there yet.")
+        if task is not None and task not in known:
+            raise ValueError(unknown("task", task, known))
+        if self.method.one_per_task and known and task is None:
+            raise ValueError(
+                f"{self.config.method} has a model for each task; choose one of "
+                f"{', '.join(known)} (--task NAME)."
+            )
+        model = self.method.classifier(self.model, task)
+        with writing_to(out.parent, "the folder", "give another one, or free some space"):
+            unfinished = out.with_name(f".{out.name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            model.save_pretrained(unfinished)
+            unfinished.rename(out)
 
     def predict(
         self,
@@ -363,6 +454,8 @@ class Learner:
             ValueError: no class to choose from, classes that the model cannot tell apart, or a task
                 that was not learned.
         """
+        check_list("classes", classes, "['cat', 'dog']")
+        check_list("images", images, "['photo.jpg']")
         known = {labels.name: labels for labels in self.memory}
         if task is not None and task not in known:
             raise ValueError(unknown("task", task, known))

@@ -18,12 +18,14 @@ An unfinished run has k < n rows. Every function refuses such an array unless it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gift.text import shortened
 
 Array = NDArray[np.float64]
 Matrix = ArrayLike | Sequence[Sequence[float | None]]
@@ -74,7 +76,13 @@ class AccuracyMatrix:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> AccuracyMatrix:
+    def from_json(cls, value: Any) -> AccuracyMatrix:
+        """The matrix that :meth:`to_json` gave.
+
+        Raises:
+            ValueError: another value; says which entry is wrong, and what it should be.
+        """
+        _check_entries(value)
         return cls(
             benchmark=value["benchmark"],
             version=value["version"],
@@ -84,6 +92,60 @@ class AccuracyMatrix:
             setting=dict(value.get("setting", {})),
             images=tuple(value.get("images", ())),
         )
+
+
+def _check_entries(value: Any) -> None:
+    """Refuse what is no accuracy matrix; whether its numbers fit together is not looked at."""
+
+    def listed(items: Any, kinds: Any) -> bool:
+        return isinstance(items, list) and all(
+            isinstance(item, kinds) and not isinstance(item, bool) for item in items
+        )
+
+    if not isinstance(value, dict):
+        raise ValueError("it must be one JSON object")
+    wanted: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        "benchmark": ("text", lambda v: isinstance(v, str)),
+        "version": ("a whole number", lambda v: isinstance(v, int)),
+        "tasks": ("a list of texts", lambda v: listed(v, str)),
+        "zero_shot": ("a list of numbers", lambda v: listed(v, int | float)),
+        "accuracy": (
+            "a list of lists of numbers or null",
+            lambda v: listed(v, list) and all(listed(row, int | float | None) for row in v),
+        ),
+        "setting": ("an object", lambda v: isinstance(v, dict)),
+        "images": ("a list of whole numbers", lambda v: listed(v, int)),
+    }
+    for key, (words, fits) in wanted.items():
+        if key not in value and key in {"setting", "images"}:
+            continue  # files of older versions
+        if key not in value or not fits(value[key]):
+            found = "is missing" if key not in value else f"= {shortened(value[key])}"
+            raise ValueError(f"{key!r} {found}; it must be {words}")
+
+
+def rule_in_words(setting: Mapping[str, Any]) -> str:
+    """How and on what the figures of a run were measured.
+
+    >>> rule_in_words({"split": "test", "label_space": "task", "task_id": "given"})
+    'test images, among the classes of their task, the task is given'
+
+    Args:
+        setting: of an :class:`AccuracyMatrix`.
+    """
+    spaces = {"seen": "the classes seen so far", "union": "the classes of all tasks"}
+    parts = [
+        f"{setting.get('split', 'test')} images",
+        f"among {spaces.get(str(setting.get('label_space')), 'the classes of their task')}",
+        f"the task is {'hidden' if setting.get('task_id') == 'hidden' else 'given'}",
+    ]
+    if seed := setting.get("draw", 0):
+        parts.append(f"data seed {seed}")
+    if metric := setting.get("metric"):
+        parts.append(f"mean over the classes instead of over the images: {', '.join(metric)}")
+    if counts := setting.get("counts"):
+        parts.append(f"not the published images: {', '.join(counts)}")
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
+from gift.explain import explain
 from gift.plugins import buildable_models, shipped_files, shipped_models
-from gift.text import unknown
+from gift.text import check_name, shortened, unknown, user_path
+from gift.textfiles import parse_yaml, read_text
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is many times faster
 _BUILTIN = "builtin:"
 
 Values = dict[str, Any]
@@ -26,6 +25,15 @@ class Settings(BaseModel):
     """Base of every settings model: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def models_of(cls, values: Mapping[str, object]) -> dict[str, type[Settings]]:
+        """The models of fields whose model depends on other values, by the fields' names."""
+        return {}
+
+
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A seed that every library takes."""
 
 
 def Free(default: Any, **options: Any) -> Any:
@@ -62,17 +70,40 @@ def fingerprint(settings: Settings, *, without: Collection[str] = ()) -> str:
 S = TypeVar("S", bound=Settings)
 
 
-def validate(model: type[S], values: Mapping[str, object], *, where: str = "configuration") -> S:
+def validate(
+    model: type[S], values: Mapping[str, object], *, where: str = "configuration", prefix: str = ""
+) -> S:
     """Build a settings model from plain values.
+
+    Args:
+        model: the settings model.
+        values: plain values, nested.
+        where: what holds them, the beginning of a message.
+        prefix: of the settings' paths in messages, such as ``method_settings.``.
 
     Raises:
         ValueError: one line per wrong value, with the nearest valid key for an unknown one.
     """
+    if problem := _too_large(values, prefix):
+        raise ValueError(f"{where}: {problem}" if where else problem)
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(model, detail) for detail in error.errors(include_url=False)]
-        raise ValueError(f"{where}: " + "\n".join(lines)) from None
+        told = explain(error, model, prefix, model.models_of(values))
+        raise ValueError(f"{where}: {told}" if where else told) from None
+
+
+def _too_large(values: Mapping[str, object], prefix: str = "") -> str | None:
+    """Names a whole number that no library takes; None where there is none."""
+    for key, value in values.items():
+        found = None
+        if isinstance(value, Mapping):
+            found = _too_large(value, f"{prefix}{key}.")
+        elif isinstance(value, int) and abs(value) >= 2**63:
+            found = f"{prefix}{key} = {shortened(value)} is too large a number."
+        if found:
+            return found
+    return None
 
 
 def merge(*layers: Mapping[str, object]) -> Values:
@@ -95,12 +126,11 @@ def parse_override(text: str) -> Values:
     """
     path, equals, value = text.partition("=")
     if not equals or not all(path.split(".")):
-        raise ValueError(f"{text!r} is not key=value; write for instance training.iterations=500.")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(f"{text!r}: the value is not valid YAML.") from None
-    return nest(path.split("."), nested)
+        raise ValueError(
+            f"{shortened(text)} is not key=value; write for instance training.iterations=500."
+        )
+    check_name("the setting", path)
+    return nest(path.split("."), parse_yaml(value, f"the value of {shortened(path)}"))
 
 
 def nest(path: Sequence[str], value: Any) -> Values:
@@ -131,21 +161,29 @@ def flat(values: Mapping[str, object], prefix: str = "") -> Values:
 
 
 def read_yaml(path: Path) -> Values:
-    """Read a mapping from a YAML file.
+    """Read a mapping from a YAML file, see :func:`gift.textfiles.parse_yaml`.
 
     Raises:
-        ValueError: the file is not there, not YAML or not a mapping.
+        ValueError: the file is not there, not YAML in UTF-8, or not a mapping of names.
     """
-    try:
-        value = _LOADER(path.read_text(encoding="utf-8")).get_single_data()
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; give the path of a YAML file.") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
+    return mapping_of(parse_yaml(read_text(path), str(path)), str(path))
+
+
+def mapping_of(value: Any, where: str) -> Values:
+    """The mapping that a file holds; an empty one for an empty file.
+
+    Raises:
+        ValueError: something else; the message begins with ``where``.
+    """
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a mapping (key: value), not a {type(value).__name__}.")
+        kinds = {list: "a list", str: "text", bool: "a truth value", int: "a number"}
+        raise ValueError(
+            f"{where} must hold a mapping (key: value), not {kinds.get(type(value), 'a value')}."
+        )
+    if wrong := [key for key in value if not isinstance(key, str)]:
+        raise ValueError(f"{where}: the key {shortened(wrong[0])} is no name; put it in quotes.")
     return value
 
 
@@ -183,8 +221,10 @@ def absolute(reference: str) -> str:
 
     Other references (hub ids, names of the package) stay as they are.
     """
-    path = Path(reference).expanduser()
-    return str(path.resolve()) if path.exists() else reference
+    path = user_path(reference)
+    return (
+        str(path.resolve()) if path.exists() else str(path) if reference[:1] == "~" else reference
+    )
 
 
 def name_or_path(reference: str) -> str:
@@ -221,31 +261,6 @@ def locate(reference: str, built: Path | None = None) -> str:
             f"{reference} is not shipped{place}; build it with '{commands[name]}', once."
         )
     return str(built / name)
-
-
-def _settings_in(annotation: Any) -> list[type[Settings]]:
-    """The settings models in an annotation: ``Part``, ``Part | None``, ``tuple[Part, ...]``."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _settings_in(inner)]
-
-
-def _explain(model: type[Settings], detail: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        owners = [model]
-        for part in detail["loc"][:-1]:
-            if part in owners[0].model_fields:  # else an index into a list, or a kind
-                owners = _settings_in(owners[0].model_fields[str(part)].annotation)
-            elif len(owners) > 1:
-                owners = [m for m in owners if part in get_args(m.model_fields["kind"].annotation)]
-        return unknown("setting", str(detail["loc"][-1]), owners[0].model_fields)
-    if detail["type"] == "missing":
-        return f"{path} is missing."
-    reason = detail["msg"].removeprefix("Value error, ")
-    if isinstance(detail["input"], Mapping):  # two settings that contradict each other
-        return f"{reason.removesuffix('.')}."
-    return f"{path} = {detail['input']!r} is not allowed: {reason}."
 
 
 def differences(old: Values, new: Values, prefix: str = "") -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import reprlib
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def fill(template: str, classname: str) -> str:
@@ -29,6 +32,24 @@ def one_line(text: object) -> str:
     return "".join(
         char.encode("unicode_escape").decode() if _breaks_out(char) else char for char in str(text)
     )
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+
+
+def shortened(value: object) -> str:
+    """A value as it is written, on one line and short enough for a message.
+
+    >>> print(shortened("x" * 100), shortened([1, "a"]))
+    'xxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxx' [1, 'a']
+    """
+    return one_line(_short.repr(value))
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path as people write it: ``~`` is the home directory, where there is one."""
+    return Path(os.path.expanduser(path))
 
 
 def nfc(text: str) -> str:
@@ -59,13 +80,37 @@ def _breaks_out(char: str) -> bool:
     return unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name nearest to a wrong one; None if none is near."""
+    close = difflib.get_close_matches(name[:200], sorted(known), n=1)
+    return close[0] if close else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with the known name nearest to a wrong one; empty if none is near."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    close = nearest(name, known)
+    return "" if close is None else f" Did you mean {close!r}?"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for an unknown name: the nearest valid one, then all of them."""
     names = sorted(known)
-    return f"unknown {kind} {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}."
+    listed = f"Known: {', '.join(names)}." if names else "There is none."
+    return f"unknown {kind} {shortened(name)}.{did_you_mean(name, names)} {listed}"
+
+
+def check_list(what: str, value: object, example: str) -> None:
+    """Refuse one text where a list of them is expected; its letters would be taken for them.
+
+    Args:
+        what: what the list is, for the message.
+        value: what was given.
+        example: such a list.
+
+    Raises:
+        ValueError: it is a text.
+    """
+    if isinstance(value, str | bytes):
+        raise ValueError(
+            f"{what} = {shortened(value)} is one text; give a list, for instance {example}."
+        )

@@ -118,14 +118,23 @@ def train_task(
         backward = partial(distributed.backward, parameters=parameters.values())
         first = _resume(checkpoints, model, optimizer, method)
         last = method.steps(settings.iterations)
+        warmup = settings.warmup_of(last)
+        if warmup < settings.warmup and first < last:
+            log.info(
+                "%s: the warm-up is %d of the %d steps, a tenth, since training.warmup = %d would "
+                "not leave any after it.",
+                name,
+                warmup,
+                last,
+                settings.warmup,
+            )
         batches = _batches(model, method, task, images, settings, range(first, last))
-        model.train()
         started, seen = time.perf_counter(), 0
-        with deferred() as is_asked_to_stop:
+        with _training(model, optimizer), deferred() as is_asked_to_stop:
             for step in range(first, last):
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                     group["lr"] = method.learning_rate(
-                        step, peak=peak, warmup=settings.warmup, iterations=last
+                        step, peak=peak, warmup=warmup, iterations=last
                     )
                 optimizer.zero_grad(set_to_none=True)
                 batch = {name: next(stream) for name, stream in batches.items()}
@@ -146,11 +155,20 @@ def train_task(
                     checkpoints.keep(step + 1, _state(parameters, optimizer, method))
                 if stop:
                     raise KeyboardInterrupt
-        optimizer.zero_grad(set_to_none=True)
-        model.eval()
         started = time.perf_counter()
         method.end_task(model, task)
         return time.perf_counter() - started
+
+
+@contextmanager
+def _training(model: VisionLanguageModel, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Training mode; afterwards, also of an interrupted training, evaluation without gradients."""
+    model.train()
+    try:
+        yield
+    finally:
+        optimizer.zero_grad(set_to_none=True)
+        model.eval()
 
 
 def _batches(

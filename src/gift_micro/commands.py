@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gift.cli.options import Home, Json, paths_of
+from gift.cli.options import MOST_SEED, Home, Json, paths_of
 from gift.cli.show import print_json, print_summaries, print_text, reporter
 from gift_micro import GENERATORS
 
@@ -16,7 +16,9 @@ micro = typer.Typer(help="The micro benchmark's models.", no_args_is_help=True)
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the runs and the page.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Seed of order, crops and images.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of order, crops and images.")
+    ] = 0,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +47,7 @@ def demo(
 @micro.command()
 def build(
     out: Annotated[Path, typer.Argument(help="Folder; an interrupted build there is resumed.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Train the benchmark's CLIP and diffusion model from a seed (under an hour on 2 cores)."""

@@ -199,5 +199,8 @@ def test_times_without_what_was_cached_are_marked(make_run: Any, tmp_path: Path)
                 file.write(json.dumps(event) + "\n")
     costs = costs_table(compare([read_run(run) for run in runs]))
     assert [row[1] for row in costs.rows] == ["60.0 s *", "60.0 s"]
+    total = costs.header.index("Total")
+    assert [row[total] for row in costs.rows] == ["100.0 s *", "100.0 s"]
+    assert len(costs.notes) == 2
     assert costs.notes[0] == "* Without the time of what was in the cache already."
     assert costs.notes[0] in write_report(runs, tmp_path / "out").page.read_text()

@@ -82,13 +82,13 @@ WRONG = {
     "difference_to: b": "is the name of no row",
     "columns: [averge]": "columns",
     "{per_dataset: true, columns: [forgetting]}": "needs one of the columns transfer, avg, last",
-    "figure: {kind: sweep, label: x}": "figure.sweep.setting is missing",
+    "figure: {kind: sweep, label: x}": "figure.setting is missing",
     "figure: {kind: landscape, unlearned: x, gird: 3}": "'gird'. Did you mean 'grid'",
     "figure: {kind: landscape, unlearned: x}": "'landscape' needs two rows",
     "figure: {kind: swep}": "'sweep', 'loss'",
     "columns: []": "only a picture of kind 'samples' needs no runs",
     "{orders: true, difference_to: a}": "orders goes with neither per_dataset nor difference_to",
-    "published: [{table: gift-paper/3, title: x}]": r"published.0.benchmarks is missing",
+    "published: [{table: gift-paper/3, title: x}]": "published[0].benchmarks is missing",
 }
 
 

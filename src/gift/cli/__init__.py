@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
+from io import TextIOWrapper
 from types import FunctionType
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def make_app() -> typer.Typer:
     app.command("learn")(learners.learn_command)
     app.command("predict")(learners.predict_command)
     app.command("eval")(learners.eval_command)
+    app.command("export")(learners.export_command)
     app.command("synthesize")(tools.synthesize_command)
     app.command("report")(runs.report_command)
     app.command("experiment")(experiments.experiment_command)
@@ -74,13 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a result that a terminal cannot show is not lost
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
     with ExitStack() as stack:
         stack.enter_context(LogLines(quiet=not speaks()))
         if not speaks():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         try:
-            make_app()(arguments, prog_name="gift")
+            make_app()(list(map(_expanded, arguments)), prog_name="gift")
         except SystemExit as end:
             if end.code == 130:
                 what = "interrupted; finished work is kept, run the same command again to resume"
@@ -88,12 +93,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not end.code:
                 _leave_processes()
             raise
+        except BrokenPipeError:  # whoever reads the output has enough of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
         except Exception as error:
             if debug:
                 raise
             if isinstance(error, (ValueError, OSError, FloatingPointError)):
                 fail(str(error), 1)
             fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def _expanded(word: str) -> str:
+    """A word of the command line with ``~/`` as the home directory, as shells expand it.
+
+    They do not in ``--option=~/folder``, nor in quotes, nor where another program starts this one.
+    """
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{os.path.expanduser(value)}" if value.startswith("~/") else word
 
 
 def _leave_processes() -> None:

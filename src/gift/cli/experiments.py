@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gift.cli.options import DataRoot, Home, Json, Overrides, read_settings
+from gift.cli.options import MOST_SEED, DataRoot, Home, Json, Overrides, read_settings
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
     from gift.studies import Outcome, Result, Space
 
-Jobs = Annotated[int, typer.Option(min=1, help="Runs at the same time.")]
+Jobs = Annotated[int, typer.Option(min=1, max=256, help="Runs at the same time.")]
 
 
 def experiment_command(
@@ -30,10 +30,11 @@ def experiment_command(
         str | None, typer.Option(help="Name, or a YAML file. [default: the experiment's]")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds 0, 1, ... up to this number. [default: 1]")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Seeds 0, 1, ... up to this number. [default: 1]"),
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="A single seed; repeatable.")
+        list[int] | None, typer.Option(min=0, max=MOST_SEED, help="A single seed; repeatable.")
     ] = None,
     rows: Annotated[list[str] | None, typer.Option(help="Only this row; repeatable.")] = None,
     jobs: Jobs = 1,
@@ -107,7 +108,7 @@ def experiment_command(
 
 def search_command(
     benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
-    trials: Annotated[int, typer.Option(min=1, help="How many settings are tried.")],
+    trials: Annotated[int, typer.Option(min=1, max=10_000, help="How many settings are tried.")],
     method: Annotated[str, typer.Option(help="See 'gift methods'.")] = "gift",
     space: Annotated[
         list[str] | None,
@@ -225,4 +226,5 @@ def _print_trials(outcome: Outcome) -> None:
         metrics = ("-" if row[m] is None else f"{row[m]:.1f}" for m in ("transfer", "avg", "last"))
         table.add_row(*map(Text, values), *metrics)
     Console().print(table)
+    print_text(f"{outcome['criterion']}; accuracy in percent.")
     print_text(f"{len(good)} trials, {len(outcome['rows']) - len(good)} failed; best first.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +18,11 @@ from gift.cli.options import (
     OnNonfinite,
     Overrides,
     Templates,
-    names_of,
     paths_of,
     read_settings,
     task_of,
 )
-from gift.cli.show import print_accuracy, print_error, print_json, print_text, reporter
+from gift.cli.show import print_accuracies, print_error, print_json, print_text, reporter
 from gift.text import one_line
 
 
@@ -50,8 +51,11 @@ def learn_command(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Let a learner learn one more folder of images."""
-    from gift import commands
+    """Let a learner learn one more folder of images.
+
+    The accuracies before and after are those among the task's own classes, and among all classes
+    seen.
+    """
     from gift.settings import load_recipe, merge
 
     chosen = task_of(
@@ -67,17 +71,27 @@ def learn_command(
     )
     if recipe is not None:
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
+    from gift import commands
+
     with reporter(f"learning {chosen.name}"):
         learned = commands.learn(learner, chosen, settings, paths=paths_of(home, data_root))
-    accuracy = {f"{learned.task}, before": learned.before, f"{learned.task}, after": learned.after}
-    measured_on = f"{'training' if learned.split == 'train' else learned.split} images"
+    accuracies = [*learned.before, *learned.after]
     if as_json:
-        result = {"folder": str(learner), "accuracy": accuracy, "measured_on": measured_on}
-        print_json(result | {"tasks": list(learned.tasks)})
+        print_json(
+            {
+                "folder": str(learner),
+                "accuracy": list(map(asdict, accuracies)),
+                "tasks": list(learned.tasks),
+                "plain_model": learned.plain_model,
+            }
+        )
         return
-    print_accuracy(accuracy)
-    print_text(f"Measured on {measured_on}, among the task's own classes.")
-    print_text(f"Learner folder: {learner}\nPlain model:    {learner / 'learner' / 'model'}")
+    print_accuracies(accuracies)
+    folder = learner / "learner" / "model"
+    print_text(f"Learner folder: {learner}\nPlain model:    {folder} ({learned.plain_model})")
+    if learned.one_per_task:
+        export = ["gift", "export", str(learner), "FOLDER", "--task", learned.task]
+        print_text(f"Model of a task: {shlex.join(export)}")
 
 
 def predict_command(
@@ -98,10 +112,12 @@ def predict_command(
     as_json: Json = False,
 ) -> None:
     """Classify images among all classes seen, a task's, given ones, or both (--classes --seen)."""
+    from gift.data import names_given
+
+    given = None if classes is None else names_given(classes)
     from gift import Learner
     from gift.evaluate import Unreadable
 
-    given = None if classes is None else names_of(classes)
     found = Learner.load(learner, paths=paths_of(home)).predict_each(
         images, classes=given, seen=seen, task=task, top=top
     )
@@ -137,23 +153,47 @@ def eval_command(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a learner's accuracy on folders of images or on a benchmark."""
-    from gift.commands import evaluate
+    """Measure a learner's accuracy on folders of images or on a benchmark.
 
+    Folders are measured among their own classes and among all classes seen; one that was learned,
+    with the templates that it was learned with unless others are given.
+    """
     tasks = [
         task_of(folder, template, test_fraction=test_fraction, follow_links=follow_links)
         for folder in task or []
     ]
+    from gift.commands import evaluate
+
     with reporter("evaluating"):
-        accuracy = evaluate(learner, tasks, benchmark, paths=paths_of(home, data_root))
+        accuracies = evaluate(
+            learner, tasks, benchmark, templates=template, paths=paths_of(home, data_root)
+        )
     if as_json:
-        print_json({"accuracy": accuracy})
+        print_json({"accuracy": list(map(asdict, accuracies))})
         return
-    print_accuracy(accuracy)
-    if tasks:
-        print_text("Folders are measured among their own classes.")
-    splits = {chosen.name: chosen.evaluated_split for chosen in tasks}
-    if held_out := [name for name, split in splits.items() if split == "validation"]:
-        print_text(f"Without a test split, validation images are measured: {', '.join(held_out)}.")
-    if flat := [name for name, split in splits.items() if split == "train"]:
-        print_text(f"Without a test split, all images are measured: {', '.join(flat)}.")
+    print_accuracies(accuracies)
+    if without := [chosen.name for chosen in tasks if chosen.evaluated_split == "train"]:
+        print_text(
+            "Without a test split, all images are measured, also those that were learned: "
+            f"{', '.join(without)}."
+        )
+
+
+def export_command(
+    learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
+    out: Annotated[Path, typer.Argument(help="Model folder; it may not be there yet.")],
+    task: Annotated[
+        str | None,
+        typer.Option(help="Learned task, for methods that have a model for each."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a learner's model as an ordinary folder of the transformers library."""
+    from gift.commands import export
+
+    with reporter("export"):
+        export(learner, out, task)
+    if as_json:
+        print_json({"folder": str(out)})
+    else:
+        print_text(f"Model folder: {out}")

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from gift.data import Paths, Task
     from gift.settings import Values
 
+MOST_SEED = 2**31 - 1
+"""The largest seed that every library takes, see :data:`gift.settings.Seed`."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Home = Annotated[
     Path | None, typer.Option(help="Cache directory. [default: $GIFT_HOME or ~/.cache/gift]")
@@ -66,11 +69,3 @@ def task_of(folder: Path, template: Sequence[str] | None, **options: Any) -> Tas
     if template:
         options["templates"] = tuple(template)
     return Task.from_folder(folder, **options)
-
-
-def names_of(value: str) -> list[str]:
-    """Class names from ``a,b,c`` or from a text file with one name per line."""
-    if "," not in value and Path(value).is_file():
-        lines = Path(value).read_text(encoding="utf-8").splitlines()
-        return [line.strip() for line in lines if line.strip()]
-    return [name.strip() for name in value.split(",")]

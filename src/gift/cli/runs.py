@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gift.cli.options import (
+    MOST_SEED,
     ConfigFile,
     DataRoot,
     Home,
@@ -26,7 +27,9 @@ def run_command(
     method: Annotated[str | None, typer.Option(help="See 'gift methods'. [default: gift]")] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Seed of batches, crops and synthetic images. [default: 0]"),
+        typer.Option(
+            min=0, max=MOST_SEED, help="Seed of batches, crops and synthetic images. [default: 0]"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -45,9 +48,9 @@ def run_command(
 
     Running it again on the same folder continues after the last finished task.
     """
-    from gift.benchmark import resolve, run
-    from gift.studies import default_folder
+    from gift.data import load_benchmark
 
+    load_benchmark(benchmark)  # is refused before the heavy imports
     settings = read_settings(
         config,
         overrides,
@@ -57,6 +60,9 @@ def run_command(
         seed=seed,
         on_nonfinite=on_nonfinite,
     )
+    from gift.benchmark import resolve, run
+    from gift.studies import default_folder
+
     resolved = resolve(benchmark, settings.pop("method", "gift"), settings)
     folder = out or default_folder(resolved, Path("runs"))
     with reporter(f"{benchmark}, {resolved.method}"):

@@ -16,6 +16,7 @@ from rich.text import Text
 from gift.cli.console import Reporter, shown
 
 if TYPE_CHECKING:
+    from gift.evaluate import Accuracy
     from gift.runs import Summary
 
 
@@ -47,11 +48,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
-def print_accuracy(accuracy: dict[str, float]) -> None:
-    """A table of accuracies in percent."""
-    table = Table("task", "accuracy %", box=None)
-    for name, value in accuracy.items():
-        table.add_row(Text(shown(name)), f"{value:.1f}")
+def print_accuracies(accuracies: Sequence[Accuracy]) -> None:
+    """A table of accuracies: of what each is stands beside it."""
+    from gift.evaluate import AMONG
+
+    table = Table("task", "accuracy %", "among", "images", "model", box=None)
+    for one in accuracies:
+        images = f"{one.images}, mean per class" if one.metric != "top1" else one.images
+        words = (AMONG[one.among], images, one.model)
+        cells = (Text(shown(word), overflow="fold") for word in words)
+        table.add_row(Text(shown(one.task), overflow="fold"), f"{one.value:.1f}", *cells)
     Console().print(table)
 
 
@@ -70,6 +76,7 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
         minutes = f"{summary.seconds['total'] / 60:.1f}"
         table.add_row(Text(shown(summary.method)), *map(_number, values), minutes)
     Console().print(table)
+    print_text(f"Accuracy in percent on {metrics.rule_in_words(first.setting)}.")
 
 
 def _number(value: float | None) -> str:

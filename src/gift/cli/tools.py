@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gift.cli.options import Json, names_of
+from gift.cli.options import MOST_SEED, Json
 from gift.cli.show import print_json, print_text, reporter
 
 
@@ -36,10 +36,15 @@ def synthesize_command(
         bool, typer.Option("--no-safety-checker", help="Do not load the pipeline's.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of prompts and images.")] = 42,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of prompts and images.")
+    ] = 42,
     as_json: Json = False,
 ) -> None:
     """Generate image-text pairs from class names. Resumes where it was interrupted."""
+    from gift.data import names_given
+
+    names = names_given(classes)
     from gift.commands import synthesize
     from gift.distributed import is_main
 
@@ -58,7 +63,7 @@ def synthesize_command(
         "seed": seed,
     }
     with reporter("synthesize"):
-        generated = synthesize(out, names_of(classes), settings)
+        generated = synthesize(out, names, settings)
     if not is_main():
         return
     folder = generated.files[0].parent

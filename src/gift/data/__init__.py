@@ -15,7 +15,7 @@ from gift.data.catalogue import (
 )
 from gift.data.entries import DatasetEntry, Metric
 from gift.data.images import ImageFiles, ImageSet, to_rgb
-from gift.data.lists import class_list, draw_names, label_list, without_overlap
+from gift.data.lists import class_list, draw_names, label_list, names_given, without_overlap
 from gift.data.opening import download, is_on_hub, open_task, open_tasks, will_be_made
 from gift.data.paths import Paths
 from gift.data.preparation import check_dataset, prepare, provenance
@@ -47,6 +47,7 @@ __all__ = [
     "load_benchmark",
     "load_dataset",
     "measured_split",
+    "names_given",
     "open_task",
     "open_tasks",
     "other_orders",

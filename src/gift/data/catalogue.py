@@ -28,8 +28,8 @@ from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.labels import repeated
 from gift.data.lists import is_path, shipped
 from gift.plugins import shipped_files
-from gift.settings import Settings, merge, read_yaml, validate
-from gift.text import unknown
+from gift.settings import Seed, Settings, merge, read_yaml, validate
+from gift.text import shortened, unknown, user_path
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class BenchmarkEntry(Settings):
     base_classnames: str = Field("imagenet", description="class list of general names")
     recipe: str | None = Field(None, description="recipe whose settings the benchmark expects")
     shots: int | None = Field(None, ge=1, description="training images per class; default: all")
-    shots_seed: int = Field(42, ge=0, description="seed of their choice")
+    shots_seed: Seed = Field(42, description="seed of their choice")
     own_datasets: tuple[DatasetEntry, ...] = Field((), description="described in the same file")
 
     @model_validator(mode="after")
@@ -175,7 +175,7 @@ def load_benchmark(reference: str) -> BenchmarkEntry:
     """
     name_or_path, order = split_order(reference)
     if is_path(name_or_path, ".yaml", ".yml"):
-        benchmark = _read_own(Path(name_or_path))
+        benchmark = _read_own(user_path(name_or_path))
     else:
         path = shipped("benchmark", name_or_path, "benchmarks", ".yaml")
         benchmark = validate(BenchmarkEntry, read_yaml(path), where=name_or_path)
@@ -295,6 +295,8 @@ def _not_each_once(order: Sequence[T], items: Collection[T], unknown_items: str)
 def _read_own(path: Path) -> BenchmarkEntry:
     """The benchmark of a user's file, with the data sets that the file describes."""
     values = read_yaml(path)
+    if "own_datasets" in values:
+        raise ValueError(f"{path}: describe own data sets in tasks, in place of their names.")
     own: list[DatasetEntry] = []
 
     def name_of(value: Any, where: str) -> Any:
@@ -309,7 +311,8 @@ def _read_own(path: Path) -> BenchmarkEntry:
             if value is not None and (not isinstance(value, dict) or "name" in value):
                 raise ValueError(
                     f"{path}: tasks.{name} must hold the settings of a data set, without 'name' "
-                    f"(that is {name!r}), or nothing for the shipped data set of that name."
+                    f"(that is {shortened(name)}), or nothing for the shipped data set of that "
+                    "name."
                 )
         tasks = [name if value is None else {"name": name} | value for name, value in tasks.items()]
     if isinstance(tasks, list):
@@ -319,6 +322,9 @@ def _read_own(path: Path) -> BenchmarkEntry:
         dataset = name_of(steps["dataset"], "class_incremental.dataset")
         values["class_incremental"] = steps | {"dataset": dataset}
     benchmark = validate(BenchmarkEntry, values | {"own_datasets": own}, where=str(path))
+    known = {*dataset_names(), *(entry.name for entry in own)}
+    if wrong := [name for name in benchmark.tasks if name not in known]:
+        raise ValueError(f"{path}: tasks: {unknown('data set', wrong[0], known)}")
     base = _beside(path.parent, benchmark.base_classnames, f"{path}, base_classnames")
     return benchmark.model_copy(update={"base_classnames": base})
 
@@ -333,7 +339,8 @@ def _own_dataset(values: dict[str, Any], folder: Path, where: str) -> DatasetEnt
     entry = validate(DatasetEntry, whole, where=where)
     source = entry.source
     if source is not None and "path" in (values.get("source") or {}):
-        source = source.model_copy(update={"path": str((folder / source.path).resolve())})
+        path = (folder / user_path(source.path)).resolve()
+        source = source.model_copy(update={"path": str(path)})
     lists = {
         key: _beside(folder, getattr(entry, key), f"{where}.{key}")
         for key in ("classnames", "labels")
@@ -350,7 +357,7 @@ def _beside(folder: Path, names: Any, where: str) -> Any:
     """
     if not isinstance(names, str) or not is_path(names, ".txt"):
         return names
-    path = (folder / names).resolve()
+    path = (folder / user_path(names)).resolve()
     if not path.is_relative_to(folder.resolve()) or path.suffix != ".txt":
         raise ValueError(
             f"{where} = {names!r} is no .txt file in {folder}; put the list beside the benchmark's "

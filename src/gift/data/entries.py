@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from gift.data.labels import LabelSpace, repeated
 from gift.data.lists import class_list, label_list
 from gift.data.readers import reader_names
-from gift.settings import Settings
+from gift.settings import Seed, Settings
 from gift.text import unknown
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -49,7 +50,9 @@ class Source(Settings):
 class HubSource(Settings):
     """A copy of a data set on the Hugging Face hub, mapped by the names of its labels."""
 
-    id: str = Field(description="hub id, or the path of a folder of parquet files", min_length=1)
+    id: Annotated[str, AfterValidator(os.path.expanduser)] = Field(
+        description="hub id, or the path of a folder of parquet files", min_length=1
+    )
     revision: str | None = Field(None, description="its commit; without one it is not used")
     splits: dict[Split, tuple[str, ...]] = Field(
         {"train": ("train",), "test": ("test",)},
@@ -106,7 +109,7 @@ class RandomSplit(Settings):
     """How a data set without splits of its own is split."""
 
     train: float = Field(0.8, gt=0, lt=1, description="fraction of the images that is for training")
-    seed: int = Field(42, ge=0, description="seed of the split")
+    seed: Seed = Field(42, description="seed of the split")
 
 
 class Subset(Settings):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gift.text import check_name, fill
+from gift.text import check_list, check_name, fill
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ class LabelSpace:
     templates: tuple[str, ...] = ("a photo of a {}.",)
 
     def __post_init__(self) -> None:
+        check_list(f"{self.name}: classnames", self.classnames, "['cat', 'dog']")
+        check_list(f"{self.name}: templates", self.templates, "['a photo of a {}.']")
         object.__setattr__(self, "classnames", tuple(self.classnames))
         object.__setattr__(self, "templates", tuple(self.templates))
         check_name("the task name", self.name)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from gift.plugins import shipped_files
-from gift.text import unknown
+from gift.text import check_name, shortened, unknown, user_path
+from gift.textfiles import lines_of
 
 
 def class_list(name: str) -> tuple[str, ...]:
@@ -22,6 +23,65 @@ def class_list(name: str) -> tuple[str, ...]:
         ValueError: unknown name (with the nearest), no such file, or no names in it.
     """
     return _read(name, "class list", "classnames")
+
+
+def names_in(path: Path) -> tuple[str, ...]:
+    """The class names in a user's text file, one per line.
+
+    Raises:
+        ValueError: no such file, another encoding than UTF-8, no name, or one that is not a line of
+            text; the message names the file.
+    """
+    names = tuple(lines_of(path))
+    if not names:
+        raise ValueError(f"{path} holds no class names; write one per line.")
+    for name in names:
+        check_name(f"{path}: the class name", name)
+    return names
+
+
+def names_given(value: str) -> tuple[str, ...]:
+    """Class names as they are given on a command line: ``a,b,c``, or a text file's, one per line.
+
+    What has a path separator, the ending of a file or is a file or folder is never a class name.
+
+    >>> names_given("cat, dog")
+    ('cat', 'dog')
+
+    Raises:
+        ValueError: a file that is not there or cannot be used, an empty name, or one that stands
+            twice.
+    """
+    path = user_path(value)
+    is_file = path.suffix.lower() in FILE_ENDINGS or os.sep in value or value[:1] == "~"
+    if "," not in value and (is_file or _exists(path)):
+        if path.is_dir():
+            raise ValueError(
+                f"{value} is a folder; give class names (a,b,c) or a text file with one per line."
+            )
+        names = names_in(path)
+    else:
+        names = tuple(name.strip() for name in value.split(","))
+        for name in names:
+            if not name:
+                raise ValueError(f"{shortened(value)} has an empty class name; write a,b,c.")
+            if Path(name).suffix.lower() in FILE_ENDINGS:
+                raise ValueError(f"{name!r} is a file's name; give one file, or class names a,b,c.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the class name {twice!r} is given twice; give each once.")
+    return names
+
+
+FILE_ENDINGS = {".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".md", ".list", ".names"}
+"""Endings by which a word is the name of a file and not of a class."""
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a path
+        return False
 
 
 def label_list(name: str) -> tuple[str, ...]:
@@ -76,13 +136,7 @@ def draw_names(
 
 def _read(name: str, kind: str, folder: str) -> tuple[str, ...]:
     path = Path(name) if is_path(name, ".txt") else shipped(kind, name, folder, ".txt")
-    if not path.is_file():
-        raise ValueError(f"{name} does not exist; give a text file with one name per line.")
-    lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
-    names = tuple(filter(None, lines))
-    if not names:
-        raise ValueError(f"{path} holds no class names; write one per line.")
-    return names
+    return names_in(path)
 
 
 def _spelled(name: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from gift.data.images import ImageFiles, ImageSet
 from gift.data.labels import LabelSpace
 from gift.data.readers.folder import class_name, scan
 from gift.data.splits import split
-from gift.text import unknown
+from gift.text import check_list, one_line, unknown, user_path
 
 Split = Literal["train", "validation", "test"]
+Measured = Literal["test", "validation", "held-out", "training"]
+"""What images an accuracy is measured on; ``held-out`` ones are training images set aside."""
 
 _VALIDATION_SEED = 42
 
@@ -30,6 +33,7 @@ class Task:
         test: images to measure.
         validation: images to choose settings on.
         metric: what its accuracy is.
+        held_out: what the test images are, where they are no test split.
         place: where it was read from, for people.
     """
 
@@ -38,6 +42,7 @@ class Task:
     test: ImageSet | None
     validation: ImageSet | None = None
     metric: Metric = "top1"
+    held_out: Literal["validation", "held-out"] | None = None
     place: str = ""
 
     @property
@@ -55,6 +60,13 @@ class Task:
         """The images of :attr:`evaluated_split`; None where there are no images at all."""
         name = self.evaluated_split
         return None if name is None else self.splits[name]
+
+    @property
+    def measured_on(self) -> Measured:
+        """What the images of :attr:`evaluation` are; ``training`` where there are no others."""
+        if self.evaluated_split == "test":
+            return self.held_out or "test"
+        return "validation" if self.evaluated_split == "validation" else "training"
 
     @property
     def splits(self) -> dict[Split, ImageSet]:
@@ -86,8 +98,9 @@ class Task:
                 :func:`gift.data.readers.folder.split_name`). Class order is the byte order of the
                 folder names.
             name: the task's name; by default the folder's.
-            classnames: class names in the folders' order, or folder name -> class name. By default
-                the folder names with underscores as spaces.
+            classnames: class names in the folders' order (of folders called by numbers, that of the
+                numbers), or folder name -> class name. By default the folder names with
+                underscores as spaces.
             templates: prompt templates; the first serves training, all of them evaluation.
             test_fraction: fraction of the training images, in (0, 1), to set aside for testing:
                 sampled per class, at least one image on each side.
@@ -98,7 +111,9 @@ class Task:
             FileNotFoundError: no folder at ``path``.
             ValueError: a layout, class names, a fraction or a link that cannot be used.
         """
-        path = Path(path)
+        path = user_path(path)
+        check_list(f"{path}: templates", templates, "['a photo of a {}.']")
+        check_list(f"{path}: classnames", classnames, "['cat', 'dog']")
         scanned = scan(path, follow_links=follow_links)
         folders = tuple(sorted(set(scanned["train"][1]), key=os.fsencode))
         names = _class_names(path, folders, classnames)
@@ -113,7 +128,9 @@ class Task:
             if test is not None:
                 raise ValueError(f"{path} has a test split already; leave test_fraction out.")
             train, test = split(train, test_fraction, seed)
-        return cls(labels, train, test, splits.get("validation"), place=str(path))
+        held_out: Literal["held-out"] | None = None if test_fraction is None else "held-out"
+        validation = splits.get("validation")
+        return cls(labels, train, test, validation, held_out=held_out, place=str(path))
 
 
 def _class_names(
@@ -132,7 +149,23 @@ def _class_names(
             f"{path} has {len(folders)} class folders, but {len(classnames)} class names "
             "were given; give one per folder in byte order, or a mapping folder -> name."
         )
+    if all(folder.isdecimal() for folder in folders):  # labels: 2 comes before 10
+        by_number = dict(zip(sorted(folders, key=int), classnames, strict=True))
+        return tuple(by_number[folder] for folder in folders)
+    if list(folders) != sorted(folders, key=_as_people_sort):
+        mapping = dict(zip(folders, classnames, strict=True))
+        raise ValueError(
+            f"{path}: its class folders have another order by their bytes than by the numbers in "
+            "their names, so a list of class names may mean either. Give a mapping; by the bytes "
+            f"it would be {one_line(mapping)}."
+        )
     return tuple(classnames)
+
+
+def _as_people_sort(folder: str) -> list[tuple[int, str]]:
+    """A key by which ``a2`` comes before ``a10``."""
+    parts = re.split(r"([0-9]+)", folder)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def measured_split(task: Task, name: Literal["test", "validation"], fraction: float) -> Task:
@@ -149,11 +182,13 @@ def measured_split(task: Task, name: Literal["test", "validation"], fraction: fl
             raise ValueError(f"task {task.name!r} has no training images to split.")
         setting = "evaluation.validation_fraction"
         train, validation = split(task.train, fraction, _VALIDATION_SEED, setting)
-        return replace(task, train=train, validation=validation, test=validation)
+        return replace(
+            task, train=train, validation=validation, test=validation, held_out="held-out"
+        )
     images = task.test if name == "test" else task.validation
     if images is None:
         raise ValueError(
             f"task {task.name!r} has no test images; add a test folder beside train, or set "
             "evaluation.split = validation."
         )
-    return replace(task, test=images)
+    return replace(task, test=images, held_out=None if name == "test" else "validation")

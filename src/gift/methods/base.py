@@ -18,6 +18,7 @@ from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import similarity
 from gift.settings import Settings
+from gift.text import fill
 from gift.vlm import VisionLanguageModel, class_embeddings
 
 Batches = Mapping[str, Batch]
@@ -59,6 +60,24 @@ class TaskContext:
     sentences: tuple[str, ...] = ()
     learned: tuple[LabelSpace, ...] = ()
     seed: int = 0
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts that compete for a training image, those of the task's classes first.
+
+        A single class is learned against the classes of the tasks before: alone it would have
+        nothing to be told apart from.
+        """
+        own = self.labels.prompts
+        if len(own) > 1:
+            return own
+        names = {name: labels for labels in self.learned for name in labels.classnames}
+        others = (
+            fill(labels.templates[0], name)
+            for name, labels in names.items()
+            if name not in self.labels.classnames
+        )
+        return tuple(dict.fromkeys((*own, *others)))
 
 
 class Predictor(Protocol):
@@ -150,6 +169,25 @@ class Method:
     def name(cls) -> str:
         """What the method is called in messages: the name of its module."""
         return cls.__module__.rpartition(".")[2]
+
+    @property
+    def one_per_task(self) -> bool:
+        """Whether :meth:`classifier` gives another model for every task."""
+        return False
+
+    @property
+    def plain_model(self) -> str:
+        """What the model folder of a learner is, in words."""
+        return "the model after the last task" if self.trains else "the pre-trained model"
+
+    def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
+        """The model by which :meth:`predictor` classifies the images of a task, as an ordinary one.
+
+        Args:
+            model: as it is after the last task; it stays as it is.
+            task: name of a learned task; it matters where :attr:`one_per_task` is true.
+        """
+        return model
 
     @classmethod
     def uses_task_id(cls) -> bool:

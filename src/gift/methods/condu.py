@@ -59,6 +59,24 @@ class Condu(Method):
             weights.assign(model.trainable_parameters(), self._initial)
         return self.merged.predictor(model, model.frozen_copy())
 
+    @property
+    def one_per_task(self) -> bool:
+        """A rebuilt model each."""
+        return True
+
+    @property
+    def plain_model(self) -> str:
+        """No task changes it."""
+        return "the pre-trained model, unchanged"
+
+    def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
+        """The rebuilt model of the task."""
+        host = model.frozen_copy()
+        if self._initial:  # of an interrupted training
+            weights.assign(host.trainable_parameters(), self._initial)
+        self.merged.rebuild(task, host)
+        return host
+
     def extra_parameters(self) -> int:
         """The merged vector, its scales and the prototypes; the masks are bits."""
         return self.merged.extra_parameters()

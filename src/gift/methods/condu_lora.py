@@ -14,7 +14,13 @@ from gift import weights
 from gift.methods.base import Backward, Batches, LabelSpaces, Losses, Method, Predictor, TaskContext
 from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
 from gift.methods.objectives import TaskLoss
-from gift.vlm import VisionLanguageModel, add_adapters, check_modules, remove_adapters
+from gift.vlm import (
+    VisionLanguageModel,
+    add_adapters,
+    check_modules,
+    fold_adapters,
+    remove_adapters,
+)
 
 
 class ConduLoraSettings(MergedModelSettings):
@@ -72,6 +78,26 @@ class ConduLora(Method):
         if self._initial:
             self._adapt(host)
         return self.merged.predictor(model, host.requires_grad_(False).eval())
+
+    @property
+    def one_per_task(self) -> bool:
+        """A rebuilt model each."""
+        return True
+
+    @property
+    def plain_model(self) -> str:
+        """No task changes it."""
+        return "the pre-trained model, unchanged"
+
+    def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
+        """The model with the task's rebuilt adapters added to its matrices."""
+        host = model.frozen_copy()
+        remove_adapters(host)  # of an interrupted training
+        if self._initial:
+            self._adapt(host)
+            self.merged.rebuild(task, host)
+            fold_adapters(host)
+        return host.requires_grad_(False).eval()
 
     def extra_parameters(self) -> int:
         """The merged vector, its scales, the factors at the start and the prototypes."""

@@ -13,7 +13,6 @@ from pydantic import Field
 from torch import Tensor
 
 from gift import distributed, weights
-from gift.data.labels import LabelSpace
 from gift.data.loader import ImageTexts
 from gift.losses import classification, similarity
 from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
@@ -77,7 +76,7 @@ class Ewc(Method):
         rng = np.random.default_rng([task.seed, *b"fisher of", *task.labels.name.encode()])
         drawn = rng.permutation(len(images))[: self.settings.fisher_images].tolist()
         kind, parameters = self.settings.fisher_normalization, model.trainable_parameters()
-        gradients = image_gradients(model, images, drawn, task.labels)
+        gradients = image_gradients(model, images, drawn, task.prompts)
         fisher = weights.empirical_fisher(gradients, weights.normalization_groups(parameters, kind))
         for name, earlier in self._fisher.items():
             fisher[name].add_(earlier, alpha=self.settings.decay)
@@ -92,7 +91,7 @@ class Ewc(Method):
 
 
 def image_gradients(
-    model: VisionLanguageModel, images: ImageTexts, positions: Sequence[int], labels: LabelSpace
+    model: VisionLanguageModel, images: ImageTexts, positions: Sequence[int], prompts: Sequence[str]
 ) -> Iterator[dict[str, Tensor]]:
     """Each image's gradient of the cross-entropy of its class among the task's classes.
 
@@ -100,13 +99,12 @@ def image_gradients(
         model: where the gradients are taken.
         images: a task's training images, each with its class prompt.
         positions: of the images in that set.
-        labels: the task's label space.
+        prompts: of the classes that compete, the task's among them.
 
     Yields:
         Gradients by parameter name.
     """
     parameters = model.trainable_parameters()
-    prompts = labels.prompts
     texts = model.encode_texts(model.tokenize(prompts))
     for position in positions:
         image = model.encode_images(pixel_batch(model, images.pixels, [position]))

@@ -53,6 +53,23 @@ class FinetuneIndividual(Method):
     def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         return _PerTask(model, self._weights)
 
+    @property
+    def one_per_task(self) -> bool:
+        """Its own weights each."""
+        return True
+
+    @property
+    def plain_model(self) -> str:
+        """No task changes it."""
+        return "the pre-trained model, unchanged"
+
+    def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
+        """The task's own model."""
+        own = model.frozen_copy()
+        if stored := self._weights.get(task or _INITIAL):
+            weights.assign(own.trainable_parameters(), stored)
+        return own
+
     def extra_parameters(self) -> int:
         """All weights of every task."""
         tasks = (tensors for task, tensors in self._weights.items() if task != _INITIAL)

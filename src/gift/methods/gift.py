@@ -117,7 +117,7 @@ class Gift(Method):
     def begin_task(self, model: VisionLanguageModel, task: TaskContext) -> None:
         """Remember the weights, and run the teacher over every pair."""
         settings, parameters = self.settings, model.trainable_parameters()
-        self._prompts = model.tokenize(task.labels.prompts)
+        self._prompts = model.tokenize(task.prompts)
         self._task_smoothing = task.label_smoothing
         own = settings.alignment_smoothing
         self._smoothing = task.label_smoothing if own is None else own

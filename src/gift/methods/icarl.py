@@ -65,7 +65,7 @@ class Icarl(Method):
         if self.settings.teacher == "initial":
             weights.assign(teacher.trainable_parameters(), self._initial)
         self._distillation = ReferenceDistillation(
-            teacher, task.sets["exemplar"], teacher.tokenize(task.labels.prompts), self.settings
+            teacher, task.sets["exemplar"], teacher.tokenize(task.prompts), self.settings
         )
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:

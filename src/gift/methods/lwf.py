@@ -31,7 +31,7 @@ class Lwf(Method):
         self._task_loss = TaskLoss(model, task)
         teacher = model.frozen_copy()
         self._distillation = ReferenceDistillation(
-            teacher, task.sets["current"], teacher.tokenize(task.labels.prompts), self.settings
+            teacher, task.sets["current"], teacher.tokenize(task.prompts), self.settings
         )
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:

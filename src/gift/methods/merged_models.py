@@ -90,6 +90,13 @@ class MergedModels:
         """Predicts with the task models, rebuilt in ``host``, a frozen copy of the pre-trained."""
         return MergedPredictor(self, pretrained, host)
 
+    def rebuild(self, task: str | None, host: VisionLanguageModel) -> None:
+        """Give a copy of the pre-trained model the trainable parameters of a learned task."""
+        if task in self.selector.tasks:
+            rebuilt = self.vectors.rebuilt(self.selector.tasks.index(task))
+            for name, parameter in host.trainable_parameters().items():
+                parameter.data = parameter.data + rebuilt[name]
+
     def extra_parameters(self) -> int:
         """The merged vector, its scales and the prototypes; the masks are bits."""
         merged = sum(tensor.numel() for tensor in self.vectors.unified.values())

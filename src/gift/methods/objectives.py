@@ -25,10 +25,13 @@ from gift.weights import Groups, mean_fisher
 
 
 class TaskLoss:
-    """The task's cross-entropy over its classes; the class prompts are re-encoded each step."""
+    """The task's cross-entropy over its classes; the class prompts are re-encoded each step.
+
+    See :attr:`gift.methods.TaskContext.prompts` for a task of a single class.
+    """
 
     def __init__(self, model: VisionLanguageModel, task: TaskContext) -> None:
-        self._prompts = model.tokenize(task.labels.prompts)
+        self._prompts = model.tokenize(task.prompts)
         self._smoothing = task.label_smoothing
 
     def __call__(self, model: VisionLanguageModel, batch: Batch) -> Tensor:

@@ -74,11 +74,22 @@ class WiseFt(Method):
             weights.assign(model.trainable_parameters(), self._mixture(model))
 
     def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
+        return ZeroShotPredictor(self.classifier(model, None))
+
+    @property
+    def plain_model(self) -> str:
+        """The mixture, or what it is made of where prediction mixes."""
+        if self.settings.merge == "task_end":
+            return super().plain_model
+        return "the fine-tuned model before mixing"
+
+    def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
+        """The mixture."""
         if self.settings.merge == "task_end" or not self._partner:
-            return ZeroShotPredictor(model)
+            return model
         mixed = model.frozen_copy()
         weights.assign(mixed.trainable_parameters(), self._mixture(model))
-        return ZeroShotPredictor(mixed)
+        return mixed
 
     def state_dict(self) -> dict[str, Tensor]:
         """The partner by parameter name, where it will be needed again."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gift.metrics import AccuracyMatrix, Array
+from gift.metrics import AccuracyMatrix, Array, rule_in_words
 from gift.runs.read import Run, printable
 
 
@@ -67,20 +67,7 @@ class Comparison:
     @property
     def rule(self) -> str:
         """How images were classified, in words."""
-        setting = self.start.setting
-        spaces = {"seen": "the classes seen so far", "union": "the classes of all tasks"}
-        parts = [
-            f"{setting.get('split', 'test')} images",
-            f"among {spaces.get(str(setting.get('label_space')), 'the classes of their task')}",
-            f"the task is {'hidden' if setting.get('task_id') == 'hidden' else 'given'}",
-        ]
-        if seed := setting.get("draw", 0):
-            parts.append(f"data seed {seed}")
-        if metric := setting.get("metric"):
-            parts.append(f"mean over the classes instead of over the images: {', '.join(metric)}")
-        if counts := setting.get("counts"):
-            parts.append(f"not the published images: {', '.join(counts)}")
-        return printable(", ".join(parts))
+        return printable(rule_in_words(self.start.setting))
 
     @property
     def data(self) -> str | None:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from gift.data.paths import refuse_data
 from gift.files import refuse_special, write_text
 from gift.progress import report
 from gift.report import figures, style
@@ -71,13 +72,14 @@ def write_report(
     Raises:
         FileNotFoundError: a folder holds no ``matrix.json``.
         ValueError: no run, runs that measured different things, or none with the features that
-            ``embedding`` needs.
+            ``embedding`` needs; or ``out`` is a data set.
     """
     read = []
     for done, folder in enumerate(runs):
         report("report", done, len(runs) + 1)
         read.append(read_run(Path(folder), images_per_task=images_per_task))
     comparison = compare(read, labels)
+    refuse_data(out, "the report")
     embedded = {} if embedding is None else embeddings(comparison, embedding)
     report("report", len(runs), len(runs) + 1)
     refuse_special(out, "figures", "tables", "report.html")

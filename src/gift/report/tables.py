@@ -483,7 +483,7 @@ def costs_table(comparison: Comparison) -> Table:
         header=("Method", *(title for title, _ in columns.values())),
         text=text,
         numbers=numbers,
-        notes=(*notes, f"In CSV, times are seconds, memory is megabytes{stored}."),
+        notes=(*dict.fromkeys(notes), f"In CSV, times are seconds, memory is megabytes{stored}."),
     )
 
 

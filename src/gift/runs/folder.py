@@ -26,7 +26,6 @@ from gift.files import (
     as_json,
     checksum,
     digest,
-    parse_json,
     remove_unfinished,
     write_text,
     writing_to,
@@ -47,6 +46,7 @@ from gift.runs.manifest import (
 )
 from gift.runs.records import Event, Summary, read_events, read_matrix, read_summary, stage_seconds
 from gift.settings import Settings, differences, fingerprint, identity, validate
+from gift.textfiles import parse_json, parse_yaml
 
 log = logging.getLogger(__name__)
 
@@ -253,13 +253,12 @@ class RunFolder:
         """
         path = self.path / "config.yaml"
         try:
-            values = yaml.safe_load(read_member(self.path, path.name) or b"")
+            values = parse_yaml(read_member(self.path, path.name) or b"", str(path))
             if not isinstance(values, dict):
                 raise ValueError(f"{path} is missing or holds no configuration.")
-        except (ValueError, yaml.YAMLError) as error:
-            problem = error if isinstance(error, ValueError) else f"{path} is not YAML."
+        except ValueError as error:
             raise ValueError(
-                f"{problem} Put back a copy of it, or, with DONE removed, run the command that "
+                f"{error} Put back a copy of it, or, with DONE removed, run the command that "
                 "made the folder again."
             ) from None
         own = {key: value for key, value in values.items() if key in model.model_fields}

@@ -20,8 +20,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
-from gift.files import checksum, digest, parse_json, refuse_special, write_json, write_text
+from gift.files import checksum, digest, refuse_special, write_json, write_text
 from gift.runs.environment import package_version
+from gift.textfiles import parse_json
 
 _FILE = "manifest.json"
 _ABSENT = ""  # stands for the checksum of a file that is not there

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import yaml
-
-from gift.files import digest, parse_json, read_json, refuse_special
+from gift.files import digest, read_json, refuse_special
 from gift.metrics import AccuracyMatrix
 from gift.runs.folder import CONTENT
 from gift.runs.manifest import problem_in, read_member
@@ -23,6 +21,7 @@ from gift.runs.records import (
     read_summary,
     stage_seconds,
 )
+from gift.textfiles import parse_json, parse_yaml
 
 log = logging.getLogger(__name__)
 
@@ -130,10 +129,7 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         log.warning("%s: %s. The figures are those of before.", folder / "learner", problem)
     content = read_member(folder, "config.yaml")
     config = None if content is None else content.decode(errors="replace")
-    try:
-        values = yaml.safe_load(config or "")
-    except yaml.YAMLError as error:
-        raise ValueError(f"{folder / 'config.yaml'} is not readable YAML: {error}") from None
+    values = parse_yaml(config or "", str(folder / "config.yaml"))
     settings = values if isinstance(values, dict) else {}
     seed = summary.seed if summary else settings.get("seed")
     method = summary.method if summary else settings.get("method") or folder.name
@@ -144,7 +140,9 @@ def read_run(folder: Path, *, images_per_task: int = 0) -> Run:
         matrix=matrix,
         steps=_train_steps(events),
         seconds=_in_order(summary.seconds if summary else stage_seconds(events)),
-        cached=frozenset(printable(event.stage) for event in events if event.cached),
+        cached=frozenset(
+            stage for event in events if event.cached for stage in (printable(event.stage), "total")
+        ),
         peak_memory_mb=summary.peak_memory_mb if summary else None,
         command=printable(summary.command) if summary and summary.command else None,
         config=config,
@@ -194,15 +192,17 @@ def _data(folder: Path) -> Data | None:
     if content is None:
         return None
     try:
-        tasks = parse_json(content)
+        tasks = parse_json(content, str(folder / "data.json"))
         train, test = (sum(task[s]["images"] for task in tasks.values()) for s in ("train", "test"))
         splits = [
             (name, task["words"], task["train"]["checksum"], task["test"]["checksum"])
             for name, task in tasks.items()
         ]
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        path = folder / "data.json"
-        raise ValueError(f"{path} does not describe the data of a run: {error!r}") from None
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(
+            f"{folder / 'data.json'} does not describe the data of a run: every task needs the "
+            "numbers of its train and test images and their checksums. Put back a copy of it."
+        ) from None
     return Data(train, test, digest(splits)[:16])
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gift.files import parse_json
+from gift.explain import explain
 from gift.metrics import AccuracyMatrix
 from gift.runs.manifest import read_member
+from gift.textfiles import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -151,11 +152,12 @@ def read_summary(folder: Path) -> Summary | None:
     """
     try:
         content = read_member(folder, "summary.json")
-        return None if content is None else Summary.model_validate_json(content)
+        if content is None:
+            return None
+        return Summary.model_validate(parse_json(content, str(folder / "summary.json")))
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"{first['msg']}: {'.'.join(map(str, first['loc']))}"
-        raise ValueError(f"{folder / 'summary.json'} is no summary of a run ({problem}).") from None
+        problem = explain(error, Summary)
+        raise ValueError(f"{folder / 'summary.json'} is no summary of a run: {problem}") from None
     except ValueError as problem:
         raise ValueError(
             f"{problem} To compute it anew, remove {folder / 'DONE'} and run the same command."
@@ -177,7 +179,10 @@ def read_matrix(folder: Path) -> AccuracyMatrix | None:
     except ValueError as problem:
         raise ValueError(f"{problem} {hint}") from None
     try:
-        return None if content is None else AccuracyMatrix.from_json(parse_json(content))
-    except (ValueError, KeyError, TypeError) as error:
+        if content is None:
+            return None
+        return AccuracyMatrix.from_json(parse_json(content, str(folder / "matrix.json")))
+    except ValueError as error:
         path = folder / "matrix.json"
-        raise ValueError(f"{path} is damaged ({error!r}). {hint}") from None
+        reason = str(error).removeprefix(f"{path} is damaged, ").removesuffix(".")
+        raise ValueError(f"{path} is damaged ({reason}). {hint}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gift.data import Paths, load_benchmark, short_name
 from gift.files import replacing_file, write_json, write_text
+from gift.metrics import rule_in_words
 from gift.report.tables import Table
 from gift.runs import RunFolder
 from gift.runs.read import Run
@@ -61,6 +62,7 @@ class Result:
             "experiment": self.entry.name,
             "title": self.entry.title,
             "benchmark": self.benchmark,
+            "heading": self.heading,
             "seeds": list(self.seeds),
             "rows": [row_json(row, self.entry.columns, tasks) for row in self.rows],
             "notes": list(self.table.notes),
@@ -170,19 +172,24 @@ def _heading(
     settings: Mapping[str, object],
     redraw: bool,
 ) -> str:
-    known = map(load_benchmark, dict.fromkeys(row.benchmark for row in rows))
+    known = [load_benchmark(name) for name in dict.fromkeys(row.benchmark for row in rows)]
     where = " and ".join(f"{one.name} ({one.title})" if one.title else one.name for one in known)
     listed = ", ".join(map(str, seeds))
     text = f"{entry.title}, on {where}, seed{'s' if len(seeds) > 1 else ''} {listed}."
+    setting = flat(settings)
     if len(seeds) > 1:
         text += " Mean ± sample standard deviation."
         text += " Every seed is also the data seed." if redraw else ""
     if settings:
-        chosen = (f"{path} = {value}" for path, value in flat(settings).items())
+        chosen = (f"{path} = {value}" for path, value in setting.items())
         text += f" All rows with {', '.join(chosen)}."
     if entry.difference_to is not None:
         text += f" In brackets the difference to {entry.difference_to}"
         text += ", with its 95 % interval over paired seeds." if entry.intervals else "."
+    split = setting.get("evaluation.split", "test")
+    rules = [{"label_space": b.label_space, "task_id": b.task_id, "split": split} for b in known]
+    measured = " and ".join(dict.fromkeys(map(rule_in_words, rules)))
+    text += f" Accuracy in percent on {measured}."
     if title := figures_title(entry, rows[0].benchmark):
         text += f" The paper's figures are those of {title}."
     return text

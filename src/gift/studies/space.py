@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import yaml
+from gift.text import shortened
+from gift.textfiles import parse_yaml
 
 Choice = bool | int | float | str | None
 FIXED = ("benchmark", "method", "tasks", "draw", "seed", "evaluation")
 """Settings that say what is measured; trials that differ in them could not be compared."""
+MOST_POINTS = 10_000
+"""Combinations of values that a search lists in memory."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -75,10 +78,7 @@ def _choice(value: str, text: str) -> Choice:
         return float(value)
     if not value.strip():
         raise ValueError(f"{text!r}: a value is missing between two commas; write null for none.")
-    try:
-        choice: Choice = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(f"{text!r}: {value!r} is not a value; give numbers or text.") from None
+    choice: Choice = parse_yaml(value, f"{shortened(text)}: the value {shortened(value)}")
     return choice
 
 
@@ -96,6 +96,12 @@ def check_space(space: Space, configure: Callable[[Mapping[str, Choice]], object
         raise ValueError(
             "the search space is empty; name settings and the values to try, for instance "
             "training.learning_rate=1e-5,1e-4."
+        )
+    lists = [values for values in space.values() if not isinstance(values, Interval)]
+    if (points := math.prod(map(len, lists))) > MOST_POINTS:
+        raise ValueError(
+            f"the lists of the search space have {points:,} combinations, more than "
+            f"{MOST_POINTS:,}; take fewer values, or intervals (low..high)."
         )
     for path, values in space.items():
         if path.split(".")[0] in FIXED:

@@ -2,7 +2,7 @@
 
 from gift.vlm.branches import add_branches, remove_branches
 from gift.vlm.features import encode_all_images, encode_all_texts, pixel_batch, trim
-from gift.vlm.lora import add_adapters, check_modules, remove_adapters
+from gift.vlm.lora import add_adapters, check_modules, fold_adapters, remove_adapters
 from gift.vlm.model import VisionLanguageModel
 from gift.vlm.preprocess import Preprocess
 from gift.vlm.zeroshot import (
@@ -23,6 +23,7 @@ __all__ = [
     "class_embeddings",
     "encode_all_images",
     "encode_all_texts",
+    "fold_adapters",
     "mean_class_embeddings",
     "pixel_batch",
     "read_alike",

@@ -108,6 +108,15 @@ def _uncalled(model: VisionLanguageModel) -> list[str]:
     ]
 
 
+@torch.no_grad()
+def fold_adapters(model: VisionLanguageModel) -> None:
+    """Add all adapters to their matrices and take them away: embeddings stay, to rounding."""
+    for module in model.towers.modules():
+        if isinstance(module, LoraLayer):
+            module.merge()
+    remove_adapters(model)
+
+
 def remove_adapters(model: VisionLanguageModel) -> None:
     """Take all adapters away; the model is what it was before they came."""
     adapters = [(n, m) for n, m in model.towers.named_modules() if isinstance(m, LoraLayer)]
