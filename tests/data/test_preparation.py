@@ -190,7 +190,7 @@ def test_the_command_downloads_a_chosen_commit_and_says_what_it_cannot_do(
     names = ("green", "red")
     files, labels = scan(write_folder(tmp_path / "copy"))["train"]
     splits = {"train": (files, labels), "test": (files[:1], labels[:1])}
-    monkeypatch.setattr(hub, "read", lambda *_: splits)
+    monkeypatch.setattr(hub, "read", lambda *_: hub.Copy("a/b@abc123", splits))
     content = {"name": "dtd2", "hub": {"id": "a/b"}, "classnames": list(names)}
     (tmp_path / "mine.yaml").write_text(json.dumps({"name": "mine", "tasks": [content]}))
     chosen = ("--set", "hub_revisions.dtd2=abc123")

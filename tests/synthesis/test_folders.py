@@ -246,7 +246,7 @@ FILES = ["model_index.json", "unet/config.json", "vae/config.json"]
 FILES += ["scheduler/scheduler_config.json", "text_encoder/config.json"]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_change_of_a_configuration_is_named_or_loaded_later(
     data: st.DataObject, copy: Path

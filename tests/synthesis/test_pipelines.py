@@ -19,7 +19,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=KINDS, scope="module")
 def generator(request):
     fixture, settings = KINDS[request.param]
     return DiffusersGenerator(request.getfixturevalue(fixture), **settings)

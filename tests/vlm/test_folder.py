@@ -296,12 +296,24 @@ def test_weights_that_sum_up_to_infinity_are_finite(clip: Path) -> None:
         ("hf://openai/clip", "give 'openai/clip'"),
         ("ViT-B/32", "OpenAI's name.*openai/clip-vit-base-patch32"),
         ("ViT-B-32", "looks like OpenCLIP's.*laion/CLIP"),
+        ("ViT-B-32/laion2b_s34b_b79k", "looks like OpenCLIP's.*laion/CLIP"),
         ("no/such/folder", "there is no folder no/such/folder"),
     ],
 )
 def test_names_of_other_libraries_are_known(name: str, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         opened(name)
+
+
+def test_a_hub_id_in_the_format_of_another_library_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_config(*_: object, **__: object) -> None:
+        raise OSError("timm/ViT does not appear to have a file named config.json. Checkout ...")
+
+    monkeypatch.setattr("gift.vlm.folder.PreTrainedConfig.get_config_dict", no_config)
+    with pytest.raises(ValueError, match=r"timm/ViT is on the hub, but not .*laion/CLIP"):
+        opened("timm/ViT")
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32.pt", "model.safetensors", "model.onnx"])
@@ -356,7 +368,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_change_of_a_configuration_is_named_or_harmless(
     data: st.DataObject, clip: Path

@@ -96,7 +96,7 @@ def _check_name(source: str) -> None:
             "Where that is in OpenCLIP's format only, give the hub id of the same weights in the "
             "form of transformers (see docs/models.md)."
         )
-    if re.fullmatch(r"(ViT|RN|convnext|coca|EVA|MobileCLIP)\w*-?[\w-]*", source):
+    if re.fullmatch(r"(ViT|RN\d|convnext|coca|EVA|MobileCLIP)[\w-]*(/\w+)?", source):
         raise ValueError(f"there is no folder {name}; it looks like OpenCLIP's. {OPENCLIP_HINT}")
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
         raise ValueError(

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from gift.model_files import reason, refusal
+from gift.model_files import OPENCLIP_HINT, reason, refusal
 from gift.progress import silenced
 from gift.text import one_line
 from gift.vlm.folder import HAS_CAUSAL_TEXT_TOWER, check_source
@@ -111,6 +111,11 @@ def _reading(source: str, what: str, is_local: bool) -> Iterator[None]:
 
 
 def _not_on_hub(source: str, error: OSError) -> ValueError:
+    if "does not appear to have a file named config.json" in str(error):
+        return ValueError(
+            f"{source} is on the hub, but not in the form of transformers: it has no config.json. "
+            f"{OPENCLIP_HINT}"
+        )
     return ValueError(
         f"there is no folder {source}, and the Hugging Face hub did not give a model of that "
         f"name ({reason(error)}). Check the spelling and the network, or give the folder of a "
