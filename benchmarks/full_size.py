@@ -275,9 +275,9 @@ def measure(options: argparse.Namespace, folder: Path, device: torch.device) -> 
     with watch.stage("evaluate, from the pixel cache", test):
         learner.evaluate(task)
     with watch.stage("save the learner"):
-        learner.save(run.path)
+        learner.save(folder / "saved")
     with watch.stage("read the learner again"):
-        again = Learner.load(run.path, paths=Paths.of(folder / "home"))
+        again = Learner.load(folder / "saved", paths=Paths.of(folder / "home"))
     if again.memory != learner.memory or again.evaluate(task) != before:
         raise RuntimeError("the learner that was read again is not the one that was saved.")
     return {"parameters": parameters, "stages": [asdict(stage) for stage in watch.stages]}
