@@ -26,7 +26,7 @@ def read_text(path: Path) -> str:
     """
     path = user_path(path)
     if not path.exists():
-        raise ValueError(f"{path} does not exist.")
+        raise ValueError(f"{path} does not exist; give the path of a UTF-8 text file.")
     if not path.is_file():
         raise ValueError(f"{path} is no ordinary file; give a text file.")
     return decoded(path.read_bytes(), str(path))
