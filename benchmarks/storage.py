@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 
 from gift.benchmark import resolve
-from gift.data import Paths, class_list, load_benchmark, open_task
+from gift.data import Paths, class_list, load_benchmark, open_tasks
 from gift.files import read_json, write_json
 from gift.runs import environment
 from gift.streams import open_generator
@@ -74,7 +74,8 @@ def measure_real(benchmark: str, folder: Path, tasks: int | None) -> Iterator[di
     """What the training images of each task take."""
     paths = Paths.of(folder / "cache", folder / "data")
     for entry in load_benchmark(benchmark).datasets()[:tasks]:
-        images = open_task(entry, paths).train
+        (task,) = open_tasks([entry], paths)
+        images = task.train
         source, kept = paths.data / entry.source.path / "train", folder / "kept" / entry.name
         yield {
             "images": len(images),

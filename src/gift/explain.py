@@ -166,13 +166,22 @@ def _sentence(
         return f"{given}; give {_wanted(get_args(place.annotation)[0])}."
     wanted = _wanted(place.annotation, place.metadata)
     if kind == "string_pattern_mismatch":
-        wanted = "a name of letters, digits, '.', '_' and '-'"
+        wanted = _wanted_form(place, detail)
     hint = ""
     if kind == "literal_error" and isinstance(value, str):
         hint = did_you_mean(value, [v for v in _literals(place.annotation) if v])
     if kind == "string_type" and isinstance(value, bool | int | float):
         hint = f" To YAML it is no text without quotes: write '\"{value}\"' in quotes."
     return f"{given}; give {wanted}.{hint}"
+
+
+def _wanted_form(place: _Place, detail: ErrorDetails) -> str:
+    """What text a setting with a pattern takes: a name, or what the setting's description lists."""
+    pattern = str(detail["ctx"]["pattern"])
+    if pattern.startswith("^[A-Za-z0-9]"):
+        return "a name of letters, digits, '.', '_' and '-'"
+    field = _field(place.owner, detail["loc"][-1])
+    return (field.description if field else None) or f"text that matches {pattern}"
 
 
 def _is_model(place: _Place) -> bool:

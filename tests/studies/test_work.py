@@ -71,7 +71,8 @@ def test_what_is_kept_makes_the_same_table(compare, tmp_path):
     kept = studies.keep(result, tmp_path / "results")
     assert len(kept) == 6
     files = {path.name for path in kept[0].iterdir()}
-    assert files == {"config.yaml", "summary.json", "matrix.json", "env.json", "data.json"}
+    members = ("config.yaml", "data.json", "inputs.json", "matrix.json", "summary.json")
+    assert files == {*members, "env.json"}
     shutil.rmtree(tmp_path / "runs" / "mine")
     shutil.copytree(tmp_path / "results" / "mine", tmp_path / "runs" / "mine")
     assert compare(workers=None, seeds=(0, 1)).table.rows == result.table.rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 
 import torch
 from pydantic import Field
@@ -55,6 +54,9 @@ class TeacherPairs:
         images: the teacher's image features, unit rows [N, D].
         texts: the teacher's features of the U distinct captions, unit rows [U, D].
         captions: [N] which caption a pair has.
+        accuracy: how many images the teacher classifies correctly among the distinct captions, in
+            percent. A caption is what an image was generated from, so the alignment to it corrects
+            the rest.
     """
 
     def __init__(self, teacher: VisionLanguageModel, pairs: ImageTexts) -> None:
@@ -62,14 +64,8 @@ class TeacherPairs:
         self._tokens, self.captions = tokenize_unique(teacher, pairs.texts)
         self.texts = encode_all_texts(teacher, self._tokens)
         self.images = encode_all_images(teacher, pairs.pixels)
-
-    @cached_property
-    def accuracy(self) -> Tensor:
-        """How many images the teacher classifies correctly among the distinct captions, percent.
-
-        A caption is what an image was generated from, so this is what the alignment to it corrects.
-        """
-        return 100 * ((self.images @ self.texts.T).argmax(dim=1) == self.captions).float().mean()
+        nearest = (self.images @ self.texts.T).argmax(dim=1)
+        self.accuracy = 100 * (nearest == self.captions).float().mean()
 
     def encode_captions(self, model: VisionLanguageModel, captions: Tensor) -> Tensor:
         """A model's features of these captions [B], unit rows [B, D]; each distinct one once."""

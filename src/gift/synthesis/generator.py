@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -191,17 +191,21 @@ class DiffusersGenerator:
         if not self.safety_checker:
             absent += ["safety_checker", *pipelines.missing_checker(folder)]
         options: dict[str, Any] = dict.fromkeys(absent) | {"revision": self.revision}
-        read = diffusers.AutoPipelineForText2Image.from_pretrained
         try:
-            return read(self.source, use_safetensors=True, variant=self._variant, **options)
+            return self._from_pretrained(self._variant, options)
         except (OSError, ValueError):
             if folder.is_dir():
                 raise
             try:  # some hub ids have their weights in half precision alone
-                return read(self.source, use_safetensors=True, variant="fp16", **options)
+                return self._from_pretrained("fp16", options)
             except (OSError, ValueError):
                 pass
             raise
+
+    def _from_pretrained(self, variant: str | None, options: Mapping[str, Any]) -> Any:
+        return diffusers.AutoPipelineForText2Image.from_pretrained(
+            self.source, use_safetensors=True, variant=variant, **options
+        )
 
     def release(self) -> None:
         """Free the pipeline's memory; it is loaded again when it is needed again."""
