@@ -575,3 +575,10 @@ def test_a_failed_command_leaves_finished_tasks_alone(model, tmp_path, capsys):
     assert call("learn", tmp_path / "mine", "--task", folder, "--home", tmp_path / "home") == 1
     assert "already learned" in capsys.readouterr().err
     assert (tmp_path / "mine" / "learner" / "memory.json").read_text() == before
+
+
+def test_output_that_nobody_reads_ends_quietly():
+    words = [sys.executable, "-m", "gift", "experiment", "--list", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""

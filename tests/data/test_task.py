@@ -103,3 +103,30 @@ def test_images_added_to_one_class_leave_the_others_alone(root):
         return [path for path in task.test.files if path.parent.name == "blue_circle"]
 
     assert blue(before) == blue(after)
+
+
+def numbered(root, names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+        (root / name / "0.png").touch()
+    return root
+
+
+def test_a_list_of_names_goes_to_folders_called_by_numbers_in_their_order(tmp_path):
+    """By their bytes 10 comes before 2."""
+    folder = numbered(tmp_path / "n", map(str, range(12)))
+    names = [f"class {number}" for number in range(12)]
+    task = Task.from_folder(folder, classnames=names)
+    found = {
+        task.train.keys[i].split("/")[0]: task.labels.classnames[label]
+        for i, label in enumerate(task.train.labels)
+    }
+    assert found == {str(number): names[number] for number in range(12)}
+
+
+def test_a_list_of_names_that_may_mean_two_orders_is_refused_with_both(tmp_path):
+    folder = numbered(tmp_path / "n", ("class2", "class10"))
+    with pytest.raises(ValueError, match=r"Give a mapping; by the bytes .*class10.*: 'a'"):
+        Task.from_folder(folder, classnames=["a", "b"])
+    names = {"class2": "b", "class10": "a"}
+    assert Task.from_folder(folder, classnames=names).labels.classnames == ("a", "b")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gift.studies import Interval, parse_space
+from gift.studies.space import check_space
 
 
 def test_a_space_from_the_command_line():
@@ -25,3 +26,9 @@ def test_a_space_that_cannot_be_read(text):
 def test_a_key_twice_is_refused():
     with pytest.raises(ValueError, match="a is given twice"):
         parse_space(["a=1", "a=2"])
+
+
+def test_a_grid_of_millions_is_refused_before_it_is_made():
+    space = {f"training.setting{number}": list(range(100)) for number in range(4)}
+    with pytest.raises(ValueError, match="100,000,000 combinations, more than 10,000"):
+        check_space(space, lambda values: pytest.fail("nothing is configured"))
