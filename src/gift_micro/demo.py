@@ -13,9 +13,9 @@ METHODS: dict[str, dict[str, object]] = {"finetune": {}, "gift": {"penalty_weigh
 """Each with its settings."""
 SETTINGS = {
     # One rate for both, at which plain fine-tuning collapses, as in the paper.
-    "training": {"learning_rate": 5e-4, "iterations": 45},
+    "training": {"learning_rate": 5e-4, "iterations": 36},
     "tasks": ("micro-aircraft", "micro-dtd", "micro-flowers", "micro-mnist", "micro-stanfordcars"),
-    "synthesis": {"images": 120},
+    "synthesis": {"images": 80},
 }
 
 
