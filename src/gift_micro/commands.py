@@ -50,7 +50,7 @@ def build(
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Train the benchmark's CLIP and diffusion model from a seed (under an hour on 2 cores)."""
+    """Train the benchmark's CLIP and diffusion model from a seed (about an hour on 2 cores)."""
     from gift_micro.build import build
 
     with reporter("building the models"):
