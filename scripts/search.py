@@ -77,7 +77,7 @@ def run(name: str) -> Mapping[str, Any]:
 def write() -> None:
     """Put what was chosen into the recipe: settings of the images, and those of each method.
 
-    Searches of variants of a method are left out; their settings stand in the experiments.
+    Searches of variants of a method are skipped; their settings stand in the experiments.
     """
     text = RECIPE.read_text(encoding="utf-8")
     comments = [line for line in text.splitlines(keepends=True) if line.startswith("#")]

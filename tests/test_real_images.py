@@ -37,13 +37,13 @@ def test_photographs_are_learned(tmp_path):
         "builtin:micro/clip",
         method="finetune",
         paths=Paths.of(tmp_path / "home"),
-        training={"iterations": 60, "batch_size": 32, "learning_rate": 1e-3, "warmup": 5},
+        training={"iterations": 60, "batch_size": 32, "learning_rate": 3e-4, "warmup": 5},
     )
     (before,) = learner.evaluate(task)
     learner.learn(task)
     (after,) = learner.evaluate(task)
     assert before < 40
-    assert after > before + 10
+    assert after > before + 20
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from gift.data import (
     rule_of,
     with_revisions,
 )
-from gift.data.paths import refuse_data
+from gift.data.output import refuse_data
 from gift.evaluate import Protocol
 from gift.files import write_json
 from gift.learner import Learner
@@ -217,7 +217,7 @@ def _prepare(
     described = zip(chosen, tasks, strict=True)
     folder.write_data({e.name: asdict(provenance(task, learner.paths, e)) for e, task in described})
     folder.log("prepare", seconds=time.perf_counter() - started)
-    if len(learner.memory) < len(entries):
+    if learns:
         learner.streams.begin(learner.memory)  # a generator that fails does so before all work
     return tasks
 

@@ -26,7 +26,7 @@ from gift.data import (
     with_revisions,
 )
 from gift.data.labels import LabelSpace, repeated
-from gift.data.paths import refuse_data
+from gift.data.output import refuse_data
 from gift.evaluate import Accuracy, Protocol, sample_features
 from gift.files import replacing_file, write_json
 from gift.learner import Learner

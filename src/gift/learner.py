@@ -436,7 +436,7 @@ class Learner:
         task: str | None = None,
         top: int = 3,
     ) -> Iterator[Prediction | Unreadable]:
-        """Classify images one batch after the other, those that cannot be read left out.
+        """Classify images one batch after the other; of one that cannot be read, say why.
 
         Args:
             images: paths or opened images.

@@ -72,7 +72,7 @@ def generator(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Train a generator of the experiment 'foreign-generator' (about 10 minutes on 2 cores)."""
+    """Train a generator of the experiment 'foreign-generator' (about 25 minutes on 2 cores)."""
     from gift_micro.generators import build_generator
 
     folder = out or paths_of(home).models / "micro" / f"generator-{name}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from gift.text import user_path
@@ -59,62 +58,3 @@ class Paths:
     def images(self) -> Path:
         """Sets of synthetic images."""
         return self.cache / "images"
-
-
-def refuse_data(out: Path, what: str, *inputs: Path) -> None:
-    """Refuse to write among somebody's images, where files and folders of ours would be classes.
-
-    Args:
-        out: the folder that shall be written.
-        what: what it is to the user, for the message.
-        inputs: folders that are read: ``out`` may neither be one of them nor lie in one.
-
-    Raises:
-        ValueError: ``out`` is or lies in one of the inputs, or is a folder of class folders.
-    """
-    whole = out.resolve()
-    for path in inputs:
-        other = path.resolve()
-        if other in (whole, *whole.parents):
-            raise ValueError(
-                f"{what} {out} would lie among the images in {path}, where its files would be "
-                "taken for classes. Give a folder of its own."
-            )
-    splits = (parent for parent in whole.parents if _holds_classes(parent / "train"))
-    if among := whole if _holds_classes(whole) else next(splits, None):
-        raise ValueError(
-            f"{what} {out} would lie among the images in {among}, where its files would be taken "
-            "for classes. Give a folder of its own."
-        )
-
-
-def _holds_classes(folder: Path) -> bool:
-    """Whether a folder looks like a data set: its visible sub-folders hold images, or classes.
-
-    Only a few entries of each are looked at.
-    """
-    try:
-        inner = _some_folders(folder)
-        return bool(inner) and all(
-            _holds_images(path) or (path.name in _SPLITS and _holds_classes(path)) for path in inner
-        )
-    except OSError:
-        return False
-
-
-def _some_folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        visible = (e for e in entries if not e.name.startswith(".") and e.is_dir())
-        return [Path(entry.path) for entry in islice(visible, 5)]
-
-
-def _holds_images(folder: Path) -> bool:
-    """Whether a folder holds images that are no set of generated ones."""
-    if (folder / "set.json").exists():
-        return False
-    with os.scandir(folder) as entries:
-        return any(entry.name.lower().endswith(_IMAGES) for entry in islice(entries, 50))
-
-
-_SPLITS = {"train", "test", "validation", "val"}
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")

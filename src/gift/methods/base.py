@@ -149,6 +149,8 @@ class Method:
         sets: names of the sets that are only looked at as a whole.
         trains: False for a method that leaves the model as it is.
         needs_task_id: True for a method that cannot classify without the task of an image.
+        one_per_task: True for a method that leaves the model as it is and has one for each task,
+            see :meth:`classifier`.
         shards: True for a method that works on weights sharded over processes
             (:mod:`gift.distributed.fsdp`): it neither copies the model nor calls
             ``torch.autograd.grad``, and its state's keys end with the name of the parameter that
@@ -160,6 +162,7 @@ class Method:
     sets: tuple[str, ...] = ()
     trains: ClassVar[bool] = True
     needs_task_id: ClassVar[bool] = False
+    one_per_task: ClassVar[bool] = False
     shards: bool = False
 
     def __init__(self, settings: MethodSettings | None = None) -> None:
@@ -171,13 +174,10 @@ class Method:
         return cls.__module__.rpartition(".")[2]
 
     @property
-    def one_per_task(self) -> bool:
-        """Whether :meth:`classifier` gives another model for every task."""
-        return False
-
-    @property
     def plain_model(self) -> str:
         """What the model folder of a learner is, in words."""
+        if self.one_per_task:
+            return "the pre-trained model, unchanged"
         return "the model after the last task" if self.trains else "the pre-trained model"
 
     def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:

@@ -29,6 +29,7 @@ class Condu(Method):
     Settings = MergedModelSettings
     settings: MergedModelSettings
     sets = ("current",)
+    one_per_task = True
 
     def __init__(self, settings: MergedModelSettings | None = None) -> None:
         super().__init__(settings)
@@ -58,16 +59,6 @@ class Condu(Method):
             model = model.frozen_copy()
             weights.assign(model.trainable_parameters(), self._initial)
         return self.merged.predictor(model, model.frozen_copy())
-
-    @property
-    def one_per_task(self) -> bool:
-        """A rebuilt model each."""
-        return True
-
-    @property
-    def plain_model(self) -> str:
-        """No task changes it."""
-        return "the pre-trained model, unchanged"
 
     def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
         """The rebuilt model of the task."""

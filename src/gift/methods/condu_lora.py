@@ -44,6 +44,7 @@ class ConduLora(Method):
     Settings = ConduLoraSettings
     settings: ConduLoraSettings
     sets = ("current",)
+    one_per_task = True
 
     def __init__(self, settings: ConduLoraSettings | None = None) -> None:
         super().__init__(settings)
@@ -78,16 +79,6 @@ class ConduLora(Method):
         if self._initial:
             self._adapt(host)
         return self.merged.predictor(model, host.requires_grad_(False).eval())
-
-    @property
-    def one_per_task(self) -> bool:
-        """A rebuilt model each."""
-        return True
-
-    @property
-    def plain_model(self) -> str:
-        """No task changes it."""
-        return "the pre-trained model, unchanged"
 
     def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
         """The model with the task's rebuilt adapters added to its matrices."""

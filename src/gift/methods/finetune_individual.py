@@ -29,6 +29,7 @@ class FinetuneIndividual(Method):
     """
 
     needs_task_id = True
+    one_per_task = True
     shards = True
 
     def __init__(self, settings: None = None) -> None:
@@ -52,16 +53,6 @@ class FinetuneIndividual(Method):
 
     def predictor(self, model: VisionLanguageModel, learned: LabelSpaces = ()) -> Predictor:
         return _PerTask(model, self._weights)
-
-    @property
-    def one_per_task(self) -> bool:
-        """Its own weights each."""
-        return True
-
-    @property
-    def plain_model(self) -> str:
-        """No task changes it."""
-        return "the pre-trained model, unchanged"
 
     def classifier(self, model: VisionLanguageModel, task: str | None) -> VisionLanguageModel:
         """The task's own model."""

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from gift.data.paths import refuse_data
+from gift.data.output import refuse_data
 from gift.files import refuse_special, write_text
 from gift.progress import report
 from gift.report import figures, style

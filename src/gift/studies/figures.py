@@ -133,12 +133,11 @@ def sweep(picture: Sweep, columns: Sequence[str], rows: Sequence[PlannedRow]) ->
 
 
 def loss(picture: Loss, rows: Sequence[PlannedRow]) -> Figure:
-    """A logged loss over the steps of the first tasks, mean over a row's runs; rows that log it."""
+    """A logged loss over the steps of the first tasks, mean over a row's runs."""
     tasks = rows[0].measured[0].matrix.tasks[: picture.tasks]
     figure = Figure(figsize=(7.0, 3.0), layout="constrained")
     axes = figure.add_subplot()
-    shown = [row for row in rows if any(picture.loss in s.losses for s in row.measured[0].steps)]
-    for index, row in enumerate(shown):
+    for index, row in enumerate(rows):
         x, y = loss_curve(row.measured, picture.loss, tasks)
         color, _, dash = series(index)
         axes.plot(x, y, color=color, linestyle=dash, linewidth=1.4, label=row.label)
@@ -148,8 +147,7 @@ def loss(picture: Loss, rows: Sequence[PlannedRow]) -> Figure:
     name_tasks(axes, tasks)
     axes.set_ylabel(picture.label)
     only_horizontal_grid(axes)
-    if shown:
-        figure.legend(loc="outside upper left", ncols=3)
+    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 

@@ -136,7 +136,7 @@ def without_t5(folder: Path) -> list[str]:
 
 
 def missing_checker(folder: Path) -> list[str]:
-    """The parts of a safety checker that a pipeline's folder lacks, as where it was left out."""
+    """The components of a safety checker that a pipeline's folder lacks."""
     return [name for name in _WITH_CHECKER if folder.is_dir() and not (folder / name).is_dir()]
 
 

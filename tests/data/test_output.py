@@ -1,14 +1,16 @@
-"""Where files may be written."""
+"""Where nothing may be written: among somebody's images."""
 
 import pytest
 from support import write_folder
 
-from gift.data.paths import refuse_data
+from gift.data.output import refuse_data
 
 
-@pytest.mark.parametrize("place", ["", "train", "report", "train/report"])
-def test_nothing_is_written_among_the_images_of_a_data_set(tmp_path, place):
-    for split in ("train", "test"):
+@pytest.mark.parametrize("splits", [("train", "test"), ("Training", "valid")])
+@pytest.mark.parametrize("place", ["", "report", "0/report"])
+def test_nothing_is_written_among_the_images_of_a_data_set(tmp_path, splits, place):
+    place = place.replace("0", splits[0])
+    for split in splits:
         write_folder(tmp_path / "pets" / split, ("cat", "dog"), count=1, size=4)
     out = tmp_path / "pets" / place
     with pytest.raises(
