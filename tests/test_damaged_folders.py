@@ -108,7 +108,7 @@ def interrupt(event: tuple[str, int] | None) -> contextlib.AbstractContextManage
     """Where a stage has done so much; without one, between saving and measuring."""
     if event is not None:
         return at(*event, signal.SIGINT)
-    return unittest.mock.patch("gift.commands._keep", side_effect=KeyboardInterrupt)
+    return unittest.mock.patch("gift.commands.learning.keep", side_effect=KeyboardInterrupt)
 
 
 def keep_states(

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gift.cli import data, experiments, learners, runs, tools
+from gift.cli import data, eval, experiments, export, learn, predict, runs, tools
 from gift.cli.console import LogLines
 from gift.cli.show import fail, speaks
 from gift.plugins import load
@@ -24,10 +24,10 @@ def make_app() -> typer.Typer:
     app = _group("Continual fine-tuning of CLIP-like models without forgetting.")
     app.callback()(_root)
     app.command("run")(runs.run_command)
-    app.command("learn")(learners.learn_command)
-    app.command("predict")(learners.predict_command)
-    app.command("eval")(learners.eval_command)
-    app.command("export")(learners.export_command)
+    app.command("learn")(learn.learn_command)
+    app.command("predict")(predict.predict_command)
+    app.command("eval")(eval.eval_command)
+    app.command("export")(export.export_command)
     app.command("synthesize")(tools.synthesize_command)
     app.command("report")(runs.report_command)
     app.command("experiment")(experiments.experiment_command)

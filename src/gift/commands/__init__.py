@@ -1,0 +1,8 @@
+"""Learners in folders, as the commands use them: learn, evaluate, export, generate."""
+
+from gift.commands.exporting import export
+from gift.commands.generating import synthesize
+from gift.commands.learning import Learned, learn, open_learner
+from gift.commands.measuring import evaluate, measure
+
+__all__ = ["Learned", "evaluate", "export", "learn", "measure", "open_learner", "synthesize"]

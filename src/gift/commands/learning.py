@@ -1,0 +1,190 @@
+"""Learn one more task, in a folder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gift import distributed
+from gift.commands.measuring import MEASURED, keep
+from gift.config import LearnerConfig
+from gift.data import (
+    Paths,
+    Task,
+    check_images,
+    dataset_names,
+    load_dataset,
+    open_tasks,
+    provenance,
+)
+from gift.data.output import refuse_data
+from gift.evaluate import Accuracy
+from gift.learner import Learner
+from gift.runs import RunFolder, reset_peak_memory
+from gift.settings import differences, identity, merge, validate
+from gift.text import did_you_mean, one_line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A task that a learner has just learned.
+
+    Attributes:
+        task: its name.
+        before: accuracy before it was learned: among its own classes, and among all classes seen
+            and its own.
+        after: the same afterwards.
+        tasks: the names of all tasks learned so far.
+        plain_model: what the model folder of the learner is, in words.
+        one_per_task: whether every task has a model of its own, to be exported.
+    """
+
+    task: str
+    before: tuple[Accuracy, Accuracy]
+    after: tuple[Accuracy, Accuracy]
+    tasks: tuple[str, ...]
+    plain_model: str
+    one_per_task: bool
+
+
+def learn(
+    folder: Path,
+    task: Task,
+    settings: Mapping[str, object] | None = None,
+    *,
+    paths: Paths | None = None,
+) -> Learned:
+    """Let the learner in a folder learn one more task.
+
+    Where a process was killed after it had saved the learner, the same call measures what it was to
+    measure.
+
+    Args:
+        folder: the learner folder; made if it is not there.
+        task: what to learn.
+        settings: fields of :class:`~gift.config.LearnerConfig` for a new learner; those of an
+            existing one may only repeat what it has, or change what does not bear on results.
+        paths: cache and data directories.
+
+    Raises:
+        ValueError: wrong input, or settings that differ from those of an existing learner.
+        OSError: the folder cannot be written.
+    """
+    if task.place:
+        refuse_data(folder, "the learner folder", Path(task.place))
+    run_folder = RunFolder(folder)
+    if run_folder.read_matrix() is not None:
+        raise ValueError(
+            f"{folder} holds the run of a benchmark; to let its learner learn more, copy "
+            f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
+        )
+    config = _config(run_folder, settings or {})
+    distributed.initialise()
+    with run_folder.writing():
+        if run_folder.has_learner:
+            run_folder.whole_learner()  # to resume from the one before would lose a task
+        learner = open_learner(run_folder, config, paths)
+        run_folder.write_config(config)
+        learner.check()
+        saved = _only_saved(run_folder, learner, task)
+        if not saved:
+            learner.check_task(task)
+        used = [images for images in (task.train, task.evaluation) if images is not None]
+        check_images(*used, paths=learner.paths)
+        described = asdict(provenance(task, learner.paths))
+        if saved and not run_folder.is_data(task.name, described):
+            raise ValueError(
+                f"a task named {task.name!r} was already learned, from other images; give this one "
+                "another name."
+            )
+        if not saved:
+            _hint_at_other_tasks(config, learner, task)
+            learned = [labels.name for labels in learner.memory]
+            run_folder.add_data(task.name, described, only=learned)
+            run_folder.write_inputs(learner.inputs, may_change=True)
+            learner.streams.begin(learner.memory)  # a generator that fails does so before all work
+        earlier = _before_last(run_folder, learner) if saved else learner
+        before = earlier.measure(task)
+        if not saved:
+            learner.learn(task, folder=run_folder)
+            learner.save(folder)
+        started = time.perf_counter()
+        after = learner.measure(task)
+        keep(learner, after, run_folder, time.perf_counter() - started)
+    names = tuple(labels.name for labels in learner.memory)
+    method = learner.method
+    return Learned(task.name, before, after, names, method.plain_model, method.one_per_task)
+
+
+def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
+    """The folder's learner, or a new one, with the reference data set that it needs."""
+    learner = (
+        Learner.load(run_folder.path, paths=paths, config=config, state="any")
+        if run_folder.has_learner
+        else Learner(config, paths=paths)
+    )
+    source = learner.config.reference.source
+    if learner.streams.needs_reference and source in dataset_names():
+        with distributed.main_first():  # what can be generated is generated once
+            open_tasks([load_dataset(source)], learner.paths)
+    run_folder.write_environment(str(learner.model.device))
+    reset_peak_memory()
+    return learner
+
+
+def _only_saved(folder: RunFolder, learner: Learner, task: Task) -> bool:
+    """Whether a task like this was learned and saved last, but not measured."""
+    measured = folder.task(len(learner.memory), task.name) / MEASURED
+    return learner.memory[-1:] == (task.labels,) and not measured.exists()
+
+
+def _before_last(folder: RunFolder, learner: Learner) -> Learner:
+    """The learner as it was before its last task."""
+    if len(learner.memory) == 1:
+        return Learner(learner.config, paths=learner.paths)
+    return Learner.load(folder.path, paths=learner.paths, config=learner.config, state="previous")
+
+
+def _hint_at_other_tasks(config: LearnerConfig, learner: Learner, task: Task) -> None:
+    """Say which names of tasks in the settings are none so far: they may be misspelt."""
+    known = {task.name, *(labels.name for labels in learner.memory)}
+    spaces = (task.labels, *learner.memory)
+    classes = {name for labels in spaces for name in labels.classnames}
+    excluded = set(config.synthesis.exclude)
+    if excluded:
+        excluded -= {*classes, *learner.streams.base_classnames}
+    for setting, names in (
+        ("training.learning_rates", config.training.learning_rates),
+        ("synthesis.exclude", sorted(excluded)),
+    ):
+        for name in (name for name in names if name not in known):
+            log.warning(
+                "%s names %s, which is no task so far (%s).%s",
+                setting,
+                one_line(name),
+                one_line(", ".join(sorted(known))),
+                did_you_mean(name, known),
+            )
+
+
+def _config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerConfig:
+    """The configuration of a new learner, or that of a folder's, which settings may not contradict.
+
+    Raises:
+        ValueError: a wrong setting, or one that differs from the folder's.
+    """
+    if not run_folder.has_learner:
+        return validate(LearnerConfig, settings)
+    stored = run_folder.read_config(LearnerConfig)
+    wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
+    if different := differences(identity(stored), identity(wanted)):
+        raise ValueError(
+            f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
+            "them out to continue, or start another learner in another folder."
+        )
+    return wanted
