@@ -77,6 +77,28 @@ def test_a_class_with_one_image_cannot_be_split(root):
         Task.from_folder(root, test_fraction=0.5)
 
 
+def test_a_validation_split_is_set_aside_per_class_and_always_the_same(root):
+    task = Task.from_folder(root).with_validation(0.4)
+    assert task == Task.from_folder(root).with_validation(0.4)
+    assert (len(task.train), len(task.validation)) == (4, 3)
+    assert set(task.validation.labels) == set(task.train.labels) == {0, 1}
+    assert not set(task.validation.files) & set(task.train.files)
+    assert task.measured_on == "validation"
+    assert task.with_validation(0.9) is task
+
+
+def test_a_class_with_one_image_keeps_it_for_training(root, caplog):
+    (root / "red_square/1.png").unlink()
+    task = Task.from_folder(root).with_validation(0.4)
+    assert (task.train.labels, task.validation.labels) == ((0, 0, 0, 1), (0, 0))
+    assert "1 of its classes have one image" in caplog.text
+    assert "red square" in caplog.text
+    for i in range(1, 5):
+        (root / f"blue_circle/{i}.png").unlink()
+    with pytest.raises(ValueError, match="one image per class"):
+        Task.from_folder(root).with_validation(0.4)
+
+
 @given(
     sizes=st.lists(st.integers(2, 12), min_size=1, max_size=4),
     fraction=st.floats(0.001, 0.999),

@@ -37,7 +37,15 @@ def random_split(count: int, fraction: float, seed: int) -> tuple[list[int], lis
 
 
 def split(images: S, fraction: float, seed: int, setting: str = "test_fraction") -> tuple[S, S]:
-    """Split every class at random into (rest, fraction), at least one image on each side.
+    """Split every class at random into (rest, fraction), see :func:`split_positions`."""
+    rest, chosen = split_positions(images, fraction, seed, setting)
+    return images.select(rest), images.select(chosen)
+
+
+def split_positions(
+    images: ImageSet, fraction: float, seed: int, setting: str = "test_fraction"
+) -> tuple[list[int], list[int]]:
+    """The positions of (rest, fraction) of every class, ascending, at least one on each side.
 
     Raises:
         ValueError: a fraction outside (0, 1), or a class with a single image.
@@ -52,8 +60,7 @@ def split(images: S, fraction: float, seed: int, setting: str = "test_fraction")
                 f"more per class; add images or leave {setting} out."
             )
         chosen += members[: min(max(round(fraction * len(members)), 1), len(members) - 1)]
-    rest = sorted(set(range(len(images))) - set(chosen))
-    return images.select(rest), images.select(sorted(chosen))
+    return sorted(set(range(len(images))) - set(chosen)), sorted(chosen)
 
 
 def few_shot(images: ImageSet, shots: int, seed: int) -> list[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +15,10 @@ from gift.data.entries import Metric
 from gift.data.images import ImageFiles, ImageSet
 from gift.data.labels import LabelSpace
 from gift.data.readers.folder import class_name, scan
-from gift.data.splits import split
+from gift.data.splits import split, split_positions
 from gift.text import check_list, one_line, unknown, user_path
+
+log = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "test"]
 Measured = Literal["test", "validation", "held-out", "training"]
@@ -77,6 +81,49 @@ class Task:
             "test": self.test,
         }
         return {name: images for name, images in splits.items() if images is not None}
+
+    def with_validation(self, fraction: float, setting: str = "validation_fraction") -> Task:
+        """The task with a validation split: its own, or a fraction of the training images.
+
+        The fraction is sampled per class and always the same, at least one image on each side. A
+        class with a single image keeps it for training; a warning names such classes.
+
+        Args:
+            fraction: in (0, 1).
+            setting: what the fraction is called, for messages.
+
+        Raises:
+            ValueError: another fraction, no training images, or no class with two.
+        """
+        if self.validation is not None:
+            return self
+        if self.train is None:
+            raise ValueError(f"task {self.name!r} has no training images to split.")
+        counts = Counter(self.train.labels)
+        single = {label for label, count in counts.items() if count == 1}
+        if single == set(counts):
+            raise ValueError(
+                f"task {self.name!r} has one image per class, so none can be set aside; add images "
+                f"or leave {setting} out."
+            )
+        if single:
+            names = ", ".join(self.labels.classnames[label] for label in sorted(single)[:5])
+            log.warning(
+                "%s: %d of its classes have one image, which is learned and not in the validation "
+                "split: %s%s.",
+                one_line(self.name),
+                len(single),
+                one_line(names),
+                f" and {len(single) - 5} more" if len(single) > 5 else "",
+            )
+        labels = self.train.labels
+        several = [i for i, label in enumerate(labels) if label not in single]
+        _, chosen = split_positions(self.train.select(several), fraction, _VALIDATION_SEED, setting)
+        held_out = {several[i] for i in chosen}
+        rest = [i for i in range(len(labels)) if i not in held_out]
+        return replace(
+            self, train=self.train.select(rest), validation=self.train.select(sorted(held_out))
+        )
 
     @classmethod
     def from_folder(
