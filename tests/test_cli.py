@@ -22,6 +22,7 @@ OPTIONS = {
     "set task template test-fraction",
     "predict": "classes home no-seen seen task top",
     "eval": "benchmark data-root follow-links home task template test-fraction",
+    "undo": "yes",
     "export": "task",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",

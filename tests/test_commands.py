@@ -6,11 +6,10 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 
 import pytest
-from support import write_folder
+from support import Kill, write_folder
 
 from gift import Task
 from gift.commands import evaluate, learn
@@ -43,25 +42,6 @@ def test_learning_folder_by_folder(sequence, tmp_path, paths):
     with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
         learn(folder, tasks[1], paths=paths)
     assert len(RunFolder(folder).events()) > 0
-
-
-@dataclass
-class Kill:
-    """An audit hook that ends the process at once before its n-th write below a folder."""
-
-    folder: Path
-    left: int
-
-    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open":
-            is_write = int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR)
-        else:
-            is_write = event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
-        path = arguments[0] if arguments else None
-        if is_write and isinstance(path, str | Path) and str(path).startswith(str(self.folder)):
-            self.left -= 1
-            if self.left < 0:
-                os._exit(9)
 
 
 WRITES = 120

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gift.cli import data, eval, experiments, export, learn, predict, runs, tools
+from gift.cli import data, eval, experiments, export, learn, predict, runs, tools, undo
 from gift.cli.console import LogLines
 from gift.cli.show import fail, speaks
 from gift.plugins import load
@@ -27,6 +27,7 @@ def make_app() -> typer.Typer:
     app.command("learn")(learn.learn_command)
     app.command("predict")(predict.predict_command)
     app.command("eval")(eval.eval_command)
+    app.command("undo")(undo.undo_command)
     app.command("export")(export.export_command)
     app.command("synthesize")(tools.synthesize_command)
     app.command("report")(runs.report_command)

@@ -45,6 +45,7 @@ from gift.runs.manifest import (
     write_member,
 )
 from gift.runs.records import Event, Summary, read_events, read_matrix, read_summary, stage_seconds
+from gift.runs.undoing import finish_undo, undone
 from gift.settings import Settings, differences, fingerprint, identity, validate
 from gift.textfiles import parse_json, parse_yaml
 
@@ -60,7 +61,8 @@ damaged the latter, with a warning."""
 _MEMBERS = ("config.yaml", "data.json", "inputs.json", "matrix.json", "summary.json")
 _NOTES = ("manifest.json", "events.jsonl", "env.json", "features.safetensors", "DONE")
 _LOCKS = (".lock", ".owner.json")
-_FOLDERS = ("learner", "learner.previous", "learner.new", "tasks")
+_STATES = ("learner", "learner.previous", "learner.new", "learner.undo", "learner.discarded")
+_FOLDERS = (*_STATES, "tasks")
 CONTENT = (*_MEMBERS, *_NOTES, *_LOCKS, *_FOLDERS)
 """All that a run folder holds; other files in it are the user's own."""
 
@@ -83,7 +85,8 @@ class RunFolder:
     @property
     def has_learner(self) -> bool:
         """Whether a task was finished here."""
-        return self.learner.is_dir() or self.previous_learner.is_dir()
+        states = (self.learner, self.previous_learner, undone(self.learner))
+        return any(state.is_dir() for state in states)
 
     @property
     def run_id(self) -> str:
@@ -135,6 +138,7 @@ class RunFolder:
         if new.is_dir() and self._damage(new) is None:
             self._check_run(new, root)
         remove_unfinished(self.path)
+        finish_undo(self)
         recover(self.learner, self.previous_learner)
         if root.tasks and not self.has_learner:
             raise ValueError(
@@ -337,19 +341,30 @@ class RunFolder:
             only: names of the tasks learned before; those of others are removed.
         """
 
-        def add() -> None:
-            every = {name: found for name, found in self._data().items() if name in only}
-            every[task] = description
-            self._write("data.json", as_json(every), data=digest(_without_places(every)))
+        distributed.on_main(lambda: self.keep_data(only, {task: description}))
 
-        distributed.on_main(add)
+    def keep_data(
+        self, tasks: Collection[str], more: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
+        """Remove what is not of these tasks from ``data.json``, and add the description of others.
+
+        Only for the main process.
+        """
+        kept = {name: found for name, found in self.data().items() if name in tasks}
+        every = {**kept, **(more or {})}
+        self._write("data.json", as_json(every), data=digest(_without_places(every)))
 
     def is_data(self, task: str, description: Mapping[str, object]) -> bool:
         """Whether a task is made of what ``data.json`` says; another ``place`` does not count."""
-        stored = {name: found for name, found in self._data().items() if name == task}
+        stored = {name: found for name, found in self.data().items() if name == task}
         return _without_places(stored) == _without_places({task: description})
 
-    def _data(self) -> dict[str, Mapping[str, object]]:
+    def data(self) -> dict[str, Mapping[str, object]]:
+        """What the tasks are made of: the content of ``data.json``, by task.
+
+        Raises:
+            ValueError: it is not as it was written.
+        """
         try:
             content = read_member(self.path, "data.json")
             return {} if content is None else dict(parse_json(content))
@@ -416,9 +431,9 @@ class RunFolder:
             if problem := self._damage(previous):
                 raise ValueError(f"{previous}: {problem}. Put back a copy of the folder.")
             return previous
-        new = unswapped(self.learner)
-        if not self.learner.is_dir() and self._damage(new) is None:
-            return new  # the process that was about to rename it works still, or was killed
+        for new in (unswapped(self.learner), undone(self.learner)):
+            if not self.learner.is_dir() and self._damage(new) is None:
+                return new  # the process that was about to rename it works still, or was killed
         if not self.has_learner:
             raise ValueError(
                 f"{self.path} holds no learner (no config.yaml and learner/ in it). Make one with "
