@@ -68,6 +68,25 @@ def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     assert np.array_equal(shown, UPRIGHT[orientation])
 
 
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photo_is_turned_once(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(CORNERS).convert("RGB").save(tmp_path / "x.png", exif=exif)
+    with Image.open(tmp_path / "x.png") as image:
+        once = to_rgb(image)
+    assert np.array_equal(np.asarray(once)[..., 0], UPRIGHT[orientation])
+    assert np.array_equal(to_rgb(once), once)
+
+
+def test_a_photo_is_turned_once_by_the_tag_of_an_editor(tmp_path):
+    tag = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    Image.new("RGB", (8, 4)).save(tmp_path / "x.jpg", xmp=tag)
+    with Image.open(tmp_path / "x.jpg") as image:
+        once = to_rgb(image)
+    assert once.size == to_rgb(once).size == (4, 8)
+
+
 def test_damaged_tags_cost_no_photo(tmp_path):
     Image.new("RGB", (4, 2)).save(tmp_path / "x.png", exif=b"Exif\0\0damaged")
     assert ImageFiles((tmp_path / "x.png",), (0,))[0].size == (4, 2)

@@ -55,6 +55,9 @@ _UPRIGHT = {
 }
 """What turns an image upright, by its orientation tag."""
 
+_ORIENTED = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Where Pillow finds the orientation of an image."""
+
 
 @cache
 def formats() -> tuple[str, ...]:
@@ -140,8 +143,9 @@ def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image as 8 bit RGB, as people see it.
 
-    It is turned upright as its orientation tag says. Grey values are repeated, and an alpha channel
-    is dropped. Grey images of more than 8 bits become 8 bit ones:
+    It is turned upright as its orientation tag says, and has no such tag afterwards. Grey values
+    are repeated, and an alpha channel is dropped. An RGB image that is upright is returned itself.
+    Grey images of more than 8 bits become 8 bit ones:
 
     - whole numbers are read as 8, 10, 12, 14 or 16 bit values, the fewest bits that hold the
       image's largest value (so the picture of a 12 bit camera in a 16 bit file is not black);
@@ -155,6 +159,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     image.load()  # TIFF's reader then turns by itself, and removes the tag
     if (turn := _UPRIGHT.get(_orientation(image))) is not None:
         image = image.transpose(turn)
+        for key in _ORIENTED:
+            image.info.pop(key, None)
     if image.mode == "F" or image.mode.startswith("I"):
         image = Image.fromarray(eight_bits(np.asarray(image)))
     elif image.mode == "LAB":
@@ -162,7 +168,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
     elif "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
