@@ -18,8 +18,8 @@ COMMON = {"help", "json"}
 OPTIONS = {
     "run": "config data-root generator home method model on-nonfinite out seed set",
     "demo": "home out seed",
-    "learn": "config data-root follow-links generator home method model name on-nonfinite recipe "
-    "set task template test-fraction",
+    "learn": "check config data-root follow-links generator home method model name on-nonfinite "
+    "recipe set task template test-fraction",
     "predict": "classes home no-seen seen task top",
     "eval": "benchmark data-root follow-links home task template test-fraction",
     "undo": "yes",

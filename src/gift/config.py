@@ -228,6 +228,18 @@ class EvaluationSettings(Settings):
     )
 
 
+class ForgettingSettings(Settings):
+    """Measuring what was kept, on held-out generated images, before and after a task."""
+
+    images: int | None = Free(
+        None,
+        ge=0,
+        description="images of general class names, and of each earlier task's, at most two of a "
+        "name; 0 = none; by default a tenth of synthesis.images where the method generates images "
+        "anyway, else none",
+    )
+
+
 class LearnerConfig(Settings):
     """Configuration of a learner: model, method, training, synthesis, reference data."""
 
@@ -240,6 +252,7 @@ class LearnerConfig(Settings):
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
     reference: ReferenceSettings = ReferenceSettings()
+    forgetting: ForgettingSettings = Free(ForgettingSettings())
 
     @classmethod
     def models_of(cls, values: Mapping[str, object]) -> dict[str, type[Settings]]:
@@ -296,6 +309,16 @@ class RunConfig(LearnerConfig):
         {}, description="commits of hub copies that may be used, by the data set's name"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("forgetting")
+    @classmethod
+    def _measures_itself(cls, settings: ForgettingSettings) -> ForgettingSettings:
+        if settings.images:
+            raise ValueError(
+                "forgetting.images is for 'gift learn'; a benchmark measures every task on its own "
+                "images, so leave it out"
+            )
+        return settings
 
     @field_validator("benchmark")
     @classmethod

@@ -49,10 +49,10 @@ def identity(settings: Settings) -> Values:
     found: Values = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
         value, extra = getattr(settings, name), field.json_schema_extra
-        if isinstance(value, Settings):
-            found[name] = identity(value)
-        elif isinstance(extra, dict) and extra.get("free"):
+        if isinstance(extra, dict) and extra.get("free"):
             del found[name]
+        elif isinstance(value, Settings):
+            found[name] = identity(value)
     return found
 
 

@@ -50,6 +50,13 @@ Source = Literal["generated", "real", "current", "exemplars"]
 _SAMPLE = 24
 """Synthetic images of a task that the run folder keeps for the report."""
 
+_HELD_OUT = 200
+"""Held-out images have the seeds of another G, see :func:`gift.synthesis.plan`.
+
+Their noise is another one's also in the 32 bits of a seed that torch's CPU generator looks at: it
+would take 20,000 tasks until a seed came again.
+"""
+
 
 class _Set(TypedDict):
     """A set of synthetic images, see :meth:`gift.synthesis.ImageStore.fetch`."""
@@ -88,7 +95,7 @@ class Streams:
                 with it, or a class list or the reference data set is unknown.
             FileNotFoundError: the generator's folder or the reference images are not there.
         """
-        if "generated" in map(self._source, self._wanted):
+        if self.generates:
             _ = self.generator, self.base_classnames
         if self.needs_reference:
             _ = self._reference_images
@@ -97,7 +104,7 @@ class Streams:
     def inputs(self) -> dict[str, str]:
         """Checksums of what the sets are made from, by the setting that names it."""
         found = {}
-        if "generated" in map(self._source, self._wanted):
+        if self.generates:
             found["synthesis.generator"] = digest(self.generator.identity)
             found["synthesis.base_classnames"] = digest(self.base_classnames)
         if self.needs_reference:
@@ -110,6 +117,11 @@ class Streams:
         if "reference" in self._wanted and reference.texts != "captions":
             found["reference.texts"] = digest(class_list(reference.texts))
         return found
+
+    @property
+    def generates(self) -> bool:
+        """Whether images will be generated for the method."""
+        return "generated" in map(self._source, self._wanted)
 
     @property
     def needs_reference(self) -> bool:
@@ -149,7 +161,7 @@ class Streams:
         Raises:
             ValueError: no images can be generated.
         """
-        if "generated" not in map(self._source, self._wanted):
+        if not self.generates:
             return
         started = time.perf_counter()
         self._begun = self._store.begin(**self._set(learned), count=self._config.synthesis.images)
@@ -164,6 +176,27 @@ class Streams:
             **self._set(learned), count=count or self._config.synthesis.images
         )
         self.generator.release()  # training needs the memory
+        return images
+
+    def held_out(self, prompts: Sequence[str], count: int) -> SyntheticSet:
+        """Generated images that no task is learned with; each prompt has as many, or one more.
+
+        They depend on the prompts alone, not on the tasks so far, so each is generated once.
+
+        Args:
+            prompts: each once.
+            count: number of images.
+        """
+        images = self._store.fetch(
+            prompts,
+            generator=self.generator,
+            task_index=1,
+            count=count,
+            seed=self._config.image_seed + _HELD_OUT,
+            balanced=True,
+        )
+        if not self.generates:
+            self.generator.release()
         return images
 
     @property

@@ -22,7 +22,7 @@ from gift.cli.options import (
     read_settings,
     task_of,
 )
-from gift.cli.show import print_accuracies, print_json, print_text, reporter
+from gift.cli.show import print_accuracies, print_json, print_kept, print_text, reporter
 
 
 def learn_command(
@@ -42,6 +42,10 @@ def learn_command(
         str | None,
         typer.Option(help="New learner: settings of a recipe; 'micro' is for the small models."),
     ] = None,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of images measured before and after; repeatable."),
+    ] = None,
     on_nonfinite: OnNonfinite = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -60,6 +64,7 @@ def learn_command(
     chosen = task_of(
         task, template, name=name, test_fraction=test_fraction, follow_links=follow_links
     )
+    checked = [task_of(one, None, follow_links=follow_links) for one in check or []]
     settings = read_settings(
         config,
         overrides,
@@ -73,7 +78,9 @@ def learn_command(
     from gift import commands
 
     with reporter(f"learning {chosen.name}"):
-        learned = commands.learn(learner, chosen, settings, paths=paths_of(home, data_root))
+        learned = commands.learn(
+            learner, chosen, settings, check=checked, paths=paths_of(home, data_root)
+        )
     accuracies = [*learned.before, *learned.after]
     if as_json:
         print_json(
@@ -82,10 +89,12 @@ def learn_command(
                 "accuracy": list(map(asdict, accuracies)),
                 "tasks": list(learned.tasks),
                 "plain_model": learned.plain_model,
+                "kept": learned.kept.model_dump(mode="json"),
             }
         )
         return
     print_accuracies(accuracies)
+    print_kept(learned.kept)
     folder = learner / "learner" / "model"
     print_text(f"Learner folder: {learner}\nPlain model:    {folder} ({learned.plain_model})")
     if learned.one_per_task:

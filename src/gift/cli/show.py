@@ -17,7 +17,7 @@ from gift.cli.console import Reporter, shown
 
 if TYPE_CHECKING:
     from gift.evaluate import Accuracy
-    from gift.runs import Summary
+    from gift.runs import Kept, Summary
 
 
 def reporter(title: str, overall: str = "tasks") -> Reporter:
@@ -59,6 +59,24 @@ def print_accuracies(accuracies: Sequence[Accuracy]) -> None:
         cells = (Text(shown(word), overflow="fold") for word in words)
         table.add_row(Text(shown(one.task), overflow="fold"), f"{one.value:.1f}", *cells)
     Console().print(table)
+
+
+def print_kept(kept: Kept) -> None:
+    """A table of what was kept while a task was learned, and a line in words."""
+    if not kept.in_words():
+        return
+    table = Table("kept of", "images", "as before %", "before %", "after %", "", box=None)
+    for group in kept.generated:
+        name = group.name or "general class names"
+        numbers = (f"{value:.1f}" for value in (group.agreement, group.before, group.after))
+        cells = (str(group.images), *numbers, "generated")
+        table.add_row(Text(shown(name), overflow="fold"), *cells)
+    for folder in kept.folders:
+        numbers = (f"{value:.1f}" for value in (folder.before, folder.after))
+        cells = (str(folder.images), "-", *numbers, "its folder")
+        table.add_row(Text(shown(folder.name), overflow="fold"), *cells)
+    Console().print(table)
+    print_text(kept.in_words())
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gift import distributed
+from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
 from gift.config import LearnerConfig
 from gift.data import (
@@ -23,7 +24,7 @@ from gift.data import (
 from gift.data.output import refuse_data
 from gift.evaluate import Accuracy
 from gift.learner import Learner
-from gift.runs import RunFolder, reset_peak_memory
+from gift.runs import Kept, RunFolder, reset_peak_memory
 from gift.settings import differences, identity, merge, validate
 from gift.text import did_you_mean, one_line
 
@@ -42,6 +43,7 @@ class Learned:
         tasks: the names of all tasks learned so far.
         plain_model: what the model folder of the learner is, in words.
         one_per_task: whether every task has a model of its own, to be exported.
+        kept: what was kept of what it knew before.
     """
 
     task: str
@@ -50,6 +52,7 @@ class Learned:
     tasks: tuple[str, ...]
     plain_model: str
     one_per_task: bool
+    kept: Kept
 
 
 def learn(
@@ -57,6 +60,7 @@ def learn(
     task: Task,
     settings: Mapping[str, object] | None = None,
     *,
+    check: Sequence[Task] = (),
     paths: Paths | None = None,
 ) -> Learned:
     """Let the learner in a folder learn one more task.
@@ -69,6 +73,7 @@ def learn(
         task: what to learn.
         settings: fields of :class:`~gift.config.LearnerConfig` for a new learner; those of an
             existing one may only repeat what it has, or change what does not bear on results.
+        check: folders whose accuracy is measured before and after.
         paths: cache and data directories.
 
     Raises:
@@ -94,8 +99,10 @@ def learn(
         saved = _only_saved(run_folder, learner, task)
         if not saved:
             learner.check_task(task)
-        used = [images for images in (task.train, task.evaluation) if images is not None]
-        check_images(*used, paths=learner.paths)
+        check_folders(learner, check)
+        measured = (task, *check)
+        used = [task.train, *(one.evaluation for one in measured)]
+        check_images(*(one for one in used if one is not None), paths=learner.paths)
         described = asdict(provenance(task, learner.paths))
         if saved and not run_folder.is_data(task.name, described):
             raise ValueError(
@@ -109,16 +116,18 @@ def learn(
             run_folder.write_inputs(learner.inputs, may_change=True)
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
+        keeping = Keeping(earlier, check)
         before = earlier.measure(task)
         if not saved:
             learner.learn(task, folder=run_folder)
             learner.save(folder)
         started = time.perf_counter()
         after = learner.measure(task)
+        kept = keeping.after(learner, run_folder)
         keep(learner, after, run_folder, time.perf_counter() - started)
     names = tuple(labels.name for labels in learner.memory)
     method = learner.method
-    return Learned(task.name, before, after, names, method.plain_model, method.one_per_task)
+    return Learned(task.name, before, after, names, method.plain_model, method.one_per_task, kept)
 
 
 def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:

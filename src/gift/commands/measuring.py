@@ -89,7 +89,7 @@ def evaluate(
     learner.check_labels(every)
     used = [images for task in every if (images := task.evaluation) is not None]
     check_images(*used, paths=learner.paths)
-    found = [one for task in tasks for one in _measured_as_known(learner, task, templates)]
+    found = [one for task in tasks for one in measure_as_known(learner, task, templates)]
     row = learner.evaluate(listed, protocol) if listed else []
     return found + _described(learner, listed, row, protocol)
 
@@ -124,10 +124,13 @@ def measure(
     return row
 
 
-def _measured_as_known(
-    learner: Learner, task: Task, templates: Sequence[str] | None
+def measure_as_known(
+    learner: Learner, task: Task, templates: Sequence[str] | None = None
 ) -> list[Accuracy]:
-    """The accuracies of a task, measured as the learned task that it is."""
+    """The accuracies of a task, measured as the learned task that it is.
+
+    The first is among its own classes, the second among all classes seen.
+    """
     known = learner.known_task(task.labels)
     labels = known or task.labels
     labels = replace(labels, classnames=task.labels.classnames)

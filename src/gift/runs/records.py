@@ -115,6 +115,103 @@ class Summary(BaseModel):
     changes: dict[str, object] = {}
 
 
+class KeptGroup(BaseModel):
+    """What a learner said of held-out generated images before and after a task.
+
+    Attributes:
+        name: the earlier task whose class names are on the images; empty for the general ones.
+        classes: how many names competed, those of the group.
+        images: how many images.
+        agreement: percent of them whose most probable class is the one of before.
+        before, after: percent of them whose most probable class is the name in their prompt.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    classes: int
+    images: int
+    agreement: Rounded
+    before: Rounded
+    after: Rounded
+
+
+class KeptFolder(BaseModel):
+    """Accuracy on a folder of images before and after a task.
+
+    Attributes:
+        name: of its task.
+        place: where it is.
+        images: how many were classified.
+        known: name of the learned task that it was measured as; None where it is none.
+        before, after: percent among its own classes.
+        before_seen, after_seen: percent among all classes seen by then.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    place: str
+    images: int
+    known: str | None
+    before: Rounded
+    after: Rounded
+    before_seen: Rounded
+    after_seen: Rounded
+
+
+class Kept(BaseModel):
+    """``tasks/NN-name/forgetting.json``: what was kept while a task was learned.
+
+    Attributes:
+        task: its name.
+        generated: of generated images: general class names first, then earlier tasks' in order.
+        folders: those that the user named.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    generated: tuple[KeptGroup, ...] = ()
+    folders: tuple[KeptFolder, ...] = ()
+
+    def in_words(self) -> str:
+        """One line that says what happened; empty where nothing was measured."""
+        parts = []
+        if total := sum(group.images for group in self.generated):
+
+            def percent(values: Iterable[float]) -> float:
+                pairs = zip(self.generated, values, strict=True)
+                return sum(group.images * value for group, value in pairs) / total
+
+            agreement = percent(group.agreement for group in self.generated)
+            before = percent(group.before for group in self.generated)
+            after = percent(group.after for group in self.generated)
+            parts.append(
+                f"{agreement:.1f} % of the answers on {total} generated images are as before, "
+                f"{before:.1f} % were correct and {after:.1f} % are now"
+            )
+        if self.folders:
+            change = sum(one.after - one.before for one in self.folders) / len(self.folders)
+            what = "folder" if len(self.folders) == 1 else f"{len(self.folders)} folders"
+            parts.append(f"the accuracy on the {what} changed by {change:+.1f} points")
+        return f"kept: {'; '.join(parts)}." if parts else ""
+
+
+def read_kept(path: Path) -> Kept | None:
+    """A task's ``forgetting.json``; None where there is none.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return Kept.model_validate(parse_json(path.read_bytes(), str(path)))
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: {explain(error, Kept)}") from None
+
+
 def read_events(folder: Path) -> list[Event]:
     """The complete lines of a folder's ``events.jsonl``.
 

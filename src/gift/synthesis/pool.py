@@ -60,7 +60,9 @@ def build_pool(
     return tuple(prompts)
 
 
-def plan(pool: Sequence[str], *, task_index: int, count: int, seed: int = 42) -> list[PlannedImage]:
+def plan(
+    pool: Sequence[str], *, task_index: int, count: int, seed: int = 42, balanced: bool = False
+) -> list[PlannedImage]:
     """Sample prompts uniformly with replacement; smaller sets are prefixes of larger ones.
 
     Image j of task t (both from 1) has the seed j + 100000 (t - 2) + 10^7 G, where G is ``seed``.
@@ -70,6 +72,7 @@ def plan(pool: Sequence[str], *, task_index: int, count: int, seed: int = 42) ->
         task_index: t, from 1.
         count: number of images.
         seed: G, from 0.
+        balanced: take the prompts in turn, in a random order, instead of sampling them.
 
     Raises:
         ValueError: an empty pool, or a number out of range.
@@ -85,7 +88,11 @@ def plan(pool: Sequence[str], *, task_index: int, count: int, seed: int = 42) ->
     # so that sets of different size are nested at every task (docs/synthesis.md).
     rng = np.random.default_rng([seed, task_index, *b"prompts"])
     first_seed = 100_000 * (task_index - 2) + 10**7 * seed
+    if balanced:
+        choices = np.resize(rng.permutation(len(pool)), count)
+    else:
+        choices = rng.integers(len(pool), size=count)
     return [
         PlannedImage(index, pool[choice], first_seed + index)
-        for index, choice in enumerate(rng.integers(len(pool), size=count).tolist(), start=1)
+        for index, choice in enumerate(choices.tolist(), start=1)
     ]

@@ -17,7 +17,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -115,6 +115,7 @@ class ImageStore:
         task_index: int,
         count: int,
         seed: int = 42,
+        balanced: bool = False,
     ) -> SyntheticSet:
         """The first ``count`` images of a set; those that are missing or damaged are generated.
 
@@ -128,15 +129,16 @@ class ImageStore:
             task_index: position of the task about to be learned, from 1.
             count: number of prompts to sample.
             seed: seed of prompts and images.
+            balanced: see :func:`gift.synthesis.plan`.
 
         Raises:
             ValueError: an empty pool, a number out of range, nothing but black images, or a link
                 in the set's folder.
             OSError: the store cannot be written.
         """
-        planned = plan(pool, task_index=task_index, count=count, seed=seed)
-        folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
-        described = _describe(pool, generator, task_index, seed)
+        planned = plan(pool, task_index=task_index, count=count, seed=seed, balanced=balanced)
+        described = _describe(pool, generator, task_index, seed, balanced=balanced)
+        folder = self._folder(described)
         stored, cached = _fill(folder, planned, generator, described)
         usable = [image for image in planned if not stored[image].black]
         if black := count - len(usable):
@@ -177,7 +179,10 @@ class ImageStore:
         self, pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
     ) -> Path:
         """Where a set is or would be."""
-        canonical = json.dumps(_describe(pool, generator, task_index, seed), sort_keys=True)
+        return self._folder(_describe(pool, generator, task_index, seed))
+
+    def _folder(self, described: Mapping[str, object]) -> Path:
+        canonical = json.dumps(described, sort_keys=True)
         return self.root / hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -220,10 +225,16 @@ def _all_black(count: int, folder: Path) -> str:
 
 
 def _describe(
-    pool: Sequence[str], generator: TextToImage, task_index: int, seed: int
+    pool: Sequence[str],
+    generator: TextToImage,
+    task_index: int,
+    seed: int,
+    *,
+    balanced: bool = False,
 ) -> dict[str, object]:
     """All that decides the images of a set except their number."""
-    return {
+    plan = {"balanced": True} if balanced else {}
+    return plan | {
         "generator": generator.identity,
         "pool": list(pool),
         "seed": seed,
