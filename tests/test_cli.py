@@ -14,7 +14,7 @@ from support import write_folder
 
 from gift.cli import main, make_app
 
-COMMON = {"help", "json"}
+COMMON = {"help", "json", "quiet", "verbose", "log-file", "debug"}
 OPTIONS = {
     "run": "config data-root generator home method model on-nonfinite out seed set",
     "demo": "home out seed",
@@ -70,7 +70,7 @@ def test_the_options_are_a_promise(command, capsys):
     assert call(*command.split(), "--help") == 0
     shown = capsys.readouterr().out
     assert set(re.findall(r"--([a-z-]+)", shown.partition("Options:")[2])) >= COMMON
-    lines = [line for line in shown.splitlines() if line.startswith("  --")]
+    lines = [line for line in shown.splitlines() if line.startswith("  -")]
     found = {option for line in lines for option in re.findall(r"--([a-z-]+)", line[:28])}
     assert found - COMMON == set(OPTIONS[command].split())
 
@@ -198,7 +198,7 @@ def test_the_demo_in_small(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr()
     for text in ("zero-shot", "finetune", "gift", "Transfer", "Try next"):
         assert text in shown.out
-    assert "demo: 2 of 2" in shown.err
+    assert "methods: 2 of 2" in shown.err
     assert (tmp_path / "demo" / "report" / "report.html").is_file()
 
 
@@ -299,7 +299,7 @@ def test_a_failed_row_makes_the_status_of_an_experiment(tmp_path, capsys, monkey
     assert "gift-seed0: RuntimeError: seed 0 fails" in shown.err
     assert "gift-seed1: RuntimeError: seed 1 fails" in shown.err
     assert "2 of 2 runs are missing" in shown.out
-    assert "table6: 2 of 2" in shown.err
+    assert "runs: 2 of 2" in shown.err
 
 
 def test_a_search_from_the_command_line(tmp_path, capsys, monkeypatch):

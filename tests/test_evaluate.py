@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gift.data.labels import LabelSpace
 from gift.evaluate import EvaluationSet, Protocol, accuracy_row
-from gift.progress import listening
+from gift.progress import Progress, listening
 
 SPACES = (
     LabelSpace("pets", ("cat", "dog")),
@@ -135,13 +135,13 @@ def test_top1_keeps_the_number_of_correct_images(
 def test_the_task_is_given_or_hidden() -> None:
     data = sets([[0] * IMAGES] * 3)
     table = Table(np.zeros((3 * IMAGES, len(CLASSES)), np.float32))
-    calls: list[tuple[str, int, int]] = []
-    with listening(lambda *call: calls.append(call)):
+    calls: list[Progress] = []
+    with listening(calls.append):
         accuracy_row(table, Stub(), data)
     accuracy_row(table, Stub(), data, Protocol("union", "hidden"))
     accuracy_row(table, Stub(), data, Protocol("seen", "hidden"))
     assert table.given == ["pets", "toys", "vehicles", *[None] * 6]
-    assert calls == [("evaluating", done, 3) for done in (1, 2, 3)]
+    assert calls == [Progress("evaluating", done, 3) for done in (1, 2, 3)]
 
 
 def test_scores_that_are_not_finite_are_an_error() -> None:

@@ -239,7 +239,7 @@ def test_in_bf16_the_towers_alone_are_half_precise(tiny_clip, pairs):
 
 
 def test_an_interrupted_training_leaves_the_model_as_for_evaluation(tiny_clip):
-    def stop(stage, done, total):
+    def stop(now):
         raise KeyError
 
     method, task = create_method("finetune"), TaskContext(LABELS, 0.2)

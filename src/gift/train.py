@@ -47,6 +47,13 @@ class StepRecord:
     images_per_second: float
     left_out: bool = False
 
+    def __str__(self) -> str:
+        """The figures on a line, the task's own loss before all others."""
+        losses = [f"{name} {value:.3g}" for name, value in self.losses.items() if name != "task"]
+        figures = [f"learning rate {self.lr:.2g}", f"{self.images_per_second:.3g} images/s"]
+        own = [f"loss {self.losses['task']:.3g}"] if "task" in self.losses else []
+        return ", ".join(own + figures + losses)
+
 
 Recorder = Callable[[StepRecord], None]
 """Takes the records of the logged steps."""
@@ -129,7 +136,7 @@ def train_task(
                 settings.warmup,
             )
         batches = _batches(model, method, task, images, settings, range(first, last))
-        started, seen = time.perf_counter(), 0
+        started, seen, note = time.perf_counter(), 0, ""
         with _training(model, optimizer), deferred() as is_asked_to_stop:
             for step in range(first, last):
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -145,11 +152,14 @@ def train_task(
                 method.after_step(model, step)
 
                 seen += sum(len(part.index) for part in batch.values())
-                report(f"learning {name}", step + 1, last)
-                if record and (skipped or step + 1 == last or step % settings.log_every == 0):
+                if skipped or step + 1 == last or step % settings.log_every == 0:
                     speed = seen / (time.perf_counter() - started)
                     rate = optimizer.param_groups[0]["lr"]
-                    record(StepRecord(step, _finite(losses), rate, speed, skipped))
+                    done = StepRecord(step, _finite(losses), rate, speed, skipped)
+                    note = str(done)
+                    if record:
+                        record(done)
+                report(f"learning {name}", step + 1, last, note)
                 stop = distributed.any_rank(is_asked_to_stop())
                 if checkpoints and (stop or checkpoints.is_due(step + 1)):
                     checkpoints.keep(step + 1, _state(parameters, optimizer, method))

@@ -56,12 +56,12 @@ def images(tmp_path):
 def test_pixels_are_the_transformed_images_and_stay(images, tmp_path):
     seen = []
     cache = tmp_path / "deep/cache"
-    with listening(lambda *step: seen.append(step)):
+    with listening(seen.append):
         found = pixels(images, transform, "4", Paths.of(cache))
     assert isinstance(found, np.memmap)
     assert (found.shape, found.dtype) == ((5, 4, 4, 3), np.uint8)
     np.testing.assert_array_equal(found, [transform(images[i]) for i in range(5)])
-    assert seen[-1] == ("decode", 5, 5)
+    assert seen[-1][:3] == ("decode", 5, 5)
     np.testing.assert_array_equal(pixels(images, forbidden, "4", Paths.of(cache)), found)
     with pytest.raises(AssertionError, match="cache"):
         pixels(images, forbidden, "other", Paths.of(cache))
@@ -237,9 +237,9 @@ def test_check_names_all_unreadable_images_at_once(images, tmp_path):
 def test_check_is_remembered(images, tmp_path):
     seen = []
     for _ in range(2):
-        with listening(lambda *step: seen.append(step)):
+        with listening(seen.append):
             check_images(images, paths=Paths.of(tmp_path / "c"))
-    assert seen == [("check", 5, 5)]
+    assert [now[:3] for now in seen] == [("check", 5, 5)]
 
 
 # What lies in the cache folder

@@ -116,7 +116,7 @@ def test_a_prepared_data_set_leaves_nothing_to_decode(tmp_path, tiny_clip_folder
     assert (done.done, done.cached, done.problem) == (("checked", "decoded"), 6, "")
     assert done.images == {"train": 6, "test": 6}
     stages = []
-    with listening(lambda stage, *_: stages.append(stage)):
+    with listening(lambda now: stages.append(now.stage)):
         learner.evaluate(open_task(colours(), Paths.of(data=tmp_path / "data")))
     assert stages == ["evaluating"]
 

@@ -240,8 +240,8 @@ def test_a_training_that_was_broken_off_leaves_nothing_behind(tiny_clip, name):
     twin, before = copy.deepcopy(tiny_clip), weights(tiny_clip)
     undisturbed = learned(twin, name)
 
-    def stop(stage, done, total):
-        if done == 3:
+    def stop(now):
+        if now.done == 3:
             raise Stopped
 
     method = learned(tiny_clip, name, tasks=1)

@@ -13,7 +13,7 @@ from methods.learning import SETTINGS, TASKS, learn, scores, weights
 
 import gift.methods
 from gift.methods import create_method, method_class, method_names
-from gift.progress import listening
+from gift.progress import Progress, listening
 from gift.runs.checkpoint import Checkpoints
 from gift.vlm import add_adapters, add_branches, remove_adapters, remove_branches
 
@@ -98,8 +98,8 @@ def test_a_method_killed_in_the_middle_of_a_task_goes_on_as_if_nothing_had_happe
     halfway, killed = copy.deepcopy(twin), create_method(name)
     killed.load_state_dict({k: v.clone() for k, v in method.state_dict().items()})
 
-    def kill(stage: str, done: int, total: int) -> None:
-        if done == 4:
+    def kill(now: Progress) -> None:
+        if now.done == 4:
             raise Killed
 
     kept = Checkpoints(tmp_path, every_steps=1)

@@ -64,9 +64,9 @@ def kill_in(trial):
 
     started = []
 
-    def listen(stage, done, total):
-        if stage == "tasks" and done == 1:
-            started.append(stage)
+    def listen(now):
+        if now.stage == "tasks" and now.done == 1:
+            started.append(now)
             if len(started) == trial:
                 raise Killed
 
@@ -192,9 +192,9 @@ def test_processes_share_a_search_without_doing_work_twice(start, tmp_path):
 
 def test_progress_counts_trials(start):
     seen = []
-    with listening(lambda *what: seen.append(what)):
+    with listening(seen.append):
         start({RATE: [1e-4, 1e-3]})
-    assert [what for what in seen if what[0] == "trials"] == [
+    assert [now[:3] for now in seen if now.stage == "trials"] == [
         ("trials", 0, 2),
         ("trials", 1, 2),
         ("trials", 2, 2),

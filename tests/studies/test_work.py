@@ -48,8 +48,8 @@ class Killed(BaseException):
 def test_a_killed_experiment_resumes_where_it_was(compare, world):
     stages = []
 
-    def kill(stage, done, total):
-        stages.append(stage)
+    def kill(now):
+        stages.append(now.stage)
         if stages.count("learning shapes") == 2:
             raise Killed
 
@@ -59,7 +59,7 @@ def test_a_killed_experiment_resumes_where_it_was(compare, world):
     unfinished = compare(rows=rows, workers=None)
     assert unfinished.rows[0].measured == ()
     stages.clear()
-    with listening(lambda stage, *_: stages.append(stage)):
+    with listening(lambda now: stages.append(now.stage)):
         result = compare(rows=rows)
     assert "learning colours" not in stages
     assert stages.count("runs") == 2

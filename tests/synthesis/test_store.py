@@ -52,13 +52,13 @@ def metadata(root):
 
 def test_a_set_follows_its_plan(tmp_path):
     seen = []
-    with listening(lambda *step: seen.append(step)):
+    with listening(seen.append):
         found = fetch(tmp_path, Flat(), 5)
     planned = plan(POOL, task_index=2, count=5, seed=0)
     assert found.captions == tuple(image.prompt for image in planned)
     assert colours(found) == [[i.seed % 250 + 1, len(i.prompt), 9] for i in planned]
     assert [file.name for file in found.files] == [f"00000{i}.png" for i in range(1, 6)]
-    assert seen == [("generate", done, 5) for done in (0, 2, 4, 5)]
+    assert [now[:3] for now in seen] == [("generate", done, 5) for done in (0, 2, 4, 5)]
     for line, image in zip(metadata(tmp_path), planned, strict=True):
         assert (line["index"], line["text"]) == (image.index, image.prompt)
         assert line["seed"] == image.seed

@@ -9,20 +9,26 @@ from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 from io import TextIOWrapper
 from types import FunctionType
-from typing import Annotated
 
 import typer
 
 from gift.cli import data, eval, experiments, export, learn, predict, runs, tools, undo
-from gift.cli.console import LogLines
+from gift.cli.common import common_options, tracebacks, with_common_options
+from gift.cli.console import logging_to_console
 from gift.cli.show import fail, speaks
 from gift.plugins import load
 
 
 def make_app() -> typer.Typer:
     """The command ``gift``, with the commands that other packages register."""
-    app = _group("Continual fine-tuning of CLIP-like models without forgetting.")
-    app.callback()(_root)
+    app = typer.Typer(
+        help="Continual fine-tuning of CLIP-like models without forgetting.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(common_options)
     app.command("run")(runs.run_command)
     app.command("learn")(learn.learn_command)
     app.command("predict")(predict.predict_command)
@@ -34,11 +40,11 @@ def make_app() -> typer.Typer:
     app.command("experiment")(experiments.experiment_command)
     app.command("search")(experiments.search_command)
     app.command("methods")(tools.methods_command)
-    data_app = _group("Data sets and benchmarks.")
+    data_app = typer.Typer(help="Data sets and benchmarks.", no_args_is_help=True)
     data_app.command("list")(data.list_command)
     data_app.command("check")(data.check_command)
     data_app.command("prepare")(data.prepare_command)
-    cache_app = _group("What the cache directory holds.")
+    cache_app = typer.Typer(help="What the cache directory holds.", no_args_is_help=True)
     cache_app.command("list")(data.cache_list_command)
     cache_app.command("clear")(data.cache_clear_command)
     data_app.add_typer(cache_app, name="cache")
@@ -51,38 +57,21 @@ def make_app() -> typer.Typer:
             app.add_typer(command, name=name)
         else:
             app.command(name)(command)
-    return app
-
-
-def _group(words: str) -> typer.Typer:
-    return typer.Typer(
-        help=words,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        rich_markup_mode=None,
-    )
-
-
-def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
-) -> None:
-    """Read by :func:`main`."""
+    return with_common_options(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; errors become one readable message and a non-zero exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # before its first import
-    debug = "--debug" in arguments
-    if debug:
-        arguments.remove("--debug")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a result that a terminal cannot show is not lost
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
     with ExitStack() as stack:
-        stack.enter_context(LogLines(quiet=not speaks()))
+        stack.enter_context(logging_to_console(quiet=not speaks()))
+        token = tracebacks.set(False)
+        stack.callback(tracebacks.reset, token)
         if not speaks():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         try:
@@ -98,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
         except Exception as error:
-            if debug:
+            if tracebacks.get():
                 raise
             if isinstance(error, (ValueError, OSError, FloatingPointError)):
                 fail(str(error), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import sys
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from gift.evaluate import Accuracy
     from gift.runs import Kept, Summary
 
+log = logging.getLogger(__name__)
+
 
 def reporter(title: str, overall: str = "tasks") -> Reporter:
-    """A live progress bar; see :class:`gift.cli.console.Reporter`.
-
-    Of processes that a launcher started together, only the first one shows it.
-    """
-    return Reporter(title, overall, quiet=not speaks())
+    """A live progress bar; see :class:`gift.cli.console.Reporter`."""
+    return Reporter(title, overall)
 
 
 def speaks() -> bool:
@@ -102,9 +102,8 @@ def _number(value: float | None) -> str:
 
 
 def print_error(text: str) -> None:
-    """A line on standard error."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"gift: {shown(text)}", markup=False)
+    """A line on standard error, and in the log file."""
+    log.error("%s", text)
 
 
 def fail(message: str, status: int) -> None:
