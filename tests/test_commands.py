@@ -32,8 +32,10 @@ def test_learning_folder_by_folder(sequence, tmp_path, paths):
     assert tuple(measured[2:]) == second.after
     kept = json.loads((folder / "tasks" / "02-shapes" / "eval.json").read_text())
     assert kept == {"after": "shapes", "accuracy": list(map(asdict, second.after))}
-    with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
-        learn(folder, tasks[1], {"seed": 3}, paths=paths)
+    fixed = {"method_settings": {"teacher": "initial"}, "model": str(tmp_path / "other")}
+    wanted = "method_settings.teacher is 'last' there and 'initial' here; model is"
+    with pytest.raises(ValueError, match=wanted):
+        learn(folder, tasks[1], fixed, paths=paths)
     workers = {"training": {"workers": 1}}
     with pytest.raises(ValueError, match="already learned"):
         learn(folder, tasks[1], workers, paths=paths)
@@ -42,6 +44,31 @@ def test_learning_folder_by_folder(sequence, tmp_path, paths):
     with pytest.raises(ValueError, match=r"memory.json not as written.*learner of one task before"):
         learn(folder, tasks[1], paths=paths)
     assert len(RunFolder(folder).events()) > 0
+
+
+def test_settings_change_from_task_to_task_and_are_remembered(sequence, tmp_path, paths):
+    """Months later: other iterations, rate, optimiser, precision, images and penalty."""
+    folder = tmp_path / "learner"
+    colours, shapes = (Task.from_folder(tmp_path / name) for name in ("colours", "shapes"))
+    learn(folder, colours, sequence[1], paths=paths)
+    later = {
+        "training": {"iterations": 2, "learning_rate": 3e-4, "optimizer": "sgd", "keep": "best"},
+        "method_settings": {"penalty_weight": 0.5},
+        "synthesis": {"images": 3},
+        "seed": 7,
+    }
+    learn(folder, shapes, later, paths=paths)
+    learner = Learner.load(folder, paths=paths)
+    first, second = learner.history
+    assert (first.name, first.classes, first.images) == ("colours", 2, 8)
+    assert first.settings["training"]["iterations"] == sequence[1]["training"]["iterations"]
+    assert second.settings["training"]["iterations"] == learner.config.training.iterations == 2
+    assert second.settings["method_settings"]["penalty_weight"] == 0.5
+    assert second.settings["seed"] == 7
+    assert second.validation_images > 0
+    assert 1 <= second.best_step <= 2
+    assert second.learned > "2026"
+    assert not any("workers" in record.settings["training"] for record in learner.history)
 
 
 WRITES = 120

@@ -19,9 +19,10 @@ from gift.data.loader import (
     task_batches,
 )
 from gift.methods import TaskContext, create_method
-from gift.methods.base import warmup_cosine
 from gift.methods.objectives import TaskLoss
+from gift.optimization import learning_rate
 from gift.progress import listening
+from gift.runs.checkpoint import Checkpoints
 from gift.train import train_task
 from gift.weights import adaptive_fisher, normalization_groups
 
@@ -94,7 +95,7 @@ def test_three_steps_equal_the_published_step(tiny_clip_fp64, pairs, name):
 
 
 def test_learning_rate_follows_the_published_schedule():
-    rate = [warmup_cosine(i, peak=1.0, warmup=100, iterations=1000) for i in range(1001)]
+    rate = [learning_rate("cosine", i, peak=1.0, warmup=100, iterations=1000) for i in range(1001)]
     assert rate[0] == pytest.approx(1 / 100)
     assert rate[99] == rate[100] == 1.0
     assert rate[550] == pytest.approx(0.5)
@@ -103,8 +104,87 @@ def test_learning_rate_follows_the_published_schedule():
 
 @pytest.mark.parametrize("warmup", [0, 5, 50])
 def test_learning_rate_is_positive_for_any_warmup(warmup):
-    rates = [warmup_cosine(i, peak=1.0, warmup=warmup, iterations=20) for i in range(20)]
+    rates = [learning_rate("cosine", i, peak=1.0, warmup=warmup, iterations=20) for i in range(20)]
     assert all(0 < rate <= 1 for rate in rates)
+
+
+def test_schedules_end_where_they_should():
+    def rates(name, warmup, iterations=20):
+        steps = range(iterations)
+        return [
+            learning_rate(name, i, peak=2.0, warmup=warmup, iterations=iterations) for i in steps
+        ]
+
+    assert rates("constant", 4) == [0.5, 1.0, 1.5, *[2.0] * 17]
+    assert rates("linear", 0)[::5] == [2.0, 1.5, 1.0, 0.5]
+    cycle = rates("one_cycle", 5)
+    assert cycle.index(max(cycle)) == 4
+    assert cycle[-1] < 1e-4 < cycle[0] < 0.1
+    for warmup in (0, 1, 4):
+        assert all(0 <= rate <= 2 for n in (1, 2, 3, 5) for rate in rates("one_cycle", 0, n))
+
+
+def test_sgd_with_a_constant_rate_is_the_plain_sum_of_gradients(tiny_clip_fp64):
+    settings = SETTINGS.model_copy(
+        update={"optimizer": "sgd", "schedule": "constant", "warmup": 0, "momentum": 0.0}
+    )
+    before = {name: p.detach().clone() for name, p in tiny_clip_fp64.trainable_parameters().items()}
+    gradients = []
+
+    class Recording(type(create_method("finetune"))):
+        def update(self, model, optimizer):
+            gradients.append({n: p.grad.clone() for n, p in model.trainable_parameters().items()})
+            super().update(model, optimizer)
+
+    train_task(tiny_clip_fp64, Recording(), TaskContext(LABELS, 0.2), IMAGES, settings)
+    for name, parameter in tiny_clip_fp64.trainable_parameters().items():
+        steps = sum(step[name] for step in gradients)
+        assert torch.allclose(parameter, before[name] - 1e-3 * steps, atol=1e-14), name
+
+
+def test_the_best_weights_are_kept(tiny_clip):
+    """Of four measurements the second is the best, and the first of the equal ones is kept."""
+    settings = SETTINGS.model_copy(update={"iterations": 4, "validations": 4})
+    method, seen = create_method("finetune"), []
+
+    def validate():
+        assert not tiny_clip.training
+        seen.append(tiny_clip.trainable_parameters()["visual_projection.weight"].detach().clone())
+        return (10.0, 30.0, 20.0, 30.0)[len(seen) - 1]
+
+    trained = train_task(
+        tiny_clip, method, TaskContext(LABELS, 0.2), IMAGES, settings, validate=validate
+    )
+    assert (trained.best_step, trained.best_accuracy) == (2, 30.0)
+    kept = tiny_clip.trainable_parameters()["visual_projection.weight"]
+    assert torch.equal(kept, seen[1])
+    assert not torch.equal(kept, seen[3])
+
+
+def test_the_best_weights_survive_an_interruption(tiny_clip, tmp_path):
+    """Resumed after the best step, the training ends with the same weights."""
+    settings = SETTINGS.model_copy(update={"iterations": 4, "validations": 4})
+    accuracies = {1: 10.0, 2: 30.0, 3: 20.0, 4: 25.0}
+    whole, resumed = copy.deepcopy(tiny_clip), copy.deepcopy(tiny_clip)
+
+    def train(model, steps, checkpoints=None):
+        left = iter(steps)
+        return train_task(
+            model,
+            create_method("finetune"),
+            TaskContext(LABELS, 0.2),
+            IMAGES,
+            settings,
+            validate=lambda: accuracies[next(left)],
+            checkpoints=checkpoints,
+        )
+
+    kept = Checkpoints(tmp_path, every_steps=3, every_minutes=0)
+    train(whole, (1, 2, 3, 4), kept)
+    trained = train(resumed, (4,), Checkpoints(tmp_path))
+    assert (trained.best_step, trained.best_accuracy) == (2, 30.0)
+    for name, parameter in whole.trainable_parameters().items():
+        assert torch.equal(parameter, resumed.trainable_parameters()[name]), name
 
 
 def test_order_passes_over_everything_and_keeps_the_partial_batch():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gift.learner import Learner
     from gift.metrics import AccuracyMatrix
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["AccuracyMatrix", "LabelSpace", "Learner", "Prediction", "Task", "__version__"]
 

@@ -7,7 +7,7 @@ keys are refused with the nearest valid one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,21 @@ from pydantic import (
 
 from gift.data import split_order
 from gift.methods import MethodSettings, method_class
-from gift.settings import Free, Seed, Settings, absolute, name_or_path, validate
+from gift.optimization import OptimizerName, ScheduleName
+from gift.settings import (
+    Fixed,
+    Free,
+    Seed,
+    Settings,
+    Values,
+    absolute,
+    differences,
+    fixed,
+    identity,
+    merge,
+    name_or_path,
+    validate,
+)
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
@@ -43,7 +57,7 @@ Template = Annotated[str, AfterValidator(_with_a_place)]
 
 
 class TrainingSettings(Settings):
-    """Training of one task: AdamW, linear warm-up, cosine decay."""
+    """Training of one task; the defaults are AdamW, linear warm-up and cosine decay."""
 
     iterations: int = Field(1000, ge=1, description="optimiser steps per task")
     batch_size: int = Field(64, ge=1, description="images per step and stream")
@@ -56,7 +70,25 @@ class TrainingSettings(Settings):
         ge=0,
         description="linear warm-up steps; where a task has no more steps, a tenth of those",
     )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    schedule: ScheduleName = Field(
+        "cosine", description="of the rate after the warm-up: cosine, linear, constant, one_cycle"
+    )
+    optimizer: OptimizerName = Field("adamw", description="adamw or sgd")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay; adamw's is decoupled")
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="weights that a task ends with: those of the last step, or those that were "
+        "best on validation images",
+    )
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="fraction of the training images held out to choose the best weights on, where "
+        "a task has no validation split",
+    )
+    validations: int = Field(10, ge=1, description="measurements to choose the best weights from")
     label_smoothing: float = Field(0.2, ge=0, lt=1, description="smoothing of hard targets")
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16 autocasts the forward pass; weights stay fp32"
@@ -98,6 +130,8 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        if self.shard and self.keep == "best":
+            raise ValueError("training.keep = best does not go with training.shard = true")
         if self.shard and self.accumulate > 1:
             raise ValueError(
                 f"training.accumulate = {self.accumulate} does not go with training.shard = true; "
@@ -113,6 +147,10 @@ class TrainingSettings(Settings):
         A tenth is the published proportion, 100 of 1000.
         """
         return self.warmup if self.warmup < steps else steps // 10
+
+    def is_validated(self, step: int, steps: int) -> bool:
+        """Whether the weights after ``step`` of so many steps are measured: the last always."""
+        return step == steps or step % max(1, steps // self.validations) == 0
 
     def rate_of(self, task: str) -> float:
         """The peak learning rate of a task."""
@@ -243,11 +281,11 @@ class ForgettingSettings(Settings):
 class LearnerConfig(Settings):
     """Configuration of a learner: model, method, training, synthesis, reference data."""
 
-    method: str = Field("gift", description="name of a method, see 'gift methods'")
+    method: str = Fixed("gift", description="name of a method, see 'gift methods'")
     method_settings: SerializeAsAny[MethodSettings] = Field(
         MethodSettings(), description="settings of that method", validate_default=True
     )
-    model: Reference = Field(CLIP, description="CLIP-like model: folder, hub id or builtin:<name>")
+    model: Reference = Fixed(CLIP, description="CLIP-like model: folder, hub id or builtin:<name>")
     seed: Seed = Field(0, description="seed of batch order, augmentation and images")
     training: TrainingSettings = TrainingSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
@@ -282,10 +320,38 @@ class LearnerConfig(Settings):
             raise ValueError("give a mapping of settings, or --set method_settings.KEY=VALUE")
         return validate(own, given or {}, where="", prefix="method_settings.")
 
+    def lasting(self) -> Values:
+        """Only what the state between tasks depends on: other values hold for a task at a time."""
+        return fixed(self)
+
     @property
     def image_seed(self) -> int:
         """The seed of prompts and synthetic images (42 for seed 0, as published)."""
         return 42 + self.seed if self.synthesis.seed is None else self.synthesis.seed
+
+
+def changed(config: C, settings: Mapping[str, object], of: str) -> C:
+    """The configuration of a learner's next task: settings laid over those before.
+
+    Args:
+        config: before.
+        settings: nested values.
+        of: whose they are, for messages.
+
+    Raises:
+        ValueError: a wrong setting, or another value of one that its state depends on.
+    """
+    wanted = validate(type(config), merge(config.model_dump(mode="json"), settings))
+    if different := differences(config.lasting(), wanted.lasting()):
+        raise ValueError(
+            f"{of} was begun with other settings, which what it keeps depends on: "
+            f"{'; '.join(different)}. Leave them out to continue, or start another learner in "
+            "another folder. Settings of training and generation may change from task to task."
+        )
+    return wanted
+
+
+C = TypeVar("C", bound=LearnerConfig)
 
 
 def _with_a_task(tasks: tuple[str, ...]) -> tuple[str, ...]:
@@ -309,6 +375,10 @@ class RunConfig(LearnerConfig):
         {}, description="commits of hub copies that may be used, by the data set's name"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    def lasting(self) -> Values:
+        """All that bears on results: they are of one configuration."""
+        return identity(self)
 
     @field_validator("forgetting")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gift import distributed
-from gift.config import LearnerConfig
+from gift.config import LearnerConfig, changed
 from gift.data import ImageSet, Paths, Task, check_images, fingerprint_of, pixels
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
@@ -30,16 +30,18 @@ from gift.evaluate import (
     classify,
 )
 from gift.files import checksum_of, digest, read_json, write_json, writing_to
+from gift.history import TaskRecord, read_history, utc_now, write_history
 from gift.methods import TaskContext, create_method
-from gift.methods.base import Predictor
+from gift.methods.base import Predictor, ZeroShotPredictor
 from gift.runs import RunFolder, State, Storage
 from gift.runs.checkpoint import Checkpoints
+from gift.runs.environment import package_version
 from gift.runs.manifest import Manifest
-from gift.settings import fingerprint, locate, merge, validate
+from gift.settings import fingerprint, identity, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
 from gift.text import check_list, unknown, user_path
-from gift.train import StepRecord, train_task, training_device
+from gift.train import StepRecord, Trained, train_task, training_device
 from gift.vlm import VisionLanguageModel, check_classes, read_alike
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Learner:
         model: the CLIP-like model as it is after the last task.
         method: what the method keeps between tasks.
         memory: the label spaces of the tasks learned so far, in order.
+        history: how each of them was learned.
         streams: where the method's further image sets come from.
     """
 
@@ -74,6 +77,7 @@ class Learner:
         self.paths = paths or Paths.of()
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
+        self.history: tuple[TaskRecord, ...] = ()
         self.model = VisionLanguageModel.from_pretrained(
             _model or locate(config.model, self.paths.models)
         )
@@ -188,12 +192,32 @@ class Learner:
                 raise ValueError(f"task {task.name!r} has no images to evaluate on; add some.")
         check_classes(self.model, [task.labels for task in tasks])
 
-    def learn(self, task: Task, *, folder: RunFolder | None = None) -> None:
+    def change(self, settings: Mapping[str, object]) -> None:
+        """Change settings from the next task on.
+
+        Args:
+            settings: fields of :class:`~gift.config.LearnerConfig`, nested mappings.
+
+        Raises:
+            ValueError: a wrong setting, or one that what the learner keeps depends on: the model,
+                the method, and the method's :func:`~gift.settings.Fixed` settings.
+        """
+        self.config = changed(self.config, settings, "the learner")
+        state = self.method.state_dict()
+        self.method = create_method(self.config.method, self.config.method_settings)
+        self.method.load_state_dict(state)
+        self.streams = Streams(self.config, self.method, self.model, self.paths)
+
+    def learn(self, task: Task, *, folder: RunFolder | None = None) -> TaskRecord:
         """Learn one task.
 
         Args:
-            task: its ``train`` images are learned.
+            task: its ``train`` images are learned. With ``training.keep = best``, the weights are
+                chosen on its ``validation`` images, or else on a part of the others.
             folder: where losses are logged, checkpoints and a sample of synthetic images are kept.
+
+        Returns:
+            How it was learned; also the last one of :attr:`history`.
 
         Raises:
             ValueError: a task that cannot be learned (see :meth:`check_task`), or unreadable
@@ -205,22 +229,52 @@ class Learner:
         self.check_task(task)
         assert task.train is not None
         self._say_known(task.labels)
+        training, started, trained = self.config.training, time.perf_counter(), Trained()
+        chooses = training.keep == "best" and self.method.steps(training.iterations) > 0
+        if chooses:
+            task = task.with_validation(training.validation_fraction)
+        assert task.train is not None
         if self.method.trains:
             self.check()
-            check_images(task.train, paths=self.paths)
-            self._train(task, task.train, folder)
+            held_out = [task.validation] if chooses and task.validation else []
+            check_images(task.train, *held_out, paths=self.paths)
+            trained = self._train(task, task.train, folder, chooses)
         self.memory = (*self.memory, task.labels)
+        record = TaskRecord(
+            name=task.name,
+            learned=utc_now(),
+            classes=len(task.labels.classnames),
+            images=len(task.train),
+            validation_images=len(task.validation) if chooses and task.validation else 0,
+            best_step=trained.best_step,
+            validation_accuracy=trained.best_accuracy,
+            seconds=round(time.perf_counter() - started, 1),
+            device=str(self.model.device),
+            version=package_version("gift-cl"),
+            settings=identity(self.config),
+        )
+        self.history = (*self.history, record)
+        return record
 
-    def _train(self, task: Task, images: ImageSet, folder: RunFolder | None) -> None:
+    def _train(
+        self, task: Task, images: ImageSet, folder: RunFolder | None, chooses: bool
+    ) -> Trained:
         sets = self.streams.open(task, self.memory, folder)
+        validate = None
+        if chooses:
+            held_out = replace(task, test=None, train=None)
+
+            def validate() -> float:
+                labels, predictor = [task.labels], ZeroShotPredictor(self.model)
+                return accuracy_among(predictor, self.model, self._evaluation_set(held_out), labels)
 
         def record(step: StepRecord) -> None:
             if folder is not None:
                 folder.log("train", task=task.name, **asdict(step))
 
-        started, ending = time.perf_counter(), 0.0
+        started, trained = time.perf_counter(), Trained()
         try:
-            ending = train_task(
+            trained = train_task(
                 self.model,
                 self.method,
                 TaskContext(
@@ -235,12 +289,15 @@ class Learner:
                 self.config.training,
                 record=record,
                 checkpoints=None if folder is None else self._checkpoints(folder, task, images),
+                validate=validate,
             )
         finally:
             if folder is not None:  # also of an interrupted training
+                ending = trained.ending_seconds
                 seconds = time.perf_counter() - started - ending
                 folder.log("train", task=task.name, seconds=seconds)
                 folder.log("merge", task=task.name, seconds=ending)
+        return trained
 
     def _say_known(self, labels: LabelSpace) -> None:
         """Log which classes of a new task were learned before."""
@@ -491,6 +548,7 @@ class Learner:
                 described = {"method": self.config.method, "settings": settings}
                 write_json(new / "method.json", described)
                 write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
+                write_history(new, self.history)
         distributed.barrier()
 
     def _read_state(self, folder: Path) -> None:
@@ -501,6 +559,7 @@ class Learner:
         kept = load_file(folder / "method.safetensors")
         self.method.load_state_dict({k: v.to(self.model.device) for k, v in kept.items()})
         self.memory = tuple(LabelSpace(**task) for task in read_json(folder / "memory.json"))
+        self.history = read_history(folder, [labels.name for labels in self.memory])
 
     @classmethod
     def load(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +31,10 @@ class Settings(BaseModel):
         """The models of fields whose model depends on other values, by the fields' names."""
         return {}
 
+    def lasting(self) -> Values:
+        """The values that a folder which was begun with these settings holds on to, as JSON."""
+        return identity(self)
+
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A seed that every library takes."""
@@ -41,18 +45,34 @@ def Free(default: Any, **options: Any) -> Any:
     return Field(default, json_schema_extra={"free": True}, **options)
 
 
+def Fixed(default: Any, **options: Any) -> Any:
+    """A field that the state kept between tasks depends on: a learner keeps its first value."""
+    return Field(default, json_schema_extra={"fixed": True}, **options)
+
+
 def identity(settings: Settings) -> Values:
     """The values that bear on results, nested as JSON; those of :func:`Free` are excluded.
 
     Validated settings with equal identities are the same settings, however they were written.
     """
+    return _dumped(settings, lambda marks: "free" not in marks)
+
+
+def fixed(settings: Settings) -> Values:
+    """The values of the fields that are :func:`Fixed`, nested as JSON."""
+    return _dumped(settings, lambda marks: "fixed" in marks)
+
+
+def _dumped(settings: Settings, wanted: Callable[[Mapping[str, Any]], bool]) -> Values:
+    """The values of the fields whose marks are wanted; nested settings by their own fields."""
     found: Values = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
         value, extra = getattr(settings, name), field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("free"):
+        marks = extra if isinstance(extra, dict) else {}
+        if isinstance(value, Settings) and "free" not in marks:
+            found[name] = _dumped(value, wanted)
+        elif not wanted(marks):
             del found[name]
-        elif isinstance(value, Settings):
-            found[name] = identity(value)
     return found
 
 

@@ -16,12 +16,14 @@ from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
 from gift import distributed, weights
+from gift.best import Best
 from gift.config import TrainingSettings
 from gift.data.images import ImageSet
 from gift.data.loader import Batch, Loading, set_batches, task_batches
 from gift.distributed import fsdp
 from gift.distributed.signals import deferred
 from gift.methods import Method, TaskContext
+from gift.optimization import ScheduleName, learning_rate, make_optimizer
 from gift.progress import report
 from gift.runs.checkpoint import Checkpoints
 from gift.vlm import VisionLanguageModel
@@ -59,6 +61,21 @@ Recorder = Callable[[StepRecord], None]
 """Takes the records of the logged steps."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training ended with.
+
+    Attributes:
+        ending_seconds: that the method took to end the task.
+        best_step: steps that the kept weights had, where the best ones were chosen.
+        best_accuracy: percent, of those weights on the validation images.
+    """
+
+    ending_seconds: float = 0.0
+    best_step: int | None = None
+    best_accuracy: float | None = None
+
+
 def training_device() -> torch.device:
     """The device of this process, from the machine and the launcher.
 
@@ -83,7 +100,8 @@ def train_task(
     *,
     record: Recorder | None = None,
     checkpoints: Checkpoints | None = None,
-) -> float:
+    validate: Callable[[], float] | None = None,
+) -> Trained:
     """Teach a model one task.
 
     Args:
@@ -95,9 +113,8 @@ def train_task(
         settings: iterations, batch size, schedule.
         record: called every ``settings.log_every`` steps, at the last one, and for skipped updates.
         checkpoints: where unfinished trainings are kept; what is there is resumed.
-
-    Returns:
-        The seconds that the method took to end the task.
+        validate: measures the model's accuracy on validation images; the weights that were best
+            are kept. None keeps those of the last step.
 
     Raises:
         FloatingPointError: a loss is not finite; the weights are those before that step, with
@@ -120,10 +137,17 @@ def train_task(
             model,
             learning_rate=settings.rate_of(name),
             weight_decay=settings.weight_decay,
+        ) or make_optimizer(
+            settings.optimizer,
+            parameters.values(),
+            learning_rate=settings.rate_of(name),
+            weight_decay=settings.weight_decay,
+            momentum=settings.momentum,
         )
         peaks = [group["lr"] for group in optimizer.param_groups]
         backward = partial(distributed.backward, parameters=parameters.values())
-        first = _resume(checkpoints, model, optimizer, method)
+        best = None if validate is None else Best(validate, model)
+        first = _resume(checkpoints, model, optimizer, method, best)
         last = method.steps(settings.iterations)
         warmup = settings.warmup_of(last)
         if warmup < settings.warmup and first < last:
@@ -135,14 +159,13 @@ def train_task(
                 last,
                 settings.warmup,
             )
+        scheduled = partial(_rate, method, settings.schedule, warmup=warmup, iterations=last)
         batches = _batches(model, method, task, images, settings, range(first, last))
         started, seen, note = time.perf_counter(), 0, ""
         with _training(model, optimizer), deferred() as is_asked_to_stop:
             for step in range(first, last):
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                    group["lr"] = method.learning_rate(
-                        step, peak=peak, warmup=warmup, iterations=last
-                    )
+                    group["lr"] = scheduled(step, peak=peak)
                 optimizer.zero_grad(set_to_none=True)
                 batch = {name: next(stream) for name, stream in batches.items()}
                 losses = _detached(method.step(model, batch, backward))
@@ -150,6 +173,8 @@ def train_task(
                 if not skipped:
                     method.update(model, optimizer)
                 method.after_step(model, step)
+                if best and settings.is_validated(step + 1, last):
+                    best.measure(step + 1)
 
                 seen += sum(len(part.index) for part in batch.values())
                 if skipped or step + 1 == last or step % settings.log_every == 0:
@@ -162,12 +187,15 @@ def train_task(
                 report(f"learning {name}", step + 1, last, note)
                 stop = distributed.any_rank(is_asked_to_stop())
                 if checkpoints and (stop or checkpoints.is_due(step + 1)):
-                    checkpoints.keep(step + 1, _state(parameters, optimizer, method))
+                    checkpoints.keep(step + 1, _state(parameters, optimizer, method, best))
                 if stop:
                     raise KeyboardInterrupt
+        if best:
+            best.restore()
         started = time.perf_counter()
         method.end_task(model, task)
-        return time.perf_counter() - started
+        ending = time.perf_counter() - started
+    return Trained(ending, best.step, best.accuracy) if best else Trained(ending)
 
 
 @contextmanager
@@ -233,8 +261,27 @@ def _parameter(key: str) -> str:
     return key.rpartition("/")[2]
 
 
+def _rate(
+    method: Method,
+    schedule: ScheduleName,
+    step: int,
+    *,
+    peak: float,
+    warmup: int,
+    iterations: int,
+) -> float:
+    """The learning rate of a step, by the method's own schedule or that of the settings."""
+    own = method.learning_rate(step, peak=peak, warmup=warmup, iterations=iterations)
+    if own is not None:
+        return own
+    return learning_rate(schedule, step, peak=peak, warmup=warmup, iterations=iterations)
+
+
 def _state(
-    parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, method: Method
+    parameters: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    method: Method,
+    best: Best | None,
 ) -> dict[str, Tensor]:
     """All that the further steps depend on, by name; full tensors on the main process."""
     state = {
@@ -245,7 +292,8 @@ def _state(
             for key, value in optimizer.state[parameter].items()
             if isinstance(value, Tensor)
         },
-        **{f"method/{name}": value for name, value in method.training_state().items()},
+        **weights.with_prefix("method", method.training_state()),
+        **weights.with_prefix("best", best.state() if best else {}),
     }
     return fsdp.full_on_main(state)
 
@@ -255,13 +303,14 @@ def _resume(
     model: VisionLanguageModel,
     optimizer: torch.optim.Optimizer,
     method: Method,
+    best: Best | None,
 ) -> int:
     """Load the newest :func:`_state`; returns the step to continue with."""
     newest = checkpoints.newest() if checkpoints else None
     if newest is None:
         return 0
     parameters = model.trainable_parameters()
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "method": {}}
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "method": {}, "best": {}}
     for path, tensor in newest.tensors.items():
         part, _, name = path.partition("/")
         parts[part][name] = tensor
@@ -274,6 +323,8 @@ def _resume(
         # A copy: on a CPU the tensor is a view of the file, which is deleted later.
         optimizer.state[parameter][key] = fsdp.shard_like(value, parameter)
     method.load_training_state(parts["method"])
+    if best:
+        best.load_state(parts["best"])
     return newest.step
 
 

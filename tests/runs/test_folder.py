@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from gift.config import LearnerConfig
+from gift.config import LearnerConfig, RunConfig
 from gift.files import read_json, write_text
 from gift.metrics import AccuracyMatrix
 from gift.runs import RunFolder, Storage, Summary
@@ -69,14 +69,27 @@ def test_settings_may_change_while_nothing_was_learned(tmp_path):
     assert run.run_id == first != ""
 
 
-def test_another_configuration_is_refused_with_what_differs(tmp_path):
+def test_another_configuration_of_a_run_is_refused_with_what_differs(tmp_path):
+    run = RunFolder(tmp_path)
+    first, other = (RunConfig(benchmark="micro-1", seed=seed) for seed in (0, 3))
+    run.write_config(first)
+    save(run, LearnerConfig())
+    with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
+        run.write_config(other)
+    assert run.read_config(RunConfig) == first
+
+
+def test_a_learner_keeps_what_its_state_depends_on_and_nothing_else(tmp_path):
     run = RunFolder(tmp_path)
     save(run, configured(iterations=3))
-    run.write_config(configured(iterations=3))
     for write in (run.write_config, lambda other: save(run, other)):
-        with pytest.raises(ValueError, match=r"training\.iterations is 3 there and 4 here"):
-            write(configured(iterations=4))
-    assert run.read_config(LearnerConfig).training.iterations == 3
+        with pytest.raises(ValueError, match=r"method is 'gift' there and 'l2' here"):
+            write(LearnerConfig(method="l2"))
+    save(run, configured(iterations=4), ("birds", "cars"))
+    assert run.read_config(LearnerConfig).training.iterations == 4
+    run.write_config(configured(iterations=5))
+    assert run.read_config(LearnerConfig).training.iterations == 5
+    assert learned(run) == ["birds", "cars"]
 
 
 def test_what_does_not_bear_on_results_may_change(tmp_path):
@@ -199,7 +212,7 @@ def test_a_configuration_that_is_not_as_written_is_refused_or_written_anew(tmp_p
     whole = path.read_bytes()
     path.write_bytes(text) if text is not None else path.unlink()
     state = r"is missing" if text is None else r"is not as it was written"
-    for read in (run.read_config, lambda _: run.write_config(configured(iterations=4))):
+    for read in (run.read_config, lambda _: run.write_config(LearnerConfig(method="l2"))):
         with pytest.raises(ValueError, match=rf"config\.yaml {state}.*Put back a copy"):
             read(LearnerConfig)
     run.write_config(configured(iterations=3))
@@ -223,7 +236,7 @@ def test_a_learner_of_another_run_or_other_settings_is_refused(tmp_path):
     copy = RunFolder(tmp_path / "copy")
     shutil.copytree(two.learner, copy.learner)
     other = RunFolder(tmp_path / "other")
-    save(other, configured(iterations=7))
+    save(other, LearnerConfig(method="l2"))
     shutil.copy(other.path / "config.yaml", copy.path)
     with pytest.raises(ValueError, match=r"was made with other settings than .*config\.yaml"):
         learned(copy)

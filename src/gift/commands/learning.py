@@ -11,7 +11,7 @@ from pathlib import Path
 from gift import distributed
 from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
-from gift.config import LearnerConfig
+from gift.config import LearnerConfig, changed
 from gift.data import (
     Paths,
     Task,
@@ -25,7 +25,7 @@ from gift.data.output import refuse_data
 from gift.evaluate import Accuracy
 from gift.learner import Learner
 from gift.runs import Kept, RunFolder, reset_peak_memory
-from gift.settings import differences, identity, merge, validate
+from gift.settings import validate
 from gift.text import did_you_mean, one_line
 
 log = logging.getLogger(__name__)
@@ -71,13 +71,14 @@ def learn(
     Args:
         folder: the learner folder; made if it is not there.
         task: what to learn.
-        settings: fields of :class:`~gift.config.LearnerConfig` for a new learner; those of an
-            existing one may only repeat what it has, or change what does not bear on results.
+        settings: fields of :class:`~gift.config.LearnerConfig`. An existing learner keeps what it
+            was given before; what its state depends on (model, method, and settings of the method
+            that are :func:`~gift.settings.Fixed`) cannot change.
         check: folders whose accuracy is measured before and after.
         paths: cache and data directories.
 
     Raises:
-        ValueError: wrong input, or settings that differ from those of an existing learner.
+        ValueError: wrong input, or other values of what an existing learner's state depends on.
         OSError: the folder cannot be written.
     """
     if task.place:
@@ -190,10 +191,4 @@ def _config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerCon
     if not run_folder.has_learner:
         return validate(LearnerConfig, settings)
     stored = run_folder.read_config(LearnerConfig)
-    wanted = validate(LearnerConfig, merge(stored.model_dump(mode="json"), settings))
-    if different := differences(identity(stored), identity(wanted)):
-        raise ValueError(
-            f"the learner in {run_folder.path} has other settings: {'; '.join(different)}. Leave "
-            "them out to continue, or start another learner in another folder."
-        )
-    return wanted
+    return changed(stored, settings, f"the learner in {run_folder.path}")

@@ -6,7 +6,6 @@ A method is one module of this package named as on the command line, holding one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -213,23 +212,21 @@ class Method:
 
     def optimizer(
         self, model: VisionLanguageModel, *, learning_rate: float, weight_decay: float
-    ) -> torch.optim.Optimizer:
-        """The optimiser of a task, made after :meth:`begin_task`.
+    ) -> torch.optim.Optimizer | None:
+        """The optimiser of a task, made after :meth:`begin_task`; None for that of the settings.
 
         Each parameter group's ``lr`` is its peak learning rate.
         """
-        return torch.optim.AdamW(
-            model.trainable_parameters().values(),
-            lr=learning_rate,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            weight_decay=weight_decay,
-            fused=True,
-        )
+        return None
 
-    def learning_rate(self, step: int, *, peak: float, warmup: int, iterations: int) -> float:
-        """The learning rate of a step, from 0, of a parameter group with this peak."""
-        return warmup_cosine(step, peak=peak, warmup=warmup, iterations=iterations)
+    def learning_rate(
+        self, step: int, *, peak: float, warmup: int, iterations: int
+    ) -> float | None:
+        """The learning rate of a step, from 0, of a parameter group with this peak.
+
+        None for that of the schedule in the settings.
+        """
+        return None
 
     def step(self, model: VisionLanguageModel, batch: Batches, backward: Backward) -> Losses:
         """One training step: compute losses and leave their gradients in ``.grad``.
@@ -284,17 +281,3 @@ class Method:
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`training_state` gave; called after :meth:`begin_task`."""
         assert not state
-
-
-def warmup_cosine(step: int, *, peak: float, warmup: int, iterations: int) -> float:
-    """Linear warm-up to the peak, then half a cosine towards 0 at ``iterations``.
-
-    >>> warmup_cosine(0, peak=1.0, warmup=100, iterations=1000)
-    0.01
-    >>> warmup_cosine(550, peak=1.0, warmup=100, iterations=1000)
-    0.5
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    done = (step - warmup) / max(1, iterations - warmup)
-    return peak * 0.5 * (1 + math.cos(math.pi * done))

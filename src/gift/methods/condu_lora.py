@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
 from torch import Tensor
 
 from gift import weights
 from gift.methods.base import Backward, Batches, LabelSpaces, Losses, Method, Predictor, TaskContext
 from gift.methods.merged_models import MergedModels, MergedModelSettings, difference
 from gift.methods.objectives import TaskLoss
+from gift.settings import Fixed
 from gift.vlm import (
     VisionLanguageModel,
     add_adapters,
@@ -26,8 +26,8 @@ from gift.vlm import (
 class ConduLoraSettings(MergedModelSettings):
     """ConDU with low-rank adapters (LoRA)."""
 
-    rank: int = Field(64, ge=1, description="of the adapters")
-    modules: tuple[str, ...] = Field(
+    rank: int = Fixed(64, ge=1, description="of the adapters")
+    modules: tuple[str, ...] = Fixed(
         ("fc1", "fc2"), min_length=1, description="matrices that get adapters, by their names"
     )
 

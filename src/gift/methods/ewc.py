@@ -17,6 +17,7 @@ from gift.data.loader import ImageTexts
 from gift.losses import classification, similarity
 from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
 from gift.methods.objectives import TaskLoss
+from gift.settings import Fixed
 from gift.vlm import VisionLanguageModel, pixel_batch
 from gift.weights import Normalization
 
@@ -26,7 +27,7 @@ class EwcSettings(MethodSettings):
 
     penalty_weight: float = Field(1.0, ge=0, description="lambda of the consolidation")
     fisher_images: int = Field(256, ge=1, description="training images per task that give F")
-    fisher_normalization: Normalization = Field(
+    fisher_normalization: Normalization = Fixed(
         "fused", description="F divided by its mean per tensor of the fused layout, tensor, none"
     )
     decay: float = Field(

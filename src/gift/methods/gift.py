@@ -25,6 +25,7 @@ from gift.losses import (
 )
 from gift.methods.base import Backward, Batches, Losses, Method, MethodSettings, TaskContext
 from gift.methods.objectives import TeacherPairs
+from gift.settings import Fixed
 from gift.vlm import VisionLanguageModel
 from gift.weights import Normalization
 
@@ -48,7 +49,7 @@ class GiftSettings(MethodSettings):
     divergence: Divergence = Field(
         "cross_entropy", description="cross_entropy, forward_kl (same gradient) or reverse_kl"
     )
-    teacher: str = Field(
+    teacher: str = Fixed(
         "last",
         pattern=r"^(last|initial|wise:(0(\.\d+)?|1(\.0+)?|\.\d+))$",
         description="last, initial, or wise:<r>, which is r * initial + (1 - r) * last",

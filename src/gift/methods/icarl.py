@@ -18,6 +18,7 @@ from gift import weights
 from gift.data.loader import ImageTexts, Pixels
 from gift.methods.base import Backward, Batches, Losses, Method, TaskContext
 from gift.methods.objectives import DistillationSettings, ReferenceDistillation, TaskLoss
+from gift.settings import Fixed
 from gift.vlm import VisionLanguageModel, encode_all_images
 
 
@@ -28,7 +29,7 @@ class IcarlSettings(DistillationSettings):
     herding_images: int = Field(
         30_000, ge=1, description="training images of a task, drawn, that can become exemplars"
     )
-    teacher: Literal["last", "initial"] = Field(
+    teacher: Literal["last", "initial"] = Fixed(
         "last", description="the model before the task, or the pre-trained one"
     )
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gift.losses import similarity
 from gift.methods.base import LabelSpaces, MethodSettings, TaskContext, ZeroShotPredictor
 from gift.methods.selectors import PrototypeSelector, class_prototypes
+from gift.settings import Fixed
 from gift.vlm import VisionLanguageModel
 from gift.weights import Rescaler, UnifiedVectors
 
@@ -24,7 +25,7 @@ class MergedModelSettings(MethodSettings):
     The defaults are the official code's.
     """
 
-    rescaler: Rescaler = Field(
+    rescaler: Rescaler = Fixed(
         "tensor_mean",
         description="what a rebuilt task vector has of its own: tensor_mean, the mean absolute "
         "value of each tensor (query, key and value are one), added up (official code); "

@@ -26,6 +26,7 @@ from gift.methods.base import (
     ZeroShotPredictor,
 )
 from gift.methods.objectives import TaskLoss
+from gift.settings import Fixed
 from gift.vlm import VisionLanguageModel
 
 
@@ -33,10 +34,10 @@ class WiseFtSettings(MethodSettings):
     """WiSE-FT as in the continual comparisons."""
 
     weight: float = Field(0.8, ge=0, le=1, description="coefficient a of the fine-tuned weights")
-    partner: Literal["previous", "initial"] = Field(
+    partner: Literal["previous", "initial"] = Fixed(
         "previous", description="mixed with the weights before the task, or the pre-trained ones"
     )
-    merge: Literal["task_end", "evaluation"] = Field(
+    merge: Literal["task_end", "evaluation"] = Fixed(
         "task_end", description="the next task starts from the mixture; or it only predicts"
     )
 

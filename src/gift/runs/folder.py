@@ -46,7 +46,7 @@ from gift.runs.manifest import (
 )
 from gift.runs.records import Event, Summary, read_events, read_matrix, read_summary, stage_seconds
 from gift.runs.undoing import finish_undo, undone
-from gift.settings import Settings, differences, fingerprint, identity, validate
+from gift.settings import Settings, differences, identity, validate
 from gift.textfiles import parse_json, parse_yaml
 
 log = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ class RunFolder:
         distributed.on_main(lambda: self._write_config(config))
 
     def _write_config(self, config: Settings) -> None:
-        settings = fingerprint(config)
+        settings = digest(config.lasting())
         if self._begun and (self.done or self._manifest().settings != settings):
             self._check_config(config)
         if not self.done:
@@ -243,11 +243,18 @@ class RunFolder:
 
     def _check_config(self, config: Settings) -> None:
         stored = self.read_config(type(config))
-        if different := differences(identity(stored), identity(config)):
+        if different := differences(stored.lasting(), config.lasting()):
             raise ValueError(
                 f"{self.path} was made with other settings: {'; '.join(different)}. Use another "
                 "folder, or the same settings to continue."
             )
+
+    def _has_config(self, config: Settings) -> bool:
+        """Whether the folder's configuration, of a run perhaps, holds these settings."""
+        if not (self.path / "config.yaml").exists():
+            return False
+        self._check_config(config)
+        return identity(self.read_config(type(config))) == identity(config)
 
     def read_config(self, model: type[S]) -> S:
         """The part of the configuration that a settings model describes.
@@ -394,14 +401,12 @@ class RunFolder:
             ValueError: the folder holds a learner with other settings, or that of another run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if (self.path / "config.yaml").exists():
-            self._check_config(config)
-        else:
+        if not self._has_config(config):
             self._write_config(config)
         root = self._manifest()
         manifest = Manifest(
             run=root.run,
-            settings=fingerprint(config),
+            settings=digest(config.lasting()),
             data=root.data,
             method=method,
             tasks=tuple(tasks),
@@ -473,7 +478,7 @@ class RunFolder:
         self._check_run(folder, self._manifest())
         own = read_manifest(folder)
         assert own is not None, "it is whole"
-        if own.version == Manifest().version and own.settings != fingerprint(config):
+        if own.version == Manifest().version and own.settings != digest(config.lasting()):
             raise ValueError(
                 f"{folder} was made with other settings than {self.path / 'config.yaml'} holds. "
                 "Put the file or folder back that belongs to it."
