@@ -23,7 +23,7 @@ OPTIONS = {
     "predict": "classes home no-seen seen task top",
     "eval": "benchmark data-root follow-links home task template test-fraction",
     "undo": "yes",
-    "export": "task",
+    "export": "format home task",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
     "report": "embedding out sessions",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -29,7 +28,8 @@ from gift.evaluate import (
     accuracy_row,
     classify,
 )
-from gift.files import checksum_of, digest, read_json, write_json, writing_to
+from gift.export import Exported, Source, check_request, write
+from gift.files import checksum_of, digest, read_json, write_json
 from gift.history import TaskRecord, read_history, utc_now, write_history
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor, ZeroShotPredictor
@@ -431,33 +431,31 @@ class Learner:
         found = named or equal
         return found[0] if len(found) == 1 else None
 
-    def export(self, folder: str | Path, *, task: str | None = None) -> None:
-        """Write the model that classifies, as an ordinary folder of the transformers library.
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        task: str | None = None,
+        formats: Sequence[str] = ("transformers",),
+        accuracies: Sequence[Accuracy] = (),
+    ) -> Exported:
+        """Write the classifier for use without this package; see ``docs/exporting.md``.
 
         Args:
             folder: made; it may not be there.
             task: the learned task whose model it is; needed where the method has one for each.
+            formats: of ``transformers`` (a model folder), ``head``, ``onnx`` and ``torch``.
+            accuracies: for the model card.
 
         Raises:
-            ValueError: the folder is there, a task that was not learned, or a method with a model
-                per task and none named.
+            ValueError: the folder is there, a task that was not learned, a method with a model
+                per task and none named or with a rule of its own, or a format that is unknown,
+                needs other packages or does not compute what the learner does.
         """
-        out, known = user_path(folder), [labels.name for labels in self.memory]
-        if out.exists():
-            raise ValueError(f"{out} exists; give a folder that is not there yet.")
-        if task is not None and task not in known:
-            raise ValueError(unknown("task", task, known))
-        if self.method.one_per_task and known and task is None:
-            raise ValueError(
-                f"{self.config.method} has a model for each task; choose one of "
-                f"{', '.join(known)} (--task NAME)."
-            )
-        model = self.method.classifier(self.model, task)
-        with writing_to(out.parent, "the folder", "give another one, or free some space"):
-            unfinished = out.with_name(f".{out.name}.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            model.save_pretrained(unfinished)
-            unfinished.rename(out)
+        out = user_path(folder)
+        check_request(out, formats)
+        source = Source.of(self.method, self.model, self.memory, task)
+        return write(source, out, formats, self.config, accuracies)
 
     def predict(
         self,

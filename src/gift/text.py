@@ -47,6 +47,10 @@ def shortened(value: object) -> str:
     return one_line(_short.repr(value))
 
 
+MARKDOWN = str.maketrans({char: f"\\{char}" for char in r"\`*_[]<>|&$~"})
+"""What Markdown takes for markup, a table's cells included, to be used by ``str.translate``."""
+
+
 def user_path(path: str | os.PathLike[str]) -> Path:
     """A path as people write it: ``~`` is the home directory, where there is one."""
     return Path(os.path.expanduser(path))

@@ -185,7 +185,16 @@ class Method:
         Args:
             model: as it is after the last task; it stays as it is.
             task: name of a learned task; it matters where :attr:`one_per_task` is true.
+
+        Raises:
+            ValueError: the method classifies by a rule of its own that no single model has.
         """
+        if type(self).predictor is not Method.predictor:
+            raise ValueError(
+                f"{self.name()} classifies by a rule of its own, not by the zero-shot rule of one "
+                "model, so no export would classify as it does; use 'gift predict', or take "
+                f"learner/model for {self.plain_model}."
+            )
         return model
 
     @classmethod

@@ -17,6 +17,7 @@ from scipy import stats
 from gift import metrics
 from gift.report.comparison import Comparison, Group, compare
 from gift.runs.read import STAGES, Run, read_run
+from gift.text import MARKDOWN
 
 MISSING = "–"
 ZERO_SHOT = "Zero-shot"
@@ -88,9 +89,9 @@ class Table:
 
     def markdown(self) -> str:
         """As a GitHub-flavoured Markdown table, numbers aligned right, the best in bold."""
-        lines = self._lines(_MARKDOWN, "**{}**")
+        lines = self._lines(MARKDOWN, "**{}**")
         lines.insert(1, ["---", *["---:"] * (len(self.header) - 1)])
-        notes = "".join(f"\n{note.translate(_MARKDOWN)}\n" for note in self.notes)
+        notes = "".join(f"\n{note.translate(MARKDOWN)}\n" for note in self.notes)
         return "".join(f"| {' | '.join(line)} |\n" for line in lines) + notes
 
     def csv(self) -> str:
@@ -140,7 +141,6 @@ class Table:
         ]
 
 
-_MARKDOWN = str.maketrans({char: f"\\{char}" for char in r"\`*_[]<>|&$~"})
 _LATEX = str.maketrans(
     {char: f"\\{char}" for char in "&%$#_{}"}
     | {

@@ -1,0 +1,7 @@
+"""A learner's classifier for use without this package: formats, class list, model card, checks."""
+
+from gift.export.formats import FORMATS, check_request
+from gift.export.source import Source
+from gift.export.writing import Exported, write
+
+__all__ = ["FORMATS", "Exported", "Source", "check_request", "write"]
