@@ -18,10 +18,11 @@ COMMON = {"help", "json", "quiet", "verbose", "log-file", "debug"}
 OPTIONS = {
     "run": "config data-root generator home method model on-nonfinite out seed set",
     "demo": "home out seed",
-    "learn": "check config data-root follow-links generator home method model name on-nonfinite "
-    "recipe set task template test-fraction",
+    "learn": "check columns config data-root follow-links generator home method model name nested "
+    "on-bad-image on-nonfinite recipe rename set task template test-fraction",
     "predict": "classes home no-seen seen task top",
-    "eval": "benchmark data-root follow-links home task template test-fraction",
+    "eval": "benchmark columns data-root follow-links home nested on-bad-image rename task "
+    "template test-fraction",
     "undo": "yes",
     "export": "format home task",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "

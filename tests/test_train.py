@@ -14,6 +14,7 @@ from gift.data.loader import (
     Batch,
     ImageTexts,
     Loading,
+    balanced_order,
     batch_order,
     set_batches,
     task_batches,
@@ -202,6 +203,47 @@ def test_order_depends_on_seed_and_name_alone():
     assert start(0, "x") == start(0, "x")
     assert start(0, "x") != start(1, "x")
     assert start(0, "x") != start(0, "y")
+
+
+LONG_TAILED = (0,) * 20 + (1,) * 3 + (2,)
+
+
+def balanced(steps, batch_size=5, seed=0, name="x"):
+    return list(balanced_order(LONG_TAILED, Loading(steps, batch_size, seed), name=name))
+
+
+def test_balanced_batches_have_as_many_images_of_every_class():
+    batches = balanced(range(12))
+    assert {len(batch) for batch in batches} == {5}
+    for batch in batches:
+        counts = np.bincount([LONG_TAILED[i] for i in batch], minlength=3)
+        assert counts.max() - counts.min() <= 2
+    draws = list(chain(*batches))
+    assert np.bincount([LONG_TAILED[i] for i in draws]).tolist() == [20, 20, 20]
+    assert sorted(i for i in draws if i < 20) == list(range(20))  # a pass over the first class
+    assert [draws.count(i) for i in (20, 21, 22, 23)] in (
+        [7, 7, 6, 20],
+        [7, 6, 7, 20],
+        [6, 7, 7, 20],
+    )
+
+
+def test_balanced_batches_depend_on_seed_and_step_alone():
+    batches = balanced(range(12))
+    assert balanced(range(7, 12)) == batches[7:]
+    assert balanced(range(12), seed=1) != batches != balanced(range(12), name="y")
+    assert list(chain(*balanced(range(6), 10))) == list(chain(*batches))
+
+
+def test_an_image_that_stands_twice_in_a_batch_is_cropped_twice(tiny_clip):
+    images = NoiseImages(3, 3, size=64)
+    loading = Loading(range(2), 6, balanced=True)
+    for batch in task_batches(images, tiny_clip.preprocess, loading, name="x"):
+        assert sorted(batch.index.tolist()) == [0, 0, 1, 1, 2, 2]
+        assert len({pixels.numpy().tobytes() for pixels in batch.pixels}) == 6
+    again = Loading(range(1, 2), 6, balanced=True, workers=2)
+    (resumed,) = task_batches(images, tiny_clip.preprocess, again, name="x")
+    assert torch.equal(resumed.pixels, batch.pixels)
 
 
 def test_batches_are_the_same_for_any_number_of_workers(tiny_clip):

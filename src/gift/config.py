@@ -61,6 +61,11 @@ class TrainingSettings(Settings):
 
     iterations: int = Field(1000, ge=1, description="optimiser steps per task")
     batch_size: int = Field(64, ge=1, description="images per step and stream")
+    balanced: bool = Field(
+        False,
+        description="draw the classes of a batch evenly, for tasks whose classes have very "
+        "different numbers of images",
+    )
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="peak learning rate of single tasks, by task name"

@@ -22,6 +22,7 @@ class TaskRecord(BaseModel):
         learned: when, as UTC in ISO 8601.
         classes: how many it has.
         images: how many training images were learned.
+        skipped: how many images could not be read.
         validation_images: how many were held out of them to choose the best checkpoint.
         best_step: steps that the kept weights had, where the best checkpoint was chosen.
         validation_accuracy: percent, of those weights on the images held out.
@@ -37,6 +38,7 @@ class TaskRecord(BaseModel):
     learned: str | None = None
     classes: int | None = None
     images: int | None = None
+    skipped: int = 0
     validation_images: int = 0
     best_step: int | None = None
     validation_accuracy: float | None = None

@@ -14,7 +14,19 @@ from safetensors.torch import load_file, save_file
 
 from gift import distributed
 from gift.config import LearnerConfig, changed
-from gift.data import ImageSet, Paths, Task, check_images, fingerprint_of, pixels
+from gift.data import (
+    SKIP_HINT,
+    ImageSet,
+    Paths,
+    Task,
+    TaskLike,
+    as_task,
+    as_tasks,
+    check_images,
+    fingerprint_of,
+    pixels,
+    readable,
+)
 from gift.data.labels import LabelSpace
 from gift.distributed import fsdp
 from gift.evaluate import (
@@ -208,12 +220,14 @@ class Learner:
         self.method.load_state_dict(state)
         self.streams = Streams(self.config, self.method, self.model, self.paths)
 
-    def learn(self, task: Task, *, folder: RunFolder | None = None) -> TaskRecord:
+    def learn(self, task: TaskLike, *, folder: RunFolder | None = None) -> TaskRecord:
         """Learn one task.
 
         Args:
             task: its ``train`` images are learned. With ``training.keep = best``, the weights are
-                chosen on its ``validation`` images, or else on a part of the others.
+                chosen on its ``validation`` images, or else on a part of the others. A task, or
+                what :func:`gift.data.as_task` makes one of: the path of a folder of images or of a
+                table of paths and labels, or a ``datasets.Dataset``.
             folder: where losses are logged, checkpoints and a sample of synthetic images are kept.
 
         Returns:
@@ -226,8 +240,9 @@ class Learner:
                 resume. This object's weights are those of the step before (with
                 ``training.shard``, of the task before).
         """
+        task = as_task(task)
         self.check_task(task)
-        assert task.train is not None
+        task = readable(task, self.paths)
         self._say_known(task.labels)
         training, started, trained = self.config.training, time.perf_counter(), Trained()
         chooses = training.keep == "best" and self.method.steps(training.iterations) > 0
@@ -237,7 +252,7 @@ class Learner:
         if self.method.trains:
             self.check()
             held_out = [task.validation] if chooses and task.validation else []
-            check_images(task.train, *held_out, paths=self.paths)
+            check_images(task.train, *held_out, paths=self.paths, hint=SKIP_HINT)
             trained = self._train(task, task.train, folder, chooses)
         self.memory = (*self.memory, task.labels)
         record = TaskRecord(
@@ -245,6 +260,7 @@ class Learner:
             learned=utc_now(),
             classes=len(task.labels.classnames),
             images=len(task.train),
+            skipped=task.skipped,
             validation_images=len(task.validation) if chooses and task.validation else 0,
             best_step=trained.best_step,
             validation_accuracy=trained.best_accuracy,
@@ -349,29 +365,28 @@ class Learner:
         return self.method.predictor(self.model, self.memory)
 
     def evaluate(
-        self, tasks: Task | Sequence[Task], protocol: Protocol | None = None
+        self, tasks: TaskLike | Sequence[TaskLike], protocol: Protocol | None = None
     ) -> list[float]:
         """Accuracy in percent on each task, among its own classes unless the protocol says else.
 
         A task's test split is measured; a task without one is measured on all its images.
 
         Args:
-            tasks: what to evaluate on.
+            tasks: what to evaluate on; as for :meth:`learn`, one or several.
             protocol: which classes compete, and whether the task of an image is given; see
                 :func:`gift.evaluate.accuracy_row`.
 
         Raises:
             ValueError: a task without images, or scores that are not finite.
         """
-        tasks = [tasks] if isinstance(tasks, Task) else tasks
-        self.check_labels(tasks)
-        sets = [self._evaluation_set(task) for task in tasks]
+        chosen = [readable(task, self.paths) for task in as_tasks(tasks)]
+        self.check_labels(chosen)
+        sets = [self._evaluation_set(task) for task in chosen]
         protocol = protocol or Protocol()
         alike = None
         if protocol.label_space != "task":
-            alike = read_alike(
-                self.model, [name for task in tasks for name in task.labels.classnames]
-            )
+            names = [name for task in chosen for name in task.labels.classnames]
+            alike = read_alike(self.model, names)
         return list(accuracy_row(self.predictor(), self.model, sets, protocol, self.memory, alike))
 
     def measure(self, task: Task) -> tuple[Accuracy, Accuracy]:

@@ -6,7 +6,7 @@ import difflib
 import os
 import reprlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -49,6 +49,25 @@ def shortened(value: object) -> str:
 
 MARKDOWN = str.maketrans({char: f"\\{char}" for char in r"\`*_[]<>|&$~"})
 """What Markdown takes for markup, a table's cells included, to be used by ``str.translate``."""
+
+
+def count_of(number: int, one: str, several: str | None = None) -> str:
+    """A number of things in words.
+
+    >>> count_of(1, "class", "classes"), count_of(1200, "image")
+    ('1 class', '1,200 images')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def some_of(names: Sequence[str], limit: int = 5) -> str:
+    """The first of many names, on one line.
+
+    >>> some_of(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return one_line(", ".join(names[:limit])) + more
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:

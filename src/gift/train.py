@@ -219,7 +219,12 @@ def _batches(
 ) -> dict[str, Iterator[Batch]]:
     """The streams of a step by name: the task's own, and those that the method asked for."""
     loading = Loading(
-        steps, settings.batch_size, seed=task.seed, workers=settings.workers, device=model.device
+        steps,
+        settings.batch_size,
+        seed=task.seed,
+        workers=settings.workers,
+        device=model.device,
+        balanced=settings.balanced,
     )
     streams = {"task": task_batches(images, model.preprocess, loading, name=task.labels.name)}
     for name in (name for name in method.streams if name in task.sets):

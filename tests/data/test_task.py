@@ -54,12 +54,30 @@ def test_given_class_names(root, names):
     assert Task.from_folder(root, classnames=names).labels.classnames == ("B", "R")
 
 
+def test_a_mapping_may_name_some_folders_and_make_several_one_class(root):
+    task = Task.from_folder(root, classnames={"red_square": "R"})
+    assert task.labels.classnames == ("blue circle", "R")
+    one = Task.from_folder(root, classnames={"red_square": "shape", "blue_circle": "shape"})
+    assert one.labels.classnames == ("shape",)
+    assert set(one.train.labels) == {0}
+
+
+def test_its_repr_is_one_short_line(root):
+    task = Task.from_folder(root)
+    start = "<Task 'shapes': 2 classes (blue circle, red square), images: 7 train, from "
+    assert repr(task).startswith(start)
+    assert len(repr(task)) < 160
+    assert repr(task.labels) == (
+        "<LabelSpace 'shapes': 2 classes: blue circle, red square; 'a photo of a {}.'>"
+    )
+    assert repr(task.train).startswith("<ImageFiles: 7 images of 2 classes, the first from '")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"classnames": ("B",)}, "2 class folders, but 1 class names"),
         ({"classnames": {"red_squar": "R"}}, "Did you mean 'red_square'"),
-        ({"classnames": {"red_square": "R"}}, "no class name for the folders blue_circle"),
         ({"classnames": ("B", "B")}, "repeated"),
         ({"classnames": ("B", " ")}, "empty"),
         ({"templates": ("a photo",)}, "no '{}'"),

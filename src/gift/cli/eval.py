@@ -9,10 +9,15 @@ from typing import Annotated
 import typer
 
 from gift.cli.options import (
+    ColumnNames,
     DataRoot,
     FollowLinks,
     Home,
     Json,
+    Nested,
+    OnBadImageOption,
+    Reading,
+    Rename,
     Templates,
     paths_of,
     task_of,
@@ -23,13 +28,21 @@ from gift.cli.show import print_accuracies, print_json, print_text, reporter
 def eval_command(
     learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
     task: Annotated[
-        list[Path] | None, typer.Option(help="Folder with one sub-folder per class; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder with one sub-folder per class, or a table with the columns path and "
+            "label; repeatable."
+        ),
     ] = None,
     benchmark: Annotated[str | None, typer.Option(help="All tasks of a benchmark.")] = None,
     template: Templates = None,
     test_fraction: Annotated[
         float | None, typer.Option(help="Measure on the fraction that 'learn' held out.")
     ] = None,
+    rename: Rename = None,
+    nested: Nested = False,
+    on_bad_image: OnBadImageOption = "stop",
+    columns: ColumnNames = None,
     follow_links: FollowLinks = False,
     data_root: DataRoot = None,
     home: Home = None,
@@ -40,10 +53,8 @@ def eval_command(
     Folders are measured among their own classes and among all classes seen; one that was learned,
     with the templates that it was learned with unless others are given.
     """
-    tasks = [
-        task_of(folder, template, test_fraction=test_fraction, follow_links=follow_links)
-        for folder in task or []
-    ]
+    reading = Reading(template, test_fraction, follow_links, nested, on_bad_image, rename, columns)
+    tasks = [task_of(source, reading) for source in task or []]
     from gift.commands import evaluate
 
     with reporter("evaluating"):

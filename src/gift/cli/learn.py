@@ -10,13 +10,18 @@ from typing import Annotated
 import typer
 
 from gift.cli.options import (
+    ColumnNames,
     ConfigFile,
     DataRoot,
     FollowLinks,
     Home,
     Json,
+    Nested,
+    OnBadImageOption,
     OnNonfinite,
     Overrides,
+    Reading,
+    Rename,
     Templates,
     paths_of,
     read_settings,
@@ -27,7 +32,13 @@ from gift.cli.show import print_accuracies, print_json, print_kept, print_text, 
 
 def learn_command(
     learner: Annotated[Path, typer.Argument(help="Learner folder; made if it is not there.")],
-    task: Annotated[Path, typer.Option(help="One sub-folder per class, or train/ and test/.")],
+    task: Annotated[
+        Path,
+        typer.Option(
+            help="Folder with one sub-folder per class, or train/ and test/; or a table (.csv, "
+            ".tsv, .jsonl) with the columns path and label."
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the task. [default: FOLDER's]")] = None,
     template: Templates = None,
     test_fraction: Annotated[
@@ -49,22 +60,29 @@ def learn_command(
     on_nonfinite: OnNonfinite = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
+    rename: Rename = None,
+    nested: Nested = False,
+    on_bad_image: OnBadImageOption = "stop",
+    columns: ColumnNames = None,
     follow_links: FollowLinks = False,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Let a learner learn one more folder of images.
+    """Let a learner learn one more folder, or table, of images.
 
     The accuracies before and after are those among the task's own classes, and among all classes
     seen.
     """
     from gift.settings import load_recipe, merge
+    from gift.text import count_of
 
-    chosen = task_of(
-        task, template, name=name, test_fraction=test_fraction, follow_links=follow_links
-    )
-    checked = [task_of(one, None, follow_links=follow_links) for one in check or []]
+    reading = Reading(template, test_fraction, follow_links, nested, on_bad_image, rename, columns)
+    chosen = task_of(task, reading, name)
+    checked = [
+        task_of(one, Reading(follow_links=follow_links, on_bad_image=on_bad_image))
+        for one in check or []
+    ]
     settings = read_settings(
         config,
         overrides,
@@ -88,6 +106,7 @@ def learn_command(
                 "folder": str(learner),
                 "accuracy": list(map(asdict, accuracies)),
                 "tasks": list(learned.tasks),
+                "skipped": learned.skipped,
                 "plain_model": learned.plain_model,
                 "kept": learned.kept.model_dump(mode="json"),
             }
@@ -95,6 +114,8 @@ def learn_command(
         return
     print_accuracies(accuracies)
     print_kept(learned.kept)
+    if learned.skipped:
+        print_text(f"Skipped, since they cannot be read: {count_of(learned.skipped, 'image')}.")
     folder = learner / "learner" / "model"
     print_text(f"Learner folder: {learner}\nPlain model:    {folder} ({learned.plain_model})")
     if learned.one_per_task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,50 @@ OnNonfinite = Annotated[
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Follow links that lead out of a task's folder.")
 ]
+Rename = Annotated[
+    Path | None,
+    typer.Option(
+        "--rename",
+        metavar="FILE",
+        help="Class names of folders: YAML, JSON or CSV, folder and class name. Folders of one "
+        "name are one class.",
+    ),
+]
+Nested = Annotated[
+    bool, typer.Option("--nested", help="Sub-folders of a class folder belong to the class.")
+]
+OnBadImageOption = Annotated[
+    str, typer.Option("--on-bad-image", help="An image that cannot be read: 'stop' or 'skip'.")
+]
+ColumnNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="KIND=NAME",
+        help="A column of a table: image=, label= or split=NAME; repeatable.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the folder or table of a task is read.
+
+    Attributes:
+        template: prompt templates; none: the usual one.
+        test_fraction, follow_links, nested: see :meth:`gift.data.Task.from_folder`.
+        on_bad_image: ``stop`` or ``skip``.
+        rename: file that maps folders to class names.
+        columns: of a table, KIND=NAME each.
+    """
+
+    template: Sequence[str] | None = None
+    test_fraction: float | None = None
+    follow_links: bool = False
+    nested: bool = False
+    on_bad_image: str = "stop"
+    rename: Path | None = None
+    columns: Sequence[str] | None = None
 
 
 def paths_of(home: Path | None, data_root: Path | None = None) -> Paths:
@@ -62,10 +107,45 @@ def read_settings(
     return merge(read_yaml(config) if config else {}, options, *layers)
 
 
-def task_of(folder: Path, template: Sequence[str] | None, **options: Any) -> Task:
-    """The task in a folder; without templates, with the usual one."""
-    from gift.data import Task
+def task_of(source: Path, reading: Reading, name: str | None = None) -> Task:
+    """The task that a folder or a table of paths and labels holds.
 
-    if template:
-        options["templates"] = tuple(template)
-    return Task.from_folder(folder, **options)
+    Raises:
+        ValueError: options that do not go with it, or a task that cannot be used.
+    """
+    from gift.data import Task
+    from gift.data.naming import read_renames
+    from gift.data.sources import is_table
+
+    options: dict[str, Any] = {
+        "name": name,
+        "test_fraction": reading.test_fraction,
+        "follow_links": reading.follow_links,
+        "on_bad_image": reading.on_bad_image,
+    }
+    if reading.template:
+        options["templates"] = tuple(reading.template)
+    if reading.rename is not None:
+        options["classnames"] = read_renames(reading.rename)
+    if is_table(source):
+        if reading.nested:
+            raise ValueError(f"--nested is for folders, but {source} is a table; leave it out.")
+        return Task.from_csv(source, **options, **_columns(reading.columns or ()))
+    if reading.columns:
+        raise ValueError(f"--columns is for tables, but {source} is none; leave it out.")
+    return Task.from_folder(source, nested=reading.nested, **options)
+
+
+def _columns(given: Sequence[str]) -> dict[str, Any]:
+    """Kind of column -> its name."""
+    from gift.text import unknown
+
+    found: dict[str, str] = {}
+    for text in given:
+        kind, equals, name = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--columns {text} is not KIND=NAME; write for instance image=file.")
+        if kind not in ("image", "label", "split"):
+            raise ValueError(unknown("kind of column", kind, ("image", "label", "split")))
+        found[kind] = name
+    return found

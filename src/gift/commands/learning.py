@@ -13,13 +13,18 @@ from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
 from gift.config import LearnerConfig, changed
 from gift.data import (
+    SKIP_HINT,
     Paths,
     Task,
+    TaskLike,
+    as_task,
+    as_tasks,
     check_images,
     dataset_names,
     load_dataset,
     open_tasks,
     provenance,
+    readable,
 )
 from gift.data.output import refuse_data
 from gift.evaluate import Accuracy
@@ -41,6 +46,7 @@ class Learned:
             and its own.
         after: the same afterwards.
         tasks: the names of all tasks learned so far.
+        skipped: how many of its images could not be read and were skipped.
         plain_model: what the model folder of the learner is, in words.
         one_per_task: whether every task has a model of its own, to be exported.
         kept: what was kept of what it knew before.
@@ -50,6 +56,7 @@ class Learned:
     before: tuple[Accuracy, Accuracy]
     after: tuple[Accuracy, Accuracy]
     tasks: tuple[str, ...]
+    skipped: int
     plain_model: str
     one_per_task: bool
     kept: Kept
@@ -57,10 +64,10 @@ class Learned:
 
 def learn(
     folder: Path,
-    task: Task,
+    task: TaskLike,
     settings: Mapping[str, object] | None = None,
     *,
-    check: Sequence[Task] = (),
+    check: Sequence[TaskLike] = (),
     paths: Paths | None = None,
 ) -> Learned:
     """Let the learner in a folder learn one more task.
@@ -70,7 +77,7 @@ def learn(
 
     Args:
         folder: the learner folder; made if it is not there.
-        task: what to learn.
+        task: what to learn, see :meth:`gift.learner.Learner.learn`.
         settings: fields of :class:`~gift.config.LearnerConfig`. An existing learner keeps what it
             was given before; what its state depends on (model, method, and settings of the method
             that are :func:`~gift.settings.Fixed`) cannot change.
@@ -81,6 +88,7 @@ def learn(
         ValueError: wrong input, or other values of what an existing learner's state depends on.
         OSError: the folder cannot be written.
     """
+    task = as_task(task)
     if task.place:
         refuse_data(folder, "the learner folder", Path(task.place))
     run_folder = RunFolder(folder)
@@ -100,10 +108,11 @@ def learn(
         saved = _only_saved(run_folder, learner, task)
         if not saved:
             learner.check_task(task)
-        check_folders(learner, check)
-        measured = (task, *check)
-        used = [task.train, *(one.evaluation for one in measured)]
-        check_images(*(one for one in used if one is not None), paths=learner.paths)
+        task, *checked = (readable(one, learner.paths) for one in (task, *as_tasks(check)))
+        check_folders(learner, checked)
+        measured = (task, *checked)
+        used = [one for one in (task.train, *(one.evaluation for one in measured)) if one]
+        check_images(*used, paths=learner.paths, hint=SKIP_HINT)
         described = asdict(provenance(task, learner.paths))
         if saved and not run_folder.is_data(task.name, described):
             raise ValueError(
@@ -117,7 +126,7 @@ def learn(
             run_folder.write_inputs(learner.inputs, may_change=True)
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
-        keeping = Keeping(earlier, check)
+        keeping = Keeping(earlier, checked)
         before = earlier.measure(task)
         if not saved:
             learner.learn(task, folder=run_folder)
@@ -128,7 +137,9 @@ def learn(
         keep(learner, after, run_folder, time.perf_counter() - started)
     names = tuple(labels.name for labels in learner.memory)
     method = learner.method
-    return Learned(task.name, before, after, names, method.plain_model, method.one_per_task, kept)
+    return Learned(
+        task.name, before, after, names, task.skipped, method.plain_model, method.one_per_task, kept
+    )
 
 
 def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:

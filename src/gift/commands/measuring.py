@@ -14,11 +14,15 @@ from pydantic import Field
 
 from gift import distributed
 from gift.data import (
+    SKIP_HINT,
     Paths,
     Task,
+    TaskLike,
+    as_tasks,
     check_images,
     load_benchmark,
     open_tasks,
+    readable,
     with_revisions,
 )
 from gift.data.labels import repeated
@@ -37,7 +41,7 @@ MEASURED = "eval.json"
 
 def evaluate(
     folder: Path,
-    tasks: Sequence[Task],
+    tasks: TaskLike | Sequence[TaskLike],
     benchmark: str | None = None,
     *,
     templates: Sequence[str] | None = None,
@@ -54,7 +58,7 @@ def evaluate(
 
     Args:
         folder: the learner or run folder.
-        tasks: what to measure.
+        tasks: what to measure, one or several; see :meth:`gift.learner.Learner.learn`.
         benchmark: name of a benchmark, or the path of its YAML file.
         templates: prompt templates of the tasks; by default those of the learned task, else the
             task's own.
@@ -78,7 +82,8 @@ def evaluate(
         known = {dataset.whole_name for dataset in datasets}
         revisions = {k: v for k, v in data.hub_revisions.items() if k in known}
         listed = open_tasks(with_revisions(datasets, revisions), learner.paths, data.draw)
-    every = [*tasks, *listed]
+    own = as_tasks(tasks)
+    every = [*own, *listed]
     if not every:
         raise ValueError("nothing to measure: give --task FOLDER or --benchmark NAME.")
     if twice := repeated(task.name for task in every):
@@ -87,9 +92,10 @@ def evaluate(
             "their folders."
         )
     learner.check_labels(every)
-    used = [images for task in every if (images := task.evaluation) is not None]
-    check_images(*used, paths=learner.paths)
-    found = [one for task in tasks for one in measure_as_known(learner, task, templates)]
+    own = [readable(task, learner.paths) for task in own]
+    used = [images for task in (*own, *listed) if (images := task.evaluation) is not None]
+    check_images(*used, paths=learner.paths, hint=SKIP_HINT)
+    found = [one for task in own for one in measure_as_known(learner, task, templates)]
     row = learner.evaluate(listed, protocol) if listed else []
     return found + _described(learner, listed, row, protocol)
 

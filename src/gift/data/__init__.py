@@ -1,6 +1,13 @@
 """Tasks, data sets and benchmarks: class names and images, and the caches that make them fast."""
 
-from gift.data.cache import cache_usage, check_images, clear_cache, fingerprint_of, pixels
+from gift.data.cache import (
+    SKIP_HINT,
+    cache_usage,
+    check_images,
+    clear_cache,
+    fingerprint_of,
+    pixels,
+)
 from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
@@ -18,19 +25,25 @@ from gift.data.images import ImageFiles, ImageSet, to_rgb
 from gift.data.lists import class_list, draw_names, label_list, names_given, without_overlap
 from gift.data.opening import download, is_on_hub, open_task, open_tasks, will_be_made
 from gift.data.paths import Paths
-from gift.data.preparation import check_dataset, prepare, provenance
+from gift.data.preparation import check_dataset, prepare, provenance, readable
+from gift.data.sources import TaskLike, as_task, as_tasks
 from gift.data.splits import few_shot, random_split
-from gift.data.task import Split, Task, measured_split
+from gift.data.task import OnBadImage, Split, Task, measured_split
 
 __all__ = [
+    "SKIP_HINT",
     "BenchmarkEntry",
     "DatasetEntry",
     "ImageFiles",
     "ImageSet",
     "Metric",
+    "OnBadImage",
     "Paths",
     "Split",
     "Task",
+    "TaskLike",
+    "as_task",
+    "as_tasks",
     "benchmark_names",
     "cache_usage",
     "check_dataset",
@@ -55,6 +68,7 @@ __all__ = [
     "prepare",
     "provenance",
     "random_split",
+    "readable",
     "rule_of",
     "short_name",
     "split_order",

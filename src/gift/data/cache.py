@@ -27,7 +27,14 @@ from PIL.Image import Image
 from gift.data.catalogue import dataset_names, load_dataset
 from gift.data.images import Images
 from gift.data.paths import MADE, Paths
-from gift.files import remove_unfinished, replacing_file, write_text, writing_to
+from gift.files import (
+    read_json,
+    remove_unfinished,
+    replacing_file,
+    write_json,
+    write_text,
+    writing_to,
+)
 from gift.progress import report
 from gift.text import unknown
 
@@ -46,7 +53,8 @@ KINDS: dict[Kind, str] = {
 
 _NAMES: dict[Kind, str] = {
     "pixels": r"[0-9a-f]{32}\.(npy|lock)|\.[0-9a-f]{32}\.npy\..*\.tmp",
-    "checked": r"[0-9a-f]{32}\.checked|\.[0-9a-f]{32}\.checked\..*\.tmp",
+    "checked": r"[0-9a-f]{32}\.(checked|unreadable)"
+    r"|\.[0-9a-f]{32}\.(checked|unreadable)\..*\.tmp",
     "images": r"[0-9a-f]{16}",
 }
 """Names of what is made, regular expressions."""
@@ -113,8 +121,17 @@ def _mark(images: Images, paths: Paths) -> Path:
     return paths.checked / f"{images.stamp[:32]}.checked"
 
 
-def check_images(*splits: Images, paths: Paths) -> None:
+SKIP_HINT = "Or skip such images: on_bad_image='skip' (--on-bad-image skip)."
+"""What else can be done where images of a task cannot be read."""
+
+
+def check_images(*splits: Images, paths: Paths, hint: str = "") -> None:
     """Decode every image once; splits that passed are remembered in the cache and skipped.
+
+    Args:
+        *splits: the images.
+        paths: has the directory of what is remembered.
+        hint: last line of the message about images that cannot be read.
 
     Raises:
         ValueError: images that cannot be read, all in one message (the first 20 by name).
@@ -122,21 +139,65 @@ def check_images(*splits: Images, paths: Paths) -> None:
     """
     marks = {_mark(images, paths): images for images in splits}
     todo = {mark: images for mark, images in marks.items() if not mark.exists()}
-    total, done = sum(map(len, todo.values())), 0
-    problems: list[str] = []
-    for images in todo.values():
-        for block in _in_threads(partial(_problem, images), len(images)):
-            problems += filter(None, block)
-            done += len(block)
-            report("check", done, total)
+    problems = [problem for found in _decode_all(list(todo.values())) for problem in found.values()]
     if problems:
         shown = [f"{len(problems)} unreadable images:", *problems[:_SHOWN]]
         if len(problems) > _SHOWN:
             shown.append(f"... and {len(problems) - _SHOWN} more")
-        raise ValueError("\n".join(shown))
+        raise ValueError("\n".join([*shown, hint] if hint else shown))
     with _writing(paths.checked):
         for mark, images in todo.items():
             write_text(mark, images.fingerprint)
+
+
+def unreadable(*splits: Images, paths: Paths) -> list[dict[int, str]]:
+    """The positions of the images that cannot be read, with the reason, of each split.
+
+    Every image is decoded once; what is found is remembered in the cache.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    known = [_known_unreadable(images, paths) for images in splits]
+    todo = [images for images, found in zip(splits, known, strict=True) if found is None]
+    new = iter(_decode_all(todo))
+    with _writing(paths.checked):
+        for number, images in enumerate(splits):
+            if known[number] is None:
+                known[number] = found = next(new)
+                if found:
+                    write_json(_mark(images, paths).with_suffix(".unreadable"), list(found))
+                else:
+                    write_text(_mark(images, paths), images.fingerprint)
+    return [found or {} for found in known]
+
+
+def _known_unreadable(images: Images, paths: Paths) -> dict[int, str] | None:
+    """What is remembered of images; None where they are to be decoded."""
+    mark = _mark(images, paths)
+    if mark.exists():
+        return {}
+    try:
+        found = read_json(mark.with_suffix(".unreadable"))
+    except (OSError, ValueError):
+        return None
+    # Decoded again: the files may be elsewhere by now, or their format may have become known.
+    problems = {index: _problem(images, index) for index in found if index in range(len(images))}
+    return {index: problem for index, problem in problems.items() if problem}
+
+
+def _decode_all(splits: Sequence[Images]) -> list[dict[int, str]]:
+    """The problems of all images, by position."""
+    total, done = sum(map(len, splits)), 0
+    found: list[dict[int, str]] = []
+    for images in splits:
+        problems: list[str] = []
+        for block in _in_threads(partial(_problem, images), len(images)):
+            problems += block
+            done += len(block)
+            report("check", done, total)
+        found.append({index: problem for index, problem in enumerate(problems) if problem})
+    return found
 
 
 def _problem(images: Images, index: int) -> str:

@@ -22,7 +22,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Transpose
 
 from gift.files import checksum
-from gift.text import one_line
+from gift.text import count_of, one_line, shortened
 
 log = logging.getLogger(__name__)
 
@@ -250,6 +250,13 @@ class ImageSet(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        where = shortened(self.origin(0)) if self.labels else "nowhere"
+        return (
+            f"<{type(self).__name__}: {count_of(len(self), 'image')} of "
+            f"{count_of(len(set(self.labels)), 'class', 'classes')}, the first from {where}>"
+        )
+
     @abstractmethod
     def __getitem__(self, index: int) -> Image.Image:
         """One image as RGB.
@@ -306,7 +313,7 @@ class ImageSet(ABC):
         return digest.hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageFiles(ImageSet):
     """Labelled image files: one path and one label per image."""
 
@@ -389,7 +396,7 @@ def _from_pixels(pixels: NDArray[np.uint8], number: int) -> Image.Image:
     return Image.fromarray(pixels[number]).convert("RGB")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NumberedImages(ImageSet):
     """Labelled images of a source that numbers them: one number and one label per image."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gift.text import check_list, check_name, fill
+from gift.text import check_list, check_name, count_of, fill, shortened, some_of
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ def repeated(items: Iterable[T]) -> list[T]:
     return [item for item, count in Counter(items).items() if count > 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelSpace:
     """The words of one task: its class names in label order and its prompt templates.
 
@@ -58,6 +58,14 @@ class LabelSpace:
                     f"{self.name}: the template {template!r} has no '{{}}' for the class name; "
                     "write for instance 'a photo of a {}.'."
                 )
+
+    def __repr__(self) -> str:
+        classes = count_of(len(self.classnames), "class", "classes")
+        more = len(self.templates) - 1
+        return (
+            f"<LabelSpace {shortened(self.name)}: {classes}: {some_of(self.classnames)}; "
+            f"{shortened(self.templates[0])}{f' and {more} more' if more else ''}>"
+        )
 
     @property
     def prompts(self) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ processes train together, each decodes its shard of a batch and all get the whol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, tee
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,8 +22,8 @@ from gift import distributed
 from gift.data.images import Images, ImageSet
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Key = tuple[int, int]
-"""Step, and position in the set."""
+Key = tuple[int, int, int]
+"""Step, position in the set, and how often that position stands earlier in the batch."""
 
 
 class Preprocess(Protocol):
@@ -108,6 +109,8 @@ class Loading:
         seed: of order and crops; a batch depends on seed and step alone.
         workers: processes that decode; 0: this one does.
         device: where the batches go.
+        balanced: whether a task's batches have as many images of every class, see
+            :func:`balanced_order`.
     """
 
     steps: range
@@ -115,6 +118,7 @@ class Loading:
     seed: int = 0
     workers: int = 0
     device: torch.device | str = "cpu"
+    balanced: bool = False
 
 
 def task_batches(
@@ -130,7 +134,11 @@ def task_batches(
     """
     rows = _Augmented(images, preprocess, loading.seed)
     labels = torch.tensor(images.labels, device=loading.device)
-    return _batches(rows, labels, preprocess, loading, name)
+    if loading.balanced:
+        batches = balanced_order(images.labels, loading, name=name)
+    else:
+        batches = _shuffled(len(images), loading, name)
+    return _batches(rows, labels, preprocess, loading, batches)
 
 
 def set_batches(
@@ -138,7 +146,8 @@ def set_batches(
 ) -> Iterator[Batch]:
     """Batches of a fixed set, one per step; arguments as for :func:`task_batches`."""
     labels = torch.arange(len(images), device=loading.device)
-    return _batches(_Fixed(images), labels, preprocess, loading, name)
+    batches = _shuffled(len(images), loading, name)
+    return _batches(_Fixed(images), labels, preprocess, loading, batches)
 
 
 def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator[list[int]]:
@@ -154,6 +163,40 @@ def batch_order(size: int, batch_size: int, *, seed: int, name: str) -> Iterator
         epoch += 1
 
 
+def balanced_order(labels: Sequence[int], loading: Loading, *, name: str) -> Iterator[list[int]]:
+    """Positions of the batches of ``loading.steps`` with classes drawn evenly.
+
+    All batches together are one sequence of draws. Every C draws are a shuffled pass over the C
+    classes, and each class is drawn from in endless shuffled passes over its own images. So in any
+    batch the numbers of images of two classes differ by two at most, and over all batches by one.
+    Each pass has its own generator: a step's batch depends on (seed, step) alone.
+
+    Args:
+        labels: of the images.
+        loading: steps, batch size and seed.
+        name: streams of another name have another order.
+    """
+    members: dict[int, list[int]] = {}
+    for position, label in enumerate(labels):
+        members.setdefault(label, []).append(position)
+    classes = sorted(members)
+
+    @lru_cache(maxsize=2 * len(classes) + 2)
+    def shuffled(size: int, *purpose: str | int) -> list[int]:
+        order: list[int] = _generator(loading.seed, *purpose).permutation(size).tolist()
+        return order
+
+    for step in loading.steps:
+        batch = []
+        for draw in range(step * loading.batch_size, (step + 1) * loading.batch_size):
+            turn, place = divmod(draw, len(classes))
+            label = classes[shuffled(len(classes), f"classes of {name}", turn)[place]]
+            own = members[label]
+            again, number = divmod(turn, len(own))
+            batch.append(own[shuffled(len(own), f"class of {name}", label, again)[number]])
+        yield batch
+
+
 class _Augmented(Dataset[Pixels]):
     """Training images under the random crop."""
 
@@ -163,8 +206,8 @@ class _Augmented(Dataset[Pixels]):
         self._seed = seed
 
     def __getitem__(self, key: Key) -> Pixels:
-        step, position = key
-        rng = _generator(self._seed, "augmentation", step, position)
+        step, position, again = key
+        rng = _generator(self._seed, "augmentation", step, position, *([again] if again else []))
         return self._preprocess.train_array(self._images[position], rng)
 
 
@@ -178,16 +221,26 @@ class _Fixed(Dataset[Pixels]):
         return np.array(self._pixels[key[1]])
 
 
-def _batches(
-    rows: Dataset[Pixels], labels: Tensor, preprocess: Preprocess, loading: Loading, name: str
-) -> Iterator[Batch]:
-    def order() -> Iterator[tuple[int, list[int]]]:
-        batches = batch_order(len(labels), loading.batch_size, seed=loading.seed, name=name)
-        return islice(enumerate(batches), loading.steps.start, loading.steps.stop)
+def _shuffled(size: int, loading: Loading, name: str) -> Iterator[list[int]]:
+    """Positions of the batches of ``loading.steps``, see :func:`batch_order`."""
+    batches = batch_order(size, loading.batch_size, seed=loading.seed, name=name)
+    return islice(batches, loading.steps.start, loading.steps.stop)
 
-    keys = ([(step, batch[i]) for i in _decoded_here(len(batch))] for step, batch in order())
+
+def _batches(
+    rows: Dataset[Pixels],
+    labels: Tensor,
+    preprocess: Preprocess,
+    loading: Loading,
+    batches: Iterator[list[int]],
+) -> Iterator[Batch]:
+    ahead, order = tee(zip(loading.steps, batches, strict=True))
+    keys = (
+        [(step, batch[i], batch[:i].count(batch[i])) for i in _decoded_here(len(batch))]
+        for step, batch in ahead
+    )
     loader = DataLoader(rows, batch_sampler=keys, num_workers=loading.workers)
-    for (_, batch), decoded in zip(order(), _decoded(loader), strict=True):
+    for (_, batch), decoded in zip(order, _decoded(loader), strict=True):
         own = decoded[: len(distributed.shard(len(batch)))].to(labels.device, non_blocking=True)
         pixels = preprocess.normalize(distributed.gather(own, len(batch)))
         index = torch.tensor(batch, device=labels.device)

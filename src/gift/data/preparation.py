@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gift.data.cache import check_images, fingerprint_of
+from gift.data.cache import check_images, fingerprint_of, unreadable
 from gift.data.entries import DatasetEntry, Metric
 from gift.data.images import ImageSet
 from gift.data.opening import count_problem, is_on_hub, match_labels, open_tasks, read, will_be_made
 from gift.data.paths import Paths
 from gift.data.task import Task
+from gift.text import count_of, one_line, some_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,55 @@ def prepare(
     return Prepared(first.whole_name, tuple(done), dict(numbers), cached)
 
 
+def readable(task: Task, paths: Paths) -> Task:
+    """The task without images that cannot be read, where :attr:`Task.on_bad_image` is ``skip``.
+
+    Each one that is skipped is named in a warning, as are classes of which none can be measured.
+
+    Raises:
+        ValueError: no training image of a class can be read, or less than half of a split's images.
+        OSError: the cache cannot be written.
+    """
+    if task.on_bad_image == "stop":
+        return task
+    shown, splits = one_line(task.name), task.splits
+    skipped: list[str] = []
+    problems: list[str] = []
+    found = unreadable(*splits.values(), paths=paths)
+    for (split, images), bad in zip(list(splits.items()), found, strict=True):
+        kept = images.select([i for i in range(len(images)) if i not in bad])
+        lost = sorted(set(images.labels) - set(kept.labels))
+        none_of = some_of([task.labels.classnames[label] for label in lost])
+        skipped += bad.values()
+        if len(bad) > len(kept):
+            problems.append(
+                f"{shown}: {len(bad)} of {len(images)} {split} images cannot be read; is this the "
+                "right folder, and whole?"
+            )
+        elif lost and split == "train":
+            problems.append(f"{shown}: no {split} image of {none_of} can be read; add some.")
+        elif lost:
+            skipped.append(f"no {split} image of {none_of} is left to measure")
+        splits[split] = kept
+    if problems:
+        raise ValueError("\n".join([*problems, *skipped[:20]]))
+    count = sum(map(len, found))
+    if count:
+        log.warning(
+            "%s: %s cannot be read and skipped:\n%s",
+            shown,
+            count_of(count, "image"),
+            "\n".join(skipped),
+        )
+    return replace(
+        task,
+        train=splits.get("train"),
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        skipped=task.skipped + count,
+    )
+
+
 @dataclass(frozen=True)
 class SplitIdentity:
     """What identifies the images of a split.
@@ -165,6 +218,7 @@ class Provenance:
         classes: number of classes.
         words: checksum of class names and templates.
         train, test: the images to learn and to measure.
+        skipped: how many images could not be read, and are not among them.
     """
 
     data_set: str
@@ -175,6 +229,7 @@ class Provenance:
     words: str
     train: SplitIdentity | None
     test: SplitIdentity | None
+    skipped: int = 0
 
 
 def provenance(task: Task, paths: Paths, entry: DatasetEntry | None = None) -> Provenance:
@@ -194,6 +249,7 @@ def provenance(task: Task, paths: Paths, entry: DatasetEntry | None = None) -> P
         hashlib.sha256(words.encode()).hexdigest()[:16],
         _identity(task.train, paths),
         _identity(task.evaluation, paths),
+        task.skipped,
     )
 
 

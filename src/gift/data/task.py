@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from gift.data.entries import Metric
 from gift.data.images import ImageFiles, ImageSet
 from gift.data.labels import LabelSpace
-from gift.data.readers.folder import class_name, scan
+from gift.data.naming import ClassNames, name_classes, renamed
+from gift.data.readers.folder import scan
+from gift.data.rows import ImageColumn, RowImages, read_rows
 from gift.data.splits import split, split_positions
-from gift.text import check_list, one_line, unknown, user_path
+from gift.data.tables import Columns, read_table
+from gift.text import check_list, count_of, one_line, shortened, some_of, user_path
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
 
 log = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "test"]
+OnBadImage = Literal["stop", "skip"]
+"""What is done with an image that cannot be read: it is refused, or skipped with a warning."""
+
 Measured = Literal["test", "validation", "held-out", "training"]
 """What images an accuracy is measured on; ``held-out`` ones are training images set aside."""
 
 _VALIDATION_SEED = 42
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """Classes to learn or to be evaluated on. A split that is missing is None.
 
@@ -39,6 +47,9 @@ class Task:
         metric: what its accuracy is.
         held_out: what the test images are, where they are no test split.
         place: where it was read from, for people.
+        on_bad_image: what is done with images that cannot be read, see
+            :func:`gift.data.readable`.
+        skipped: how many images were skipped since they cannot be read.
     """
 
     labels: LabelSpace
@@ -48,6 +59,23 @@ class Task:
     metric: Metric = "top1"
     held_out: Literal["validation", "held-out"] | None = None
     place: str = ""
+    on_bad_image: OnBadImage = "stop"
+    skipped: int = 0
+
+    def __post_init__(self) -> None:
+        if self.on_bad_image not in get_args(OnBadImage):
+            raise ValueError(
+                f"on_bad_image = {shortened(self.on_bad_image)} is neither 'stop' nor 'skip'."
+            )
+
+    def __repr__(self) -> str:
+        images = [f"{len(own):,} {split}" for split, own in self.splits.items()]
+        names = self.labels.classnames
+        place = f", from {shortened(self.place)}" if self.place else ""
+        return (
+            f"<Task {shortened(self.name)}: {count_of(len(names), 'class', 'classes')} "
+            f"({some_of(names)}), images: {', '.join(images) or 'none'}{place}>"
+        )
 
     @property
     def name(self) -> str:
@@ -107,14 +135,12 @@ class Task:
                 f"or leave {setting} out."
             )
         if single:
-            names = ", ".join(self.labels.classnames[label] for label in sorted(single)[:5])
             log.warning(
                 "%s: %d of its classes have one image, which is learned and not in the validation "
-                "split: %s%s.",
+                "split: %s.",
                 one_line(self.name),
                 len(single),
-                one_line(names),
-                f" and {len(single) - 5} more" if len(single) > 5 else "",
+                some_of([self.labels.classnames[label] for label in sorted(single)]),
             )
         labels = self.train.labels
         several = [i for i, label in enumerate(labels) if label not in single]
@@ -125,17 +151,38 @@ class Task:
             self, train=self.train.select(rest), validation=self.train.select(sorted(held_out))
         )
 
+    def with_test_split(self, fraction: float, seed: int = 42) -> Task:
+        """The task with a fraction of its training images set aside for testing.
+
+        Args:
+            fraction: in (0, 1); sampled per class, at least one image on each side.
+            seed: of that split.
+
+        Raises:
+            ValueError: another fraction, a test split that is there already, no training images, or
+                a class with a single image.
+        """
+        if self.test is not None:
+            place = self.place or f"task {self.name!r}"
+            raise ValueError(f"{place} has a test split already; leave test_fraction out.")
+        if self.train is None:
+            raise ValueError(f"task {self.name!r} has no training images to split.")
+        train, test = split(self.train, fraction, seed)
+        return replace(self, train=train, test=test, held_out="held-out")
+
     @classmethod
     def from_folder(
         cls,
         path: str | os.PathLike[str],
         *,
         name: str | None = None,
-        classnames: Sequence[str] | Mapping[str, str] | None = None,
+        classnames: ClassNames | None = None,
         templates: Sequence[str] = ("a photo of a {}.",),
         test_fraction: float | None = None,
         seed: int = 42,
         follow_links: bool = False,
+        nested: bool = False,
+        on_bad_image: OnBadImage = "stop",
     ) -> Task:
         """Read a folder of images.
 
@@ -146,73 +193,165 @@ class Task:
                 folder names.
             name: the task's name; by default the folder's.
             classnames: class names in the folders' order (of folders called by numbers, that of the
-                numbers), or folder name -> class name. By default the folder names with
-                underscores as spaces.
+                numbers), or folder name -> class name, where several folders of one name are one
+                class. By default the folder names with underscores as spaces.
             templates: prompt templates; the first serves training, all of them evaluation.
-            test_fraction: fraction of the training images, in (0, 1), to set aside for testing:
-                sampled per class, at least one image on each side.
+            test_fraction: fraction of the training images to set aside for testing, see
+                :meth:`with_test_split`.
             seed: of that split.
             follow_links: whether symbolic links inside the folder may lead out of it.
+            nested: whether images in sub-folders of a class folder belong to the class.
+            on_bad_image: see :attr:`on_bad_image`.
 
         Raises:
             FileNotFoundError: no folder at ``path``.
             ValueError: a layout, class names, a fraction or a link that cannot be used.
         """
         path = user_path(path)
-        check_list(f"{path}: templates", templates, "['a photo of a {}.']")
-        check_list(f"{path}: classnames", classnames, "['cat', 'dog']")
-        scanned = scan(path, follow_links=follow_links)
-        folders = tuple(sorted(set(scanned["train"][1]), key=os.fsencode))
-        names = _class_names(path, folders, classnames)
-        labels = LabelSpace(name or path.resolve().name, names, tuple(templates))
-        label = {folder: number for number, folder in enumerate(folders)}
-        splits = {
-            key: ImageFiles(tuple(files), tuple(label[folder] for folder in found))
-            for key, (files, found) in scanned.items()
-        }
-        train, test = splits["train"], splits.get("test")
-        if test_fraction is not None:
-            if test is not None:
-                raise ValueError(f"{path} has a test split already; leave test_fraction out.")
-            train, test = split(train, test_fraction, seed)
-        held_out: Literal["held-out"] | None = None if test_fraction is None else "held-out"
-        validation = splits.get("validation")
-        return cls(labels, train, test, validation, held_out=held_out, place=str(path))
-
-
-def _class_names(
-    path: Path, folders: Sequence[str], classnames: Sequence[str] | Mapping[str, str] | None
-) -> tuple[str, ...]:
-    if classnames is None:
-        return tuple(map(class_name, folders))
-    if isinstance(classnames, Mapping):
-        if wrong := [folder for folder in classnames if folder not in folders]:
-            raise ValueError(f"{path}: {unknown('class folder', wrong[0], folders)}")
-        if missing := [folder for folder in folders if folder not in classnames]:
-            raise ValueError(f"{path}: no class name for the folders {', '.join(missing)}.")
-        return tuple(classnames[folder] for folder in folders)
-    if len(classnames) != len(folders):
-        raise ValueError(
-            f"{path} has {len(folders)} class folders, but {len(classnames)} class names "
-            "were given; give one per folder in byte order, or a mapping folder -> name."
+        found = scan(
+            path, follow_links=follow_links, nested=nested, renamed=renamed(path, classnames)
         )
-    if all(folder.isdecimal() for folder in folders):  # labels: 2 comes before 10
-        by_number = dict(zip(sorted(folders, key=int), classnames, strict=True))
-        return tuple(by_number[folder] for folder in folders)
-    if list(folders) != sorted(folders, key=_as_people_sort):
-        mapping = dict(zip(folders, classnames, strict=True))
-        raise ValueError(
-            f"{path}: its class folders have another order by their bytes than by the numbers in "
-            "their names, so a list of class names may mean either. Give a mapping; by the bytes "
-            f"it would be {one_line(mapping)}."
+        wanted = _Wanted(name or path.resolve().name, classnames, templates, "class folder")
+        task = wanted.task(found, str(path), on_bad_image)
+        return task if test_fraction is None else task.with_test_split(test_fraction, seed)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        image: str | None = None,
+        label: str | None = None,
+        split: str | None = None,
+        name: str | None = None,
+        classnames: ClassNames | None = None,
+        templates: Sequence[str] = ("a photo of a {}.",),
+        test_fraction: float | None = None,
+        seed: int = 42,
+        follow_links: bool = False,
+        on_bad_image: OnBadImage = "stop",
+    ) -> Task:
+        """Read a table of image paths and labels; no image is copied.
+
+        Args:
+            path: CSV or TSV file with a row of column names, or a file with a JSON object per line
+                (``.jsonl``). Paths in it are relative to its folder.
+            image: the column of paths; by default ``path``, ``file_name`` or another usual name.
+            label: the column of label strings; by default ``label``, ``class`` or the like.
+            split: the column that says ``train``, ``test`` or ``validation``; by default ``split``
+                where there is one. Without it all images are for training.
+            name: the task's name; by default the file's without its ending.
+            classnames: class names in the byte order of the label strings (of those that are
+                numbers, in theirs), or label string -> class name.
+            templates: as for :meth:`from_folder`, as are the arguments after it.
+            follow_links: whether paths may lead out of the table's folder.
+
+        Raises:
+            ValueError: no such table or column, rows that cannot be used (all are named), class
+                names or a fraction that cannot be used.
+        """
+        path = user_path(path)
+        found = read_table(path, Columns(image, label, split), follow_links=follow_links)
+        wanted = _Wanted(name or path.stem, classnames, templates, "label")
+        task = wanted.task(found, str(path), on_bad_image)
+        return task if test_fraction is None else task.with_test_split(test_fraction, seed)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        data: Dataset | DatasetDict,
+        *,
+        image: str | None = None,
+        label: str | None = None,
+        name: str | None = None,
+        classnames: ClassNames | None = None,
+        templates: Sequence[str] = ("a photo of a {}.",),
+        test_fraction: float | None = None,
+        seed: int = 42,
+        on_bad_image: OnBadImage = "stop",
+    ) -> Task:
+        """Take a data set of the ``datasets`` library; no image is copied.
+
+        Args:
+            data: whose images are decoded when they are needed. Of a ``DatasetDict`` the splits
+                are taken by their names, a ``Dataset`` is for training.
+            image: the column of images, or of paths; by default the only one of images.
+            label: the column of labels; by default the only one of ``ClassLabel``, or ``label``.
+            name: the task's name; by default the data set's.
+            classnames: class names in the byte order of the label strings (of those that are
+                numbers, in theirs), or label string -> class name.
+            templates: as for :meth:`from_folder`, as are the arguments after it.
+
+        Raises:
+            ValueError: no such column, rows without a label, class names or a fraction that cannot
+                be used, or a streamed data set.
+        """
+        some = next(iter(data.values()), None) if isinstance(data, Mapping) else data
+        known = getattr(getattr(some, "info", None), "dataset_name", None)
+        name = name or known or "dataset"
+        found = read_rows(
+            data,
+            Columns(image, label),
+            place=f"the data set {name}",
+            numbered=classnames is not None,
         )
-    return tuple(classnames)
+        task = _Wanted(name, classnames, templates, "label").task(found, "", on_bad_image)
+        return task if test_fraction is None else task.with_test_split(test_fraction, seed)
 
 
-def _as_people_sort(folder: str) -> list[tuple[int, str]]:
-    """A key by which ``a2`` comes before ``a10``."""
-    parts = re.split(r"([0-9]+)", folder)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+@dataclass(frozen=True)
+class _Wanted:
+    """What a task of labelled images shall be called, and its classes.
+
+    Attributes:
+        name: of the task.
+        classnames, templates: see :meth:`Task.from_folder`.
+        what: what a label string is, for messages.
+    """
+
+    name: str
+    classnames: ClassNames | None
+    templates: Sequence[str]
+    what: str
+
+    def task(
+        self,
+        found: Mapping[str, tuple[Sequence[Path] | ImageColumn, Sequence[str]]],
+        place: str,
+        on_bad_image: OnBadImage,
+    ) -> Task:
+        """The task of images and label strings by split.
+
+        Raises:
+            ValueError: names that cannot be used, or a class without training images.
+        """
+        where = place or self.name
+        check_list(f"{where}: templates", self.templates, "['a photo of a {}.']")
+        every = [label for _, labels in found.values() for label in labels]
+        names, number = name_classes(where, every, self.classnames, self.what)
+        splits: dict[str, ImageSet] = {}
+        for key, (source, labels) in found.items():
+            numbers = tuple(number[label] for label in labels)
+            if isinstance(source, ImageColumn):
+                splits[key] = RowImages(tuple(range(len(numbers))), numbers, source)
+            else:
+                splits[key] = ImageFiles(tuple(source), numbers)
+        train = splits.get("train")
+        if train is not None:
+            trained = set(train.labels)
+            if untrained := [name for i, name in enumerate(names) if i not in trained]:
+                raise ValueError(
+                    f"{where}: no training images of {count_of(len(untrained), 'class', 'classes')}"
+                    f" ({some_of(untrained)}); add some, or leave their other images out."
+                )
+        return Task(
+            LabelSpace(self.name, names, tuple(self.templates)),
+            train,
+            splits.get("test"),
+            splits.get("validation"),
+            place=place,
+            on_bad_image=on_bad_image,
+        )
 
 
 def measured_split(task: Task, name: Literal["test", "validation"], fraction: float) -> Task:

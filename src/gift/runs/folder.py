@@ -364,7 +364,8 @@ class RunFolder:
     def is_data(self, task: str, description: Mapping[str, object]) -> bool:
         """Whether a task is made of what ``data.json`` says; another ``place`` does not count."""
         stored = {name: found for name, found in self.data().items() if name == task}
-        return _without_places(stored) == _without_places({task: description})
+        before, now = _without_places(stored), _without_places({task: description})
+        return before == _known(now, before)
 
     def data(self) -> dict[str, Mapping[str, object]]:
         """What the tasks are made of: the content of ``data.json``, by task.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from gift.data.images import image_problem
 from gift.data.readers import Splits
-from gift.text import check_name, nfc, one_line
+from gift.text import check_name, nfc, one_line, some_of, unknown
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,11 @@ _SPLIT = re.compile(
 
 _ORDER = ("train", "test", "validation")
 
-_SYSTEM_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir"}
-"""What file managers leave behind; like hidden files, it belongs to no data set."""
+_SYSTEM_FILES = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "__macosx", "@eadir"),
+    *("$recycle.bin", "system volume information"),
+}
+"""What file managers leave behind, in lower case; like hidden files, it belongs to no data set."""
 
 _SHOWN = 20
 
@@ -63,8 +67,17 @@ def split_name(folder: str) -> str | None:
     return found.lastgroup if found else None
 
 
-def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
+def scan(
+    path: Path,
+    *,
+    follow_links: bool = False,
+    nested: bool = False,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, ClassFolders]:
     """List the images of a folder, sorted by class folder and name.
+
+    Folders whose names differ in how their accents are written alone are one class, which goes by
+    the name that comes first.
 
     A folder is split when it has a training split (``train``, or a name that :func:`split_name`
     knows) and no other folders than splits, or when one of the splits has sub-folders itself. (A
@@ -76,18 +89,22 @@ def scan(path: Path, *, follow_links: bool = False) -> dict[str, ClassFolders]:
     Args:
         path: the folder, or a link to it.
         follow_links: whether links inside it may lead out of it.
+        nested: whether the images in sub-folders of a class folder belong to the class, too.
+        renamed: folder (with composed accents) -> class name, of folders whose name is not that of
+            their class; several folders of one name are one class.
 
     Raises:
         FileNotFoundError: no folder at ``path``.
         ValueError: another layout, an empty class, two folders that spell one class name or one
-            split, splits with different classes or common files, a link out of the folder, or a
-            class folder whose name is not one line of text. All problems are told at once.
+            split, splits with different classes or common files, a link out of the folder, a
+            class folder whose name is not one line of text, or a renamed folder that is not there.
+            All problems are told at once.
     """
     if not path.is_dir():
         raise FileNotFoundError(
             f"{one_line(path)} is not a folder; give a folder with one folder per class."
         )
-    found = _Scan(path, None if follow_links else path)
+    found = _Scan(path, None if follow_links else path, nested, renamed)
     splits = found.splits()
     if found.problems:
         raise ValueError(_all_of(path, found.problems))
@@ -111,17 +128,33 @@ class _Scan:
     Attributes:
         root: the folder.
         within: links may not lead out of this folder; None: they are followed.
+        nested: whether sub-folders of a class folder belong to the class.
+        renamed: folder with composed accents -> class name.
+        spelling: class folder with composed accents -> the first that is spelled so.
         problems: messages about what cannot be used.
         unread: what is not read, relative to the root, with the reason.
     """
 
     root: Path
     within: Path | None
+    nested: bool
+    renamed: Mapping[str, str]
+    spelling: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
     def splits(self) -> dict[str, ClassFolders]:
         """The images of every split; those of a folder without splits are for training."""
+        found = self._splits()
+        if self.spelling:
+            self.problems += [
+                f"{one_line(self.root)}: {unknown('class folder', name, self.spelling.values())}"
+                for name in self.renamed
+                if name not in self.spelling
+            ]
+        return found
+
+    def _splits(self) -> dict[str, ClassFolders]:
         top = self._look(self.root)
         role = {name: split for name in top.folders if (split := split_name(name))}
         holds_classes = any(self._has_folders(self.root / name) for name in role)
@@ -177,32 +210,55 @@ class _Scan:
             except ValueError as error:
                 self.problems.append(str(error))
                 continue
-            first = spelled.setdefault(class_name(folder), folder)
-            if first != folder:
-                shown = ascii if nfc(first) == nfc(folder) else repr
+            label = self.spelling.setdefault(nfc(folder), folder)
+            first = spelled.setdefault(self._class_of(label), label)
+            if first != label and not self.renamed.keys() & {nfc(first), nfc(label)}:
                 self.problems.append(
-                    f"{path}: the folders {shown(first)} and {shown(folder)} both spell the class "
-                    f"{class_name(folder)!r}; merge or rename one."
+                    f"{path}: the folders {first!r} and {folder!r} both spell the class "
+                    f"{class_name(folder)!r}; merge or rename one, or map both to one class name "
+                    "(--rename)."
                 )
             images = self._images_of(path / folder)
             files += images
-            labels += [folder] * len(images)
+            labels += [label] * len(images)
         return files, labels
+
+    def _class_of(self, folder: str) -> str:
+        return self.renamed.get(nfc(folder)) or class_name(folder)
 
     def _images_of(self, path: Path) -> list[Path]:
         """The images of one class."""
         before = len(self.unread)
         content = self._look(path)
-        if content.folders:
+        images = [path / name for name in content.images]
+        if self.nested:
+            for name in content.folders:
+                images += self._images_below(path / name, (os.path.realpath(path),))
+        elif content.folders:
             self.problems.append(
-                f"{path} holds folders ({_some(content.folders)}), but images must lie directly in "
-                "their class folder; move them up, or give the folder that holds the class folders."
+                f"{path} holds folders ({some_of(content.folders)}), but images must lie directly "
+                "in their class folder; move them up, give the folder that holds the class "
+                "folders, or count sub-folders to their class with nested=True (--nested)."
             )
-        elif not content.images:
+            return images
+        if not images:
             lost = self.unread[before:]
             inside = f" ({_not_read(lost)})" if lost else ""
             self.problems.append(f"{path} holds no images{inside}; add some or remove the folder.")
-        return [path / name for name in content.images]
+        return images
+
+    def _images_below(self, path: Path, above: tuple[str, ...]) -> list[Path]:
+        """The images in a sub-folder of a class and in those below it."""
+        real = os.path.realpath(path)
+        if real in above:
+            name = os.path.relpath(path, self.root)
+            self.unread.append(one_line(f"{name} (a link to a folder that it lies in)"))
+            return []
+        content = self._look(path)
+        images = [path / name for name in content.images]
+        for name in content.folders:
+            images += self._images_below(path / name, (*above, real))
+        return images
 
     def _beside(self, name: str, classes: set[str]) -> None:
         """A folder beside the splits whose name stands for none of them."""
@@ -217,16 +273,17 @@ class _Scan:
 
     def _compare(self, splits: dict[str, ClassFolders], folder_of: dict[str, str]) -> None:
         """Splits must have the same classes, and no file in common."""
-        classes = set(splits["train"][1])
-        for split, (_, others) in splits.items():
-            if classes and others and (different := sorted(classes ^ set(others))):
+        classes = set(map(self._class_of, splits["train"][1]))
+        for split, (_, labels) in splits.items():
+            others = set(map(self._class_of, labels))
+            if classes and others and (different := sorted(classes ^ others)):
                 where = [
                     f"{n} only in {folder_of['train' if n in classes else split]}"
                     for n in different
                 ]
                 self.problems.append(
                     f"{self.root}: {folder_of['train']} and {folder_of[split]} must have the same "
-                    f"class folders, but {_some(where)}."
+                    f"classes, but {some_of(where)}."
                 )
         folder = cache(os.path.realpath)  # files are many, folders few
         owner: dict[str, tuple[str, Path]] = {}
@@ -263,7 +320,7 @@ class _Scan:
                 )
             return content
         for entry in found:
-            if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
+            if entry.name.startswith(".") or entry.name.casefold() in _SYSTEM_FILES:
                 continue
             if entry.is_symlink() and (problem := self._link_problem(entry)):
                 if not aside:
@@ -318,9 +375,4 @@ def _all_of(path: Path, problems: list[str]) -> str:
 
 def _not_read(names: list[str]) -> str:
     """How many things are not read as images, and the first of them."""
-    return f"{len(names)} not read as images: {_some(names)}"
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return one_line(", ".join(names[:limit])) + more
+    return f"{len(names)} not read as images: {some_of(names)}"
