@@ -32,6 +32,7 @@ OPTIONS = {
     "seed seeds set table-only",
     "search": "data-root home jobs method out set space trials",
     "methods": "",
+    "settings": "",
     "data list": "",
     "data check": "data-root decode home no-decode set",
     "data prepare": "data-root home model set",

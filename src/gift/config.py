@@ -18,12 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from gift.data import split_order
-from gift.methods import MethodSettings, method_class
-from gift.optimization import OptimizerName, ScheduleName
+from gift.methods import method_class
 from gift.settings import (
     Fixed,
     Free,
+    MethodSettings,
     Seed,
     Settings,
     Values,
@@ -35,9 +34,13 @@ from gift.settings import (
     name_or_path,
     validate,
 )
+from gift.text import split_order
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
+
+OptimizerName = Literal["adamw", "sgd"]
+ScheduleName = Literal["cosine", "linear", "constant", "one_cycle"]
 
 Reference = Annotated[str, AfterValidator(absolute)]
 """A folder, whose path is made absolute, a hub id or ``builtin:<name>``."""

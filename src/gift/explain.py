@@ -34,7 +34,7 @@ def explain(
         parts: models of fields whose model depends on other values, by the fields' names.
     """
     lines: dict[str, str] = {}
-    paths = list(_paths(model, prefix, parts or {}))
+    paths = list(setting_paths(model, prefix, parts or {}))
     for detail in error.errors(include_url=False):
         place = _place(model, detail["loc"])
         line = _sentence(place, detail, prefix, paths)
@@ -211,15 +211,16 @@ def _unknown_setting(owner: type[BaseModel], name: str, paths: Sequence[tuple[st
     return f"unknown setting {shortened(name)}. Did you mean {likely}? Known: {known}"
 
 
-def _paths(
-    model: type[BaseModel], prefix: str, parts: Mapping[str, type[BaseModel]]
+def setting_paths(
+    model: type[BaseModel], prefix: str = "", parts: Mapping[str, type[BaseModel]] | None = None
 ) -> Iterator[tuple[str, str]]:
     """The dotted path and the last name of every setting of a model."""
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}", name
-        for kind in (_plain(k)[0] for k in _kinds(parts.get(name) or field.annotation)):
+        own = (parts or {}).get(name) or field.annotation
+        for kind in (_plain(k)[0] for k in _kinds(own)):
             if _is_settings(kind):
-                yield from _paths(kind, f"{prefix}{name}.", {})
+                yield from setting_paths(kind, f"{prefix}{name}.")
 
 
 def _wanted(annotation: Any, metadata: Sequence[Any] = ()) -> str:

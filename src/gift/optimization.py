@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-OptimizerName = Literal["adamw", "sgd"]
-ScheduleName = Literal["cosine", "linear", "constant", "one_cycle"]
+from gift.config import OptimizerName, ScheduleName
 
 
 def make_optimizer(

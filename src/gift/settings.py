@@ -36,6 +36,10 @@ class Settings(BaseModel):
         return identity(self)
 
 
+class MethodSettings(Settings):
+    """Base of every method's settings."""
+
+
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A seed that every library takes."""
 
@@ -85,6 +89,22 @@ def fingerprint(settings: Settings, *, without: Collection[str] = ()) -> str:
     """
     values = {key: value for key, value in identity(settings).items() if key not in without}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def described(model: type[Settings], prefix: str = "") -> dict[str, tuple[Any, str]]:
+    """The settings of a model by dotted path: the default and what it means.
+
+    Those whose model depends on other values (:meth:`Settings.models_of`) are not looked into.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Settings) and kind is not MethodSettings:
+            found |= described(kind, f"{prefix}{name}.")
+        elif kind is not MethodSettings:
+            value = None if field.is_required() else field.get_default()
+            found[f"{prefix}{name}"] = value, field.description or ""
+    return found
 
 
 S = TypeVar("S", bound=Settings)

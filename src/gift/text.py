@@ -75,6 +75,23 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def is_path(reference: str, *suffixes: str) -> bool:
+    """Whether a reference is a path and not the name of something that is shipped."""
+    return os.sep in reference or reference.endswith(suffixes)
+
+
+def split_order(reference: str) -> tuple[str, str | None]:
+    """A benchmark's name or path, and the order that is named after it.
+
+    >>> split_order("my.yaml@II"), split_order("me@home/my.yaml")
+    (('my.yaml', 'II'), ('me@home/my.yaml', None))
+    """
+    benchmark, at, order = reference.rpartition("@")
+    if not at or is_path(order, ".yaml", ".yml"):
+        return reference, None
+    return benchmark, order
+
+
 def nfc(text: str) -> str:
     """The text with its accents composed: some systems write e and an accent for é."""
     return unicodedata.normalize("NFC", text)

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from gift import distributed, weights
 from gift.best import Best
-from gift.config import TrainingSettings
+from gift.config import ScheduleName, TrainingSettings
 from gift.data.images import ImageSet
 from gift.data.loader import Batch, Loading, set_batches, task_batches
 from gift.distributed import fsdp
 from gift.distributed.signals import deferred
 from gift.methods import Method, TaskContext
-from gift.optimization import ScheduleName, learning_rate, make_optimizer
+from gift.optimization import learning_rate, make_optimizer
 from gift.progress import report
 from gift.runs.checkpoint import Checkpoints
 from gift.vlm import VisionLanguageModel

@@ -40,6 +40,7 @@ def make_app() -> typer.Typer:
     app.command("experiment")(experiments.experiment_command)
     app.command("search")(experiments.search_command)
     app.command("methods")(tools.methods_command)
+    app.command("settings")(tools.settings_command)
     data_app = typer.Typer(help="Data sets and benchmarks.", no_args_is_help=True)
     data_app.command("list")(data.list_command)
     data_app.command("check")(data.check_command)

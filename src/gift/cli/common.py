@@ -1,4 +1,4 @@
-"""What every command has in common: its options, and how it answers options of other programs."""
+"""What every command has in common: its options, its help, and how it answers wrong options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typer.core import TyperCommand
 
 from gift import __version__
 from gift.cli.console import log_to, show_from
-from gift.cli.show import log, speaks, this_command
+from gift.cli.foreign import answers, unknown_options
+from gift.cli.options import OVERRIDE, settings_of, with_defaults
+from gift.cli.show import log, print_error, speaks, this_command
 
 tracebacks: ContextVar[bool] = ContextVar("tracebacks", default=False)
 """Whether errors are shown with their traceback."""
@@ -95,13 +97,37 @@ _EVERYWHERE = {"quiet", "verbose", "log_file", "debug"}
 
 
 class Command(TyperCommand):
-    """A command that also takes the options of ``gift`` itself."""
+    """A command that also takes the options of ``gift`` itself.
+
+    Its help shows the defaults of settings, and options of other programs are answered with what to
+    write here.
+    """
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Its own parameters, then those that every command takes, then --help."""
         every = super().get_params(ctx)
         common = [p for p in ctx.find_root().command.params if p.name in _EVERYWHERE]
         return [*every[: len(self.params)], *common, *every[len(self.params) :]]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Its help, with the defaults that settings have."""
+        for parameter in self.get_params(ctx):
+            if parameter.help:
+                parameter.help = with_defaults(parameter.help)
+        super().format_help(ctx, formatter)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse its arguments; options that it does not have end it with status 2."""
+        options = [p for p in self.get_params(ctx) if p.param_type_name == "option"]
+        known = {name: not p.is_flag for p in options for name in (*p.opts, *p.secondary_opts)}
+        wrong = dict(unknown_options(args, known))
+        if wrong and not ctx.resilient_parsing and not ctx.ignore_unknown_options:
+            takes_settings = any(p.metavar == OVERRIDE for p in options)
+            settings = settings_of(self.name or "") if takes_settings else ()
+            lines = [*answers(wrong, known, settings), f"'{ctx.command_path} --help' lists all."]
+            print_error("\n".join(lines))
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
 
 
 def with_common_options(app: typer.Typer) -> typer.Typer:

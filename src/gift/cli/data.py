@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from gift.cli import completion
 from gift.cli.options import DataRoot, Home, Json
 from gift.cli.show import print_error, print_json, print_text, reporter
 from gift.progress import track
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from gift.data import DatasetEntry, ImageSet
     from gift.data.cache import CacheUsage
 
-Names = Annotated[list[str], typer.Argument(help="Benchmarks (or their YAML files) and data sets.")]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        help="Benchmarks (or their YAML files) and data sets.",
+        autocompletion=completion.benchmarks_and_datasets,
+    ),
+]
 Revisions = Annotated[
     list[str] | None,
     typer.Option(

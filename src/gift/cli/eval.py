@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
+from gift.cli import completion
 from gift.cli.options import (
     ColumnNames,
     DataRoot,
     FollowLinks,
     Home,
     Json,
+    Learner,
     Nested,
     OnBadImageOption,
     Reading,
@@ -26,7 +28,7 @@ from gift.cli.show import print_accuracies, print_json, print_text, reporter
 
 
 def eval_command(
-    learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
+    learner: Learner,
     task: Annotated[
         list[Path] | None,
         typer.Option(
@@ -34,7 +36,10 @@ def eval_command(
             "label; repeatable."
         ),
     ] = None,
-    benchmark: Annotated[str | None, typer.Option(help="All tasks of a benchmark.")] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="All tasks of a benchmark.", autocompletion=completion.benchmarks),
+    ] = None,
     template: Templates = None,
     test_fraction: Annotated[
         float | None, typer.Option(help="Measure on the fraction that 'learn' held out.")

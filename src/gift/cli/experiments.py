@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gift.cli.options import MOST_SEED, DataRoot, Home, Json, Overrides, read_settings
+from gift.cli import completion
+from gift.cli.options import MOST_SEED, Benchmark, DataRoot, Home, Json, Overrides, read_settings
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def experiment_command(
         str | None, typer.Argument(help="Name, or a YAML file; without it, all are listed.")
     ] = None,
     benchmark: Annotated[
-        str | None, typer.Option(help="Name, or a YAML file. [default: the experiment's]")
+        str | None,
+        typer.Option(
+            help="Name, or a YAML file. [default: the experiment's]",
+            autocompletion=completion.benchmarks,
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -107,9 +112,11 @@ def experiment_command(
 
 
 def search_command(
-    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
+    benchmark: Benchmark,
     trials: Annotated[int, typer.Option(min=1, max=10_000, help="How many settings are tried.")],
-    method: Annotated[str, typer.Option(help="See 'gift methods'.")] = "gift",
+    method: Annotated[
+        str, typer.Option(help="See 'gift methods'.", autocompletion=completion.methods)
+    ] = "gift",
     space: Annotated[
         list[str] | None,
         typer.Option(

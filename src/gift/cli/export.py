@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from gift.cli.options import Home, Json, paths_of
+from gift.cli.options import Home, Json, Learner, paths_of
 from gift.cli.show import print_json, print_text, reporter
 
 
 def export_command(
-    learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
+    learner: Learner,
     out: Annotated[Path, typer.Argument(help="Folder for the export; it may not be there yet.")],
     task: Annotated[
         str | None,

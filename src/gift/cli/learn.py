@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gift.cli import completion
 from gift.cli.options import (
     ColumnNames,
     ConfigFile,
@@ -23,6 +24,7 @@ from gift.cli.options import (
     Reading,
     Rename,
     Templates,
+    default,
     paths_of,
     read_settings,
     task_of,
@@ -31,7 +33,12 @@ from gift.cli.show import print_accuracies, print_json, print_kept, print_text, 
 
 
 def learn_command(
-    learner: Annotated[Path, typer.Argument(help="Learner folder; made if it is not there.")],
+    learner: Annotated[
+        Path,
+        typer.Argument(
+            help="Learner folder; made if it is not there.", autocompletion=completion.learners
+        ),
+    ],
     task: Annotated[
         Path,
         typer.Option(
@@ -44,14 +51,28 @@ def learn_command(
     test_fraction: Annotated[
         float | None, typer.Option(help="Fraction of the images to hold out for testing.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="New learner: CLIP-like model.")] = None,
-    method: Annotated[str | None, typer.Option(help="New learner: see 'gift methods'.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="New learner: CLIP-like model. " + default("model"))
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="New learner: see 'gift methods'. " + default("method"),
+            autocompletion=completion.methods,
+        ),
+    ] = None,
     generator: Annotated[
-        str | None, typer.Option(help="New learner: diffusers text-to-image pipeline.")
+        str | None,
+        typer.Option(
+            help="New learner: diffusers text-to-image pipeline. " + default("synthesis.generator")
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="New learner: settings of a recipe; 'micro' is for the small models."),
+        typer.Option(
+            help="New learner: settings of a recipe; 'micro' is for the small models.",
+            autocompletion=completion.recipes,
+        ),
     ] = None,
     check: Annotated[
         list[Path] | None,

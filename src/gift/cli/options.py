@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from gift.cli import completion
 
 if TYPE_CHECKING:
     from gift.data import Paths, Task
@@ -16,6 +19,50 @@ if TYPE_CHECKING:
 MOST_SEED = 2**31 - 1
 """The largest seed that every library takes, see :data:`gift.settings.Seed`."""
 
+OVERRIDE = "KEY=VALUE"
+"""How a setting is given to ``--set``."""
+
+
+def default(setting: str) -> str:
+    """Stands in a help text for the default of a setting; see :func:`with_defaults`."""
+    return f"[default of {setting}]"
+
+
+def with_defaults(text: str) -> str:
+    """A help text with the defaults that settings have, from their models."""
+
+    def written(match: re.Match[str]) -> str:
+        from gift.config import RunConfig
+        from gift.settings import described
+
+        return f"[default: {described(RunConfig)[match[1]][0]}]"
+
+    return re.sub(r"\[default of ([\w.]+)\]", written, text)
+
+
+def settings_of(command: str) -> Collection[str]:
+    """The dotted paths of the settings that a command takes; without those of methods."""
+    from gift.config import LearnerConfig, RunConfig
+    from gift.explain import setting_paths
+
+    return [path for path, _ in setting_paths(LearnerConfig if command == "learn" else RunConfig)]
+
+
+Learner = Annotated[
+    Path, typer.Argument(help="Learner or run folder.", autocompletion=completion.learners)
+]
+Benchmark = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a benchmark, or its YAML file.", autocompletion=completion.benchmarks
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="See 'gift methods'. " + default("method"), autocompletion=completion.methods
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Home = Annotated[
     Path | None, typer.Option(help="Cache directory. [default: $GIFT_HOME or ~/.cache/gift]")
@@ -25,7 +72,12 @@ DataRoot = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A setting, e.g. training.iterations=500."),
+    typer.Option(
+        "--set",
+        metavar=OVERRIDE,
+        autocompletion=completion.settings,
+        help="A setting, e.g. training.iterations=500; repeatable. 'gift settings' lists them.",
+    ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.")]
 Templates = Annotated[
@@ -34,7 +86,10 @@ Templates = Annotated[
 ]
 OnNonfinite = Annotated[
     str | None,
-    typer.Option(help="A step whose losses are not finite: 'stop' or 'skip'. [default: stop]"),
+    typer.Option(
+        help="A step whose losses are not finite: 'stop' or 'skip'. "
+        + default("training.on_nonfinite")
+    ),
 ]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Follow links that lead out of a task's folder.")

@@ -10,6 +10,7 @@ import typer
 from gift.cli.options import (
     Home,
     Json,
+    Learner,
     paths_of,
 )
 from gift.cli.show import print_error, print_json, print_text
@@ -17,7 +18,7 @@ from gift.text import one_line
 
 
 def predict_command(
-    learner: Annotated[Path, typer.Argument(help="Learner or run folder.")],
+    learner: Learner,
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     classes: Annotated[
         str | None, typer.Option(help="Class names to choose from: a,b,c or a text file.")

@@ -8,35 +8,50 @@ from typing import Annotated
 
 import typer
 
+from gift.cli import completion
 from gift.cli.options import (
     MOST_SEED,
+    Benchmark,
     ConfigFile,
     DataRoot,
     Home,
     Json,
+    Method,
     OnNonfinite,
     Overrides,
+    default,
     paths_of,
     read_settings,
 )
 from gift.cli.show import print_json, print_summaries, print_text, reporter, this_command
 
+RECIPE = "The benchmark's recipe may name another."
+
 
 def run_command(
-    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark, or its YAML file.")],
-    method: Annotated[str | None, typer.Option(help="See 'gift methods'. [default: gift]")] = None,
+    benchmark: Benchmark,
+    method: Method = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, max=MOST_SEED, help="Seed of batches, crops and synthetic images. [default: 0]"
+            min=0,
+            max=MOST_SEED,
+            help="Seed of batches, crops and synthetic images. " + default("seed"),
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Run folder. [default: runs/BENCHMARK/METHOD[-CHECKSUM]-seedN]"),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="CLIP-like model.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Diffusers text-to-image pipeline.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"CLIP-like model. {RECIPE} " + default("model"))
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Diffusers text-to-image pipeline. {RECIPE} " + default("synthesis.generator")
+        ),
+    ] = None,
     on_nonfinite: OnNonfinite = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -75,7 +90,9 @@ def run_command(
 
 
 def report_command(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders.", autocompletion=completion.learners)
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report"),
     embedding: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""What stands beside learning: synthesize, methods."""
+"""What stands beside learning: synthesize, methods, settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gift.cli.options import MOST_SEED, Json
+from gift.cli import completion
+from gift.cli.options import MOST_SEED, Json, default
 from gift.cli.show import print_json, print_text, reporter
 
 
@@ -18,14 +19,29 @@ def synthesize_command(
     out: Annotated[Path, typer.Argument(help="Folder for the image sets.")],
     classes: Annotated[str, typer.Option(help="Class names: a,b,c or a text file.")],
     generator: Annotated[
-        str, typer.Option(help="Diffusers pipeline: folder or hub id.")
-    ] = "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        str | None,
+        typer.Option(
+            help="Diffusers pipeline: folder or hub id. " + default("synthesis.generator")
+        ),
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    images: Annotated[int, typer.Option(min=1, help="Images to generate.")] = 1000,
-    template: Annotated[str, typer.Option(help="Prompt template with {}.")] = "a photo of a {}.",
-    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
-    guidance: Annotated[float, typer.Option(min=0.0, help="Guidance scale.")] = 7.5,
-    scheduler: Annotated[str, typer.Option(help="Sampler.")] = "default",
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Images to generate. " + default("synthesis.images"))
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Prompt template with {}. " + default("synthesis.base_template")),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps. " + default("synthesis.steps"))
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Guidance scale. " + default("synthesis.guidance")),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Sampler. " + default("synthesis.scheduler"))
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Pixels a side; by default the pipeline's own.")
     ] = None,
@@ -35,7 +51,9 @@ def synthesize_command(
     no_safety_checker: Annotated[
         bool, typer.Option("--no-safety-checker", help="Do not load the pipeline's.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once. " + default("synthesis.batch_size"))
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=MOST_SEED, help="Seed of prompts and images.")
     ] = 42,
@@ -62,8 +80,9 @@ def synthesize_command(
         "batch_size": batch_size,
         "seed": seed,
     }
+    given = {key: value for key, value in settings.items() if value is not None}
     with reporter("synthesize"):
-        generated = synthesize(out, names, settings)
+        generated = synthesize(out, names, given)
     if not is_main():
         return
     folder = generated.files[0].parent
@@ -74,7 +93,10 @@ def synthesize_command(
 
 
 def methods_command(
-    method: Annotated[str | None, typer.Argument(help="Name: its settings, one by one.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Argument(help="Name: its settings, one by one.", autocompletion=completion.methods),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the methods, or the settings of one."""
@@ -110,6 +132,39 @@ def methods_command(
         Console().print(table)
     else:
         print_text("It has no settings of its own.")
+
+
+def settings_command(
+    section: Annotated[
+        str | None, typer.Argument(help="Only this one, or those that begin so: training")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the settings that --set and configuration files take, with their defaults.
+
+    Those of a method, method_settings, are shown by 'gift methods NAME'.
+    """
+    from gift.config import RunConfig
+    from gift.settings import described
+    from gift.text import unknown
+
+    every = described(RunConfig)
+    found = {path: one for path, one in every.items() if path.startswith(section or "")}
+    if not found:
+        raise ValueError(unknown("setting", str(section), every))
+    if as_json:
+        print_json({path: {"default": one[0], "meaning": one[1]} for path, one in found.items()})
+        return
+    table = Table(box=None)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("default", overflow="fold")
+    table.add_column("meaning")
+    for path, (value, meaning) in found.items():
+        shown = (
+            "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        )
+        table.add_row(path, Text(shown), Text(meaning))
+    Console().print(table)
 
 
 def _first_line(cls: type) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gift.cli.options import Json
+from gift.cli.options import Json, Learner
 from gift.cli.show import print_error, print_json, print_text
 
 
 def undo_command(
-    learner: Annotated[Path, typer.Argument(help="Learner folder.")],
+    learner: Learner,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -17,7 +17,6 @@ from gift.data.catalogue import (
     other_orders,
     rule_of,
     short_name,
-    split_order,
     with_revisions,
 )
 from gift.data.entries import DatasetEntry, Metric
@@ -71,7 +70,6 @@ __all__ = [
     "readable",
     "rule_of",
     "short_name",
-    "split_order",
     "to_rgb",
     "will_be_made",
     "with_revisions",

@@ -26,10 +26,10 @@ from pydantic import Field, model_validator
 
 from gift.data.entries import NAME, DatasetEntry, Subset, Templates
 from gift.data.labels import repeated
-from gift.data.lists import is_path, shipped
+from gift.data.lists import shipped
 from gift.plugins import shipped_files
 from gift.settings import Seed, Settings, merge, read_yaml, validate
-from gift.text import shortened, unknown, user_path
+from gift.text import is_path, shortened, split_order, unknown, user_path
 
 T = TypeVar("T")
 
@@ -216,18 +216,6 @@ def _unordered(benchmark: BenchmarkEntry) -> BenchmarkEntry:
     """The benchmark without what names it, its tasks sorted."""
     same = {"name": "", "version": 1, "title": "", "tasks": tuple(sorted(benchmark.tasks))}
     return benchmark.model_copy(update=same)
-
-
-def split_order(reference: str) -> tuple[str, str | None]:
-    """A benchmark's name or path, and the order that is named after it.
-
-    >>> split_order("my.yaml@II"), split_order("me@home/my.yaml")
-    (('my.yaml', 'II'), ('me@home/my.yaml', None))
-    """
-    benchmark, at, order = reference.rpartition("@")
-    if not at or is_path(order, ".yaml", ".yml"):
-        return reference, None
-    return benchmark, order
 
 
 def short_name(reference: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gift.plugins import shipped_files
-from gift.text import check_name, shortened, unknown, user_path
+from gift.text import check_name, is_path, shortened, unknown, user_path
 from gift.textfiles import lines_of
 
 
@@ -95,11 +95,6 @@ def shipped(kind: str, name: str, folder: str, suffix: str) -> Path:
     if name not in known:
         raise ValueError(unknown(kind, name, known))
     return known[name]
-
-
-def is_path(reference: str, *suffixes: str) -> bool:
-    """Whether a reference is a path and not a shipped name."""
-    return os.sep in reference or reference.endswith(suffixes)
 
 
 def without_overlap(names: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:

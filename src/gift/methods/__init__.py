@@ -11,11 +11,13 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gift.methods.base import Method, MethodSettings, Predictor, TaskContext
-from gift.settings import validate
+from gift.settings import MethodSettings, validate
 from gift.text import unknown
+
+if TYPE_CHECKING:
+    from gift.methods.base import Method, Predictor, TaskContext
 
 __all__ = [
     "Method",
@@ -29,6 +31,13 @@ __all__ = [
 
 _SHARED = {"base", "merged_models", "objectives", "selectors"}
 """Modules of this package that are no methods."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import the contract when it is first used: names and settings of methods need no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("gift.methods.base"), name)
 
 
 def method_names() -> list[str]:
@@ -45,6 +54,8 @@ def method_class(name: str) -> type[Method]:
     Raises:
         ValueError: unknown name, or a class that cannot be imported or is no method.
     """
+    from gift.methods.base import Method
+
     if name in _own():
         module = importlib.import_module(f"gift.methods.{name}")
         classes = (cls for _, cls in inspect.getmembers(module, inspect.isclass))

@@ -16,7 +16,7 @@ from torch import Tensor
 from gift.data.labels import LabelSpace
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import similarity
-from gift.settings import Settings
+from gift.settings import MethodSettings as MethodSettings
 from gift.text import fill
 from gift.vlm import VisionLanguageModel, class_embeddings
 
@@ -34,10 +34,6 @@ Backward = Callable[[Tensor], None]
 The loop hands it in. What ``.grad`` holds afterwards is the whole gradient, also where several
 processes share the work.
 """
-
-
-class MethodSettings(Settings):
-    """Base of every method's settings."""
 
 
 @dataclass(frozen=True)
