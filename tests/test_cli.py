@@ -20,9 +20,10 @@ OPTIONS = {
     "demo": "home out seed",
     "learn": "check columns config data-root follow-links generator home method model name nested "
     "on-bad-image on-nonfinite recipe rename set task template test-fraction",
-    "predict": "classes home no-seen seen task top",
-    "eval": "benchmark columns data-root follow-links home nested on-bad-image rename task "
-    "template test-fraction",
+    "predict": "batch-size classes fast-decode home list no-seen output seen task threshold top "
+    "workers",
+    "eval": "benchmark calibrate columns coverage data-root follow-links home nested on-bad-image "
+    "precision rename task template test-fraction",
     "undo": "yes",
     "export": "format home task",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "

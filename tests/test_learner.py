@@ -16,9 +16,9 @@ from transformers import CLIPModel
 from gift import Learner, Task
 from gift.data import Paths
 from gift.data.labels import LabelSpace
-from gift.evaluate import Unreadable
 from gift.files import checksum
 from gift.methods import method_names
+from gift.predict import Unreadable
 from gift.runs import RunFolder
 from gift.runs.manifest import read_manifest, write_manifest
 from gift.synthesis import DiffusersGenerator
@@ -363,7 +363,7 @@ def test_one_bad_file_costs_that_file_and_later_ones_are_read_later(new_learner,
     learner = new_learner("finetune")
     good, late = tmp_path / "colours" / "red" / "0.png", tmp_path / "late.png"
     images = [good, tmp_path / "missing.png", *[good] * 30, late]
-    found = learner.predict_each(images, classes=["red", "green"])
+    found = learner.classifier(classes=["red", "green"]).predict_each(images)
     first = next(found)
     late.write_bytes(good.read_bytes())
     rest = list(found)
@@ -545,5 +545,3 @@ def test_a_text_is_no_list_of_class_names(new_learner, colours):
     learner = new_learner("zero_shot")
     with pytest.raises(ValueError, match="classes = 'cat' is one text"):
         learner.predict([colours.train[0]], classes="cat")
-    with pytest.raises(ValueError, match=r"images = 'cat\.jpg' is one text"):
-        learner.predict("cat.jpg", classes=["cat", "dog"])

@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gift.data import Task
     from gift.data.labels import LabelSpace
-    from gift.evaluate import Prediction
     from gift.learner import Learner
     from gift.metrics import AccuracyMatrix
+    from gift.predict import Classifier, Prediction
 
 __version__ = "0.2.0"
 
-__all__ = ["AccuracyMatrix", "LabelSpace", "Learner", "Prediction", "Task", "__version__"]
+__all__ = [
+    "AccuracyMatrix",
+    "Classifier",
+    "LabelSpace",
+    "Learner",
+    "Prediction",
+    "Task",
+    "__version__",
+]
 
 _HOMES = {
     "AccuracyMatrix": "gift.metrics",
+    "Classifier": "gift.predict",
     "LabelSpace": "gift.data.labels",
     "Learner": "gift.learner",
-    "Prediction": "gift.evaluate",
+    "Prediction": "gift.predict",
     "Task": "gift.data",
 }
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -132,6 +133,7 @@ class Threshold:
 
     Attributes:
         value: in 0..1; answers with at least this confidence are kept.
+        answers: how many are kept.
         precision: the fraction of the kept answers that are correct.
         coverage: the fraction of the images of known classes whose answer is kept.
         rejected: the fraction of the images of none of the classes that get no answer; None where
@@ -139,6 +141,7 @@ class Threshold:
     """
 
     value: float
+    answers: int
     precision: float
     coverage: float
     rejected: float | None
@@ -183,7 +186,91 @@ def choose_threshold(
     value = 0.0 if end + 1 == len(sorted_) else float(sorted_[end] + sorted_[end + 1]) / 2
     strangers = ~known
     rejected = float((confidences < value)[strangers].mean()) if strangers.any() else None
-    return Threshold(value, float(precision[chosen]), float(coverage[chosen]), rejected)
+    return Threshold(
+        value, int(kept[chosen]), float(precision[chosen]), float(coverage[chosen]), rejected
+    )
+
+
+class Calibration(BaseModel):
+    """A temperature and a threshold, and what they do on the images that they were fitted on.
+
+    Fractions are in 0..1. Images of known classes are those that show one of the classes; the
+    others are "unknown" whatever is answered.
+
+    Attributes:
+        temperature: what the scores are divided by before they become probabilities.
+        threshold: the least probability of an answer; below it, the answer is "unknown".
+        goal: what the threshold was chosen for.
+        target: the precision or coverage that it should reach.
+        answers: how many images get an answer.
+        precision: the fraction of the answers that are correct.
+        coverage: the fraction of the images of known classes that get an answer.
+        rejected: the fraction of the others that get none; None where there is no such image.
+        accuracy: the fraction of the images of known classes whose best class is correct.
+        error_before: expected calibration error on them at temperature 1.
+        error: the same at this temperature.
+        known: images of known classes.
+        others: images of none of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    temperature: float = Field(gt=0)
+    threshold: float = Field(ge=0, le=1)
+    goal: Goal
+    target: float
+    answers: int
+    precision: float
+    coverage: float
+    rejected: float | None
+    accuracy: float
+    error_before: float
+    error: float
+    known: int
+    others: int
+
+
+def calibrate(logits: Floats, targets: Sequence[int], *, goal: Goal, target: float) -> Calibration:
+    """Fit a temperature, then choose the threshold on the probabilities that it gives.
+
+    Temperature and calibration error are of the images of known classes alone.
+
+    Args:
+        logits: [N, C], finite.
+        targets: [N] class indices; :data:`UNKNOWN` of an image that shows none of the classes.
+        goal: what the target is of.
+        target: in 0..1.
+
+    Raises:
+        ValueError: a target out of range, no image of a known class, or a precision that no
+            threshold reaches.
+    """
+    if not 0 < target <= 1:
+        raise ValueError(f"a {goal} of {target:g} cannot be reached; give a fraction, e.g. 0.95.")
+    truth = np.asarray(targets)
+    known = truth != UNKNOWN
+    if not known.any():
+        raise ValueError("none of the images shows one of the classes; give some that do.")
+    temperature = fit_temperature(logits[known], truth[known].tolist())
+    guesses = logits.argmax(axis=1)
+    before, after = (probabilities(logits, t).max(axis=1) for t in (1.0, temperature))
+    correct = guesses == truth
+    chosen = choose_threshold(after, correct, known, goal=goal, target=target)
+    return Calibration(
+        temperature=temperature,
+        threshold=chosen.value,
+        goal=goal,
+        target=target,
+        answers=chosen.answers,
+        precision=chosen.precision,
+        coverage=chosen.coverage,
+        rejected=chosen.rejected,
+        accuracy=float(correct[known].mean()),
+        error_before=reliability(before[known], correct[known]).error,
+        error=reliability(after[known], correct[known]).error,
+        known=int(known.sum()),
+        others=int((~known).sum()),
+    )
 
 
 def _log_probabilities(logits: Floats, temperature: float) -> NDArray[np.float64]:

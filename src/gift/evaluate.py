@@ -1,28 +1,23 @@
-"""Accuracy of a predictor on data sets under a protocol, and its classes for single images."""
+"""Accuracy of a predictor on data sets under a protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from gift.data import ImageFiles, Metric, Task, to_rgb
+from gift.data import Metric, Task
 from gift.data.labels import LabelSpace
 from gift.data.task import Measured
 from gift.methods import Predictor
 from gift.progress import track
-from gift.vlm import VisionLanguageModel, read_alike
+from gift.vlm import VisionLanguageModel
 from gift.vlm.features import pixel_batch
-
-_PREDICTED_AT_ONCE = 32
-"""Images of one batch of predictions; of a photo only its S x S pixels are kept meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -296,88 +291,3 @@ def sample_features(
         "task": np.repeat(np.arange(len(tasks)), [len(own) for own in labels]),
         "label": np.concatenate(labels),
     }
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The most probable classes of an image.
-
-    Attributes:
-        names: class names, the most probable first.
-        probabilities: theirs, in 0..1.
-    """
-
-    names: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An image that could not be read.
-
-    Attributes:
-        reason: names the image, and says why and what to do.
-    """
-
-    reason: str
-
-
-def classify(
-    predictor: Predictor,
-    model: VisionLanguageModel,
-    images: Sequence[Path | Image.Image],
-    candidates: Sequence[LabelSpace],
-    *,
-    task: str | None = None,
-    top: int = 3,
-) -> Iterator[Prediction | Unreadable]:
-    """The most probable classes among all candidates', see :meth:`gift.learner.Learner.predict`.
-
-    Images are read in batches, and what is found of a batch is there before the next one is read.
-    A class that several label spaces have is one class with one probability, that of the space in
-    which it scores best.
-
-    Raises:
-        ValueError: scores that are not finite.
-    """
-    own = class_names(candidates, read_alike(model, class_names(candidates)))
-    position = {name: number for number, name in enumerate(dict.fromkeys(own))}
-    names, columns = list(position), torch.tensor([position[name] for name in own])
-    for start in range(0, len(images), _PREDICTED_AT_ONCE):
-        batch = [_preprocessed(model, image) for image in images[start:][:_PREDICTED_AT_ONCE]]
-        scores = _scores(predictor, model, batch, candidates, task)
-        for found in batch:
-            if isinstance(found, Unreadable):
-                yield found
-                continue
-            best = torch.full((len(names),), -torch.inf)
-            best.scatter_reduce_(0, columns, next(scores), "amax")
-            ranked = best.softmax(dim=0).sort(descending=True, stable=True)
-            chosen = [names[number] for number in ranked.indices[:top].tolist()]
-            yield Prediction(tuple(chosen), tuple(ranked.values[:top].tolist()))
-
-
-def _scores(
-    predictor: Predictor,
-    model: VisionLanguageModel,
-    batch: Sequence[NDArray[np.uint8] | Unreadable],
-    candidates: Sequence[LabelSpace],
-    task: str | None,
-) -> Iterator[Tensor]:
-    """The scores [C] of those images of a batch that could be read, on the CPU."""
-    pixels = [found for found in batch if not isinstance(found, Unreadable)]
-    if pixels:
-        for rows in score_batches(predictor, model, np.stack(pixels), candidates, task=task):
-            yield from rows.float().cpu()
-
-
-def _preprocessed(
-    model: VisionLanguageModel, image: Path | Image.Image
-) -> NDArray[np.uint8] | Unreadable:
-    """An image under the test transform, uint8 [S, S, 3]."""
-    try:
-        if not isinstance(image, Image.Image):
-            image = ImageFiles((Path(image),), (0,))[0]
-        return model.preprocess.test_array(to_rgb(image))
-    except (OSError, ValueError) as error:
-        return Unreadable(str(error))

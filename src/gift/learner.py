@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gift import distributed
+from gift.calibration import Calibration, Goal
 from gift.config import LearnerConfig, changed
 from gift.data import (
     SKIP_HINT,
@@ -33,18 +33,16 @@ from gift.evaluate import (
     Accuracy,
     Among,
     EvaluationSet,
-    Prediction,
     Protocol,
-    Unreadable,
     accuracy_among,
     accuracy_row,
-    classify,
 )
 from gift.export import Exported, Source, check_request, write
 from gift.files import checksum_of, digest, read_json, write_json
 from gift.history import TaskRecord, read_history, utc_now, write_history
 from gift.methods import TaskContext, create_method
 from gift.methods.base import Predictor, ZeroShotPredictor
+from gift.predict import Classifier, ImageInput, Prediction, answering, competing
 from gift.runs import RunFolder, State, Storage
 from gift.runs.checkpoint import Checkpoints
 from gift.runs.environment import package_version
@@ -52,12 +50,15 @@ from gift.runs.manifest import Manifest
 from gift.settings import fingerprint, identity, locate, merge, validate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
-from gift.text import check_list, unknown, user_path
+from gift.text import user_path
 from gift.train import StepRecord, Trained, train_task, training_device
 from gift.vlm import VisionLanguageModel, check_classes, read_alike
 
 log = logging.getLogger(__name__)
 
+
+CALIBRATION = "calibration.json"
+"""What was fitted by :meth:`Learner.calibrate`, in a learner's folder."""
 
 _MODEL_FILES = {".safetensors", ".json", ".txt", ".model"}
 """Ends of the names of what is read of a model's folder."""
@@ -78,6 +79,7 @@ class Learner:
         method: what the method keeps between tasks.
         memory: the label spaces of the tasks learned so far, in order.
         history: how each of them was learned.
+        calibration: what :meth:`calibrate` fitted after the last task; None where it was not.
         streams: where the method's further image sets come from.
     """
 
@@ -90,6 +92,7 @@ class Learner:
         self.method = create_method(config.method, config.method_settings)
         self.memory: tuple[LabelSpace, ...] = ()
         self.history: tuple[TaskRecord, ...] = ()
+        self.calibration: Calibration | None = None
         self.model = VisionLanguageModel.from_pretrained(
             _model or locate(config.model, self.paths.models)
         )
@@ -254,7 +257,7 @@ class Learner:
             held_out = [task.validation] if chooses and task.validation else []
             check_images(task.train, *held_out, paths=self.paths, hint=SKIP_HINT)
             trained = self._train(task, task.train, folder, chooses)
-        self.memory = (*self.memory, task.labels)
+        self.memory, self.calibration = (*self.memory, task.labels), None
         record = TaskRecord(
             name=task.name,
             learned=utc_now(),
@@ -474,70 +477,87 @@ class Learner:
 
     def predict(
         self,
-        images: Sequence[Path | Image.Image],
+        images: ImageInput | Iterable[ImageInput],
         *,
         classes: Sequence[str] | None = None,
         seen: bool | None = None,
         task: str | None = None,
         top: int = 3,
+        threshold: float | Literal["calibrated"] | None = None,
     ) -> list[Prediction]:
-        """Classify images; arguments as for :meth:`predict_each`.
-
-        Raises:
-            ValueError: no class to choose from, a task that was not learned, or images that cannot
-                be read (all are named).
-        """
-        predictions, problems = [], []
-        for found in self.predict_each(images, classes=classes, seen=seen, task=task, top=top):
-            if isinstance(found, Unreadable):
-                problems.append(found.reason)
-            else:
-                predictions.append(found)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return predictions
-
-    def predict_each(
-        self,
-        images: Sequence[Path | Image.Image],
-        *,
-        classes: Sequence[str] | None = None,
-        seen: bool | None = None,
-        task: str | None = None,
-        top: int = 3,
-    ) -> Iterator[Prediction | Unreadable]:
-        """Classify images one batch after the other; of one that cannot be read, say why.
+        """Classify images; for the settings see :meth:`classifier`.
 
         Args:
-            images: paths or opened images.
+            images: a path, a PIL image or a uint8 array, or several of them: a list, a generator,
+                an array [N, H, W, 3].
+
+        Returns:
+            One prediction per image, in their order; of a single image, a list of one.
+
+        Raises:
+            ValueError: see :meth:`classifier`, and images that cannot be read (all are named).
+        """
+        return self.classifier(
+            classes=classes, seen=seen, task=task, top=top, threshold=threshold
+        ).predict(images)
+
+    def classifier(
+        self,
+        *,
+        classes: Sequence[str] | None = None,
+        seen: bool | None = None,
+        task: str | None = None,
+        top: int = 3,
+        threshold: float | Literal["calibrated"] | None = None,
+    ) -> Classifier:
+        """What classifies images, to be used often or on a stream of images.
+
+        It is of the learner as it is now; after another task, ask for another one.
+
+        Args:
             classes: further class names to choose from.
             seen: whether the classes of all learned tasks compete; by default they do unless
-                ``classes`` or ``task`` is given.
+                ``classes`` or ``task`` is given. A class of several tasks counts once.
             task: name of the learned task that the images belong to: its classes compete, and
                 methods that keep something for each task use what they have of this one.
             top: how many class names to return per image.
-
-        Returns:
-            What is found of each image, in their order. A class of several tasks counts once.
+            threshold: the least probability of an answer, in 0..1; below it,
+                :attr:`~gift.Prediction.answer` is None. ``"calibrated"``: temperature and threshold
+                of :attr:`calibration`, which are those of all classes seen.
 
         Raises:
-            ValueError: no class to choose from, classes that the model cannot tell apart, or a task
-                that was not learned.
+            ValueError: no class to choose from, classes that the model cannot tell apart, a task
+                that was not learned, a setting out of range, or no calibration.
         """
-        check_list("classes", classes, "['cat', 'dog']")
-        check_list("images", images, "['photo.jpg']")
-        known = {labels.name: labels for labels in self.memory}
-        if task is not None and task not in known:
-            raise ValueError(unknown("task", task, known))
-        candidates = [known[task]] if task is not None else []
-        if classes is None and task is None if seen is None else seen:
-            candidates = list(self.memory)
-        if classes is not None:
-            candidates.append(LabelSpace("given classes", tuple(classes)))
-        if not candidates:
-            raise ValueError("nothing was learned yet: give the class names to choose from.")
+        candidates = competing(self.memory, classes=classes, seen=seen, task=task)
         check_classes(self.model, candidates)
-        return classify(self.predictor(), self.model, images, candidates, task=task, top=top)
+        is_usual = task is None and candidates == list(self.memory)
+        rule = answering(top, threshold, self.calibration if is_usual else None, is_usual=is_usual)
+        return Classifier(self.predictor(), self.model, candidates, rule, task=task)
+
+    def calibrate(
+        self, tasks: Task | Sequence[Task], *, goal: Goal = "precision", target: float = 0.95
+    ) -> Calibration:
+        """Fit a temperature and choose a threshold, for predictions among all classes seen.
+
+        They are kept in :attr:`calibration` until another task is learned.
+
+        Args:
+            tasks: images that were not learned. Those of a class that was never learned should be
+                "unknown", so they bear on the threshold.
+            goal: what the threshold is chosen for: ``precision``, the fraction of the answers that
+                are correct, or ``coverage``, the fraction of the images that get an answer.
+            target: the least precision or coverage, in 0..1.
+
+        Raises:
+            ValueError: nothing was learned, no image of a learned class, or a precision that no
+                threshold reaches.
+        """
+        tasks = [tasks] if isinstance(tasks, Task) else tasks
+        self.check_labels(tasks)
+        sets = [self._evaluation_set(task) for task in tasks]
+        self.calibration = self.classifier().calibrate(sets, goal=goal, target=target)
+        return self.calibration
 
     def save(self, folder: str | Path) -> None:
         """Write ``folder/config.yaml`` and ``folder/learner``, whole or not at all.
@@ -562,6 +582,8 @@ class Learner:
                 write_json(new / "method.json", described)
                 write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
                 write_history(new, self.history)
+                if self.calibration is not None:
+                    write_json(new / CALIBRATION, self.calibration.model_dump())
         distributed.barrier()
 
     def _read_state(self, folder: Path) -> None:
@@ -573,6 +595,8 @@ class Learner:
         self.method.load_state_dict({k: v.to(self.model.device) for k, v in kept.items()})
         self.memory = tuple(LabelSpace(**task) for task in read_json(folder / "memory.json"))
         self.history = read_history(folder, [labels.name for labels in self.memory])
+        if (path := folder / CALIBRATION).is_file():
+            self.calibration = Calibration.model_validate(read_json(path))
 
     @classmethod
     def load(

@@ -34,6 +34,15 @@ def one_line(text: object) -> str:
     )
 
 
+def no_formula(text: str) -> str:
+    """The text for a cell of CSV: what a spreadsheet would run as a formula begins with '.
+
+    >>> no_formula("=1+1"), no_formula("a=1")
+    ("'=1+1", 'a=1')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 

@@ -95,14 +95,25 @@ def image_problem(path: Path) -> str | None:
         return "not an image"
 
 
-def decoded(source: Path | BytesIO, what: str, hint: str) -> Image.Image:
+def decoded(
+    source: Path | BytesIO, what: str, hint: str, *, at_least: int | None = None
+) -> Image.Image:
     """The image in a file as RGB.
+
+    Args:
+        source: the file, or its content.
+        what: what it is, for messages.
+        hint: what to do where it cannot be read, for messages.
+        at_least: decode a JPEG file at 1/2, 1/4 or 1/8 of its size as long as both sides keep so
+            many pixels; by default at its own size. Faster, and not the same as resizing it.
 
     Raises:
         OSError: it is no image, too large or cannot be decoded; the message says what and the hint.
     """
     try:
         with opened(source) as image:
+            if at_least is not None:
+                image.draft(None, (at_least, at_least))
             return to_rgb(image)
     except Exception as error:  # PIL's decoders raise nearly every type on damaged files
         reason = one_line(error) or type(error).__name__

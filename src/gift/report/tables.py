@@ -17,7 +17,7 @@ from scipy import stats
 from gift import metrics
 from gift.report.comparison import Comparison, Group, compare
 from gift.runs.read import STAGES, Run, read_run
-from gift.text import MARKDOWN
+from gift.text import MARKDOWN, no_formula
 
 MISSING = "–"
 ZERO_SHOT = "Zero-shot"
@@ -99,11 +99,11 @@ class Table:
 
         A name that a spreadsheet would take for a formula gets an apostrophe in front.
         """
-        columns = [[_no_formula(text) for text in (self.header[0], *self.text[0])]]
+        columns = [[no_formula(text) for text in (self.header[0], *self.text[0])]]
         for position in range(1, len(self.header)):
-            head = _no_formula(self.header[position].rstrip(" ↑↓"))
+            head = no_formula(self.header[position].rstrip(" ↑↓"))
             means, spreads = self._digits("mean", position), self._digits("std", position)
-            plain = (_no_formula(text.replace(MISSING, "")) for text in self.text[position])
+            plain = (no_formula(text.replace(MISSING, "")) for text in self.text[position])
             columns.append([head, *(m or text for m, text in zip(means, plain, strict=True))])
             if any(spreads):
                 columns.append([f"{head} std", *spreads])
@@ -160,10 +160,6 @@ _LATEX = str.maketrans(
         MISSING: "--",
     }
 )
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 # From runs to numbers
