@@ -26,6 +26,7 @@ OPTIONS = {
     "precision rename task template test-fraction",
     "undo": "yes",
     "export": "format home task",
+    "import": "config tokenizer",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
     "report": "embedding out sessions",

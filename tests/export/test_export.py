@@ -18,6 +18,8 @@ from support import words, write_folder
 from transformers import pipeline
 
 from gift import Learner, Task
+from gift.cli import main
+from gift.commands import export, learn
 from gift.data.labels import LabelSpace
 from gift.evaluate import Accuracy
 from gift.export import FORMATS, Source, agreement
@@ -304,3 +306,25 @@ def test_labels_of_a_model_that_reads_lower_case_are_written_so(learner):
 def test_label_spaces_of_words_are_plain(learner):
     labels = PipelineLabels.of(learner.model, [words("x")])
     assert labels.arguments["candidate_labels"] == ["x a", "x b", "x c"]
+
+
+def test_the_command_writes_measured_accuracies_and_says_the_difference(
+    tiny_clip_folder, tmp_path, capsys
+):
+    folder = tmp_path / "learner"
+    settings = {"model": str(tiny_clip_folder), "method": "zero_shot"}
+    task = Task.from_folder(write_folder(tmp_path / "colours"))
+    learned = learn(folder, task, settings)
+    words = ["export", str(folder), str(tmp_path / "out"), "--format", "head", "--json"]
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert not end.value.code
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == list(task.labels.classnames)
+    assert found["differences"]["head"] < agreement.TOLERANCE
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| colours | {learned.after[0].value:.1f} | the task's own classes | training" in card
+    (kept,) = folder.glob("tasks/*/eval.json")
+    kept.write_text('{"accuracy": [{"task": "colours", "value": "a lot"}]}')
+    export(folder, tmp_path / "again", formats=["head"])
+    assert "None is recorded" in (tmp_path / "again" / "README.md").read_text()

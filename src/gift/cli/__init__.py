@@ -12,7 +12,7 @@ from types import FunctionType
 
 import typer
 
-from gift.cli import data, eval, experiments, export, learn, predict, runs, tools, undo
+from gift.cli import data, eval, experiments, export, importing, learn, predict, runs, tools, undo
 from gift.cli.common import common_options, tracebacks, with_common_options
 from gift.cli.console import logging_to_console
 from gift.cli.show import fail, speaks
@@ -35,6 +35,7 @@ def make_app() -> typer.Typer:
     app.command("eval")(eval.eval_command)
     app.command("undo")(undo.undo_command)
     app.command("export")(export.export_command)
+    app.command("import")(importing.import_command)
     app.command("synthesize")(tools.synthesize_command)
     app.command("report")(runs.report_command)
     app.command("experiment")(experiments.experiment_command)

@@ -1,14 +1,16 @@
-"""Learners in folders, as the commands use them: learn, evaluate, calibrate, predict and so on."""
+"""What the commands do: learners in folders, exports, imports, generated images."""
 
 from gift.commands.calibrating import calibrate
 from gift.commands.exporting import export
 from gift.commands.generating import synthesize
+from gift.commands.importing import Imported, import_open_clip
 from gift.commands.learning import Learned, learn, open_learner
 from gift.commands.measuring import evaluate, measure
 from gift.commands.predicting import Predicted, Speed, predict, predict_to
 from gift.commands.undoing import Undo, undo, undoable
 
 __all__ = [
+    "Imported",
     "Learned",
     "Predicted",
     "Speed",
@@ -16,6 +18,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "export",
+    "import_open_clip",
     "learn",
     "measure",
     "open_learner",
