@@ -18,8 +18,8 @@ COMMON = {"help", "json", "quiet", "verbose", "log-file", "debug"}
 OPTIONS = {
     "run": "config data-root generator home method model on-nonfinite out seed set",
     "demo": "home out seed",
-    "learn": "check columns config data-root follow-links generator home method model name nested "
-    "on-bad-image on-nonfinite recipe rename set task template test-fraction",
+    "learn": "check columns config data-root follow-links generator home into method model name "
+    "nested on-bad-image on-nonfinite recipe rename set task template test-fraction",
     "predict": "batch-size classes fast-decode home list no-seen output seen task threshold top "
     "workers",
     "eval": "benchmark calibrate columns coverage data-root follow-links home nested on-bad-image "

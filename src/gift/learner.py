@@ -12,6 +12,7 @@ from typing import Any, Literal
 from safetensors.torch import load_file, save_file
 
 from gift import distributed
+from gift.admission import check_task, extended
 from gift.calibration import Calibration, Goal
 from gift.config import LearnerConfig, changed
 from gift.data import (
@@ -27,7 +28,7 @@ from gift.data import (
     pixels,
     readable,
 )
-from gift.data.labels import LabelSpace
+from gift.data.labels import LabelSpace, grown, tasks_of
 from gift.distributed import fsdp
 from gift.evaluate import (
     Accuracy,
@@ -172,29 +173,9 @@ class Learner:
             after: tasks that will be learned before it, but are not yet.
 
         Raises:
-            ValueError: no training images, a name that was learned before, a single class where no
-                other was learned, or classes that the model cannot tell apart
-                (:func:`gift.vlm.check_classes`).
+            ValueError: see :func:`gift.admission.check_task`.
         """
-        if not task.train:
-            raise ValueError(f"task {task.name!r} has no training images; add some.")
-        if task.name in {labels.name for labels in self.memory}:
-            raise ValueError(
-                f"a task named {task.name!r} was already learned; give this one another name."
-            )
-        check_classes(self.model, [task.labels])
-        if self.method.trains:
-            names = task.labels.classnames
-            before = (*self.memory, *after)
-            known = {name for labels in before for name in labels.classnames}
-            if len(names) == 1 and not known - set(names):
-                raise ValueError(
-                    f"task {task.name!r} has one class, {names[0]!r}, and nothing to tell it "
-                    "from, so nothing would be learned; put other classes beside it, "
-                    "those that it is mistaken for above all, or learn another task first."
-                )
-            for_training = task.labels.templates[:1]
-            check_classes(self.model, [replace(task.labels, templates=for_training)])
+        check_task(task, self.model, self.method, (*self.memory, *after))
 
     def check_labels(self, tasks: Sequence[Task]) -> None:
         """Refuse tasks on which nothing can be measured, before any work.
@@ -243,7 +224,7 @@ class Learner:
                 resume. This object's weights are those of the step before (with
                 ``training.shard``, of the task before).
         """
-        task = as_task(task)
+        task = extended(as_task(task), self.memory)
         self.check_task(task)
         task = readable(task, self.paths)
         self._say_known(task.labels)
@@ -284,7 +265,8 @@ class Learner:
             held_out = replace(task, test=None, train=None)
 
             def validate() -> float:
-                labels, predictor = [task.labels], ZeroShotPredictor(self.model)
+                labels = [grown(task.labels, self.memory)]
+                predictor = ZeroShotPredictor(self.model)
                 return accuracy_among(predictor, self.model, self._evaluation_set(held_out), labels)
 
         def record(step: StepRecord) -> None:
@@ -338,7 +320,7 @@ class Learner:
     def _checkpoints(self, folder: RunFolder, task: Task, images: ImageSet) -> Checkpoints:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
         label_spaces = (*self.memory, task.labels)
-        words = [asdict(labels) for labels in label_spaces]
+        words = [labels.as_dict() for labels in label_spaces]
         decisive = [words, fingerprint_of(images, self.paths), list(images.labels), self.inputs]
         origin = Manifest(
             run=folder.run_id,
@@ -421,7 +403,7 @@ class Learner:
             return Accuracy(task.name, value, among, task.measured_on, model, task.metric)
 
         told = task.name if self.method.uses_task_id() else None
-        own = accuracy("task", [task.labels], told)
+        own = accuracy("task", [grown(task.labels, self.memory)], told)
         if seen == [task.labels] and told is None:
             return own, replace(own, among="seen")  # nothing else competes yet
         return own, accuracy("seen", seen, None)
@@ -444,8 +426,9 @@ class Learner:
         Args:
             labels: of a folder that shall be measured.
         """
-        named = [own for own in self.memory if own.name == labels.name]
-        equal = [own for own in self.memory if set(own.classnames) == set(labels.classnames)]
+        tasks = tasks_of(self.memory)
+        named = [own for own in tasks if own.name == labels.name]
+        equal = [own for own in tasks if set(own.classnames) == set(labels.classnames)]
         found = named or equal
         return found[0] if len(found) == 1 else None
 
@@ -472,7 +455,7 @@ class Learner:
         """
         out = user_path(folder)
         check_request(out, formats)
-        source = Source.of(self.method, self.model, self.memory, task)
+        source = Source.of(self.method, self.model, tasks_of(self.memory), task)
         return write(source, out, formats, self.config, accuracies)
 
     def predict(
@@ -529,14 +512,19 @@ class Learner:
             ValueError: no class to choose from, classes that the model cannot tell apart, a task
                 that was not learned, a setting out of range, or no calibration.
         """
-        candidates = competing(self.memory, classes=classes, seen=seen, task=task)
+        tasks = tasks_of(self.memory)
+        candidates = competing(tasks, classes=classes, seen=seen, task=task)
         check_classes(self.model, candidates)
-        is_usual = task is None and candidates == list(self.memory)
+        is_usual = task is None and candidates == list(tasks)
         rule = answering(top, threshold, self.calibration if is_usual else None, is_usual=is_usual)
         return Classifier(self.predictor(), self.model, candidates, rule, task=task)
 
     def calibrate(
-        self, tasks: Task | Sequence[Task], *, goal: Goal = "precision", target: float = 0.95
+        self,
+        tasks: TaskLike | Sequence[TaskLike],
+        *,
+        goal: Goal = "precision",
+        target: float = 0.95,
     ) -> Calibration:
         """Fit a temperature and choose a threshold, for predictions among all classes seen.
 
@@ -553,9 +541,9 @@ class Learner:
             ValueError: nothing was learned, no image of a learned class, or a precision that no
                 threshold reaches.
         """
-        tasks = [tasks] if isinstance(tasks, Task) else tasks
-        self.check_labels(tasks)
-        sets = [self._evaluation_set(task) for task in tasks]
+        chosen = [readable(task, self.paths) for task in as_tasks(tasks)]
+        self.check_labels(chosen)
+        sets = [self._evaluation_set(task) for task in chosen]
         self.calibration = self.classifier().calibrate(sets, goal=goal, target=target)
         return self.calibration
 
@@ -580,7 +568,7 @@ class Learner:
                 settings = self.method.settings.model_dump(mode="json")
                 described = {"method": self.config.method, "settings": settings}
                 write_json(new / "method.json", described)
-                write_json(new / "memory.json", [asdict(labels) for labels in self.memory])
+                write_json(new / "memory.json", [labels.as_dict() for labels in self.memory])
                 write_history(new, self.history)
                 if self.calibration is not None:
                     write_json(new / CALIBRATION, self.calibration.model_dump())

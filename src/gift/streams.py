@@ -34,7 +34,7 @@ from gift.data import (
 )
 from gift.data.cache import tagged
 from gift.data.images import ImageSet
-from gift.data.labels import LabelSpace
+from gift.data.labels import LabelSpace, tasks_of
 from gift.data.loader import ImageTexts, PreprocessedImages
 from gift.distributed import is_main
 from gift.files import digest, write_text
@@ -208,7 +208,7 @@ class Streams:
         settings = self._config.synthesis
         pool = build_pool(
             self.base_classnames,
-            () if settings.source == "synthetic_base_only" else learned,
+            () if settings.source == "synthetic_base_only" else tasks_of(learned),
             base_template=settings.base_template,
             plain_template=settings.plain_template,
             templates=settings.templates,

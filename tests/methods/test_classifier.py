@@ -45,3 +45,11 @@ def test_a_single_class_competes_with_the_classes_before():
     assert context.prompts[1:3] == ("a photo of a fruit b.", "a photo of a fruit c.")
     assert context.prompts[-2:] == ("the x", "the y")
     assert TaskContext(two, 0.0, learned=TASKS).prompts == ("the x", "the y")
+
+
+def test_classes_that_extend_a_task_compete_with_all_of_that_one():
+    two = type(TASKS[0])("two", ("x", "y"), ("the {}",))
+    more = type(TASKS[0])("more", ("z",), ("the {}",), extends="two")
+    last = type(TASKS[0])("last", ("w", "x"), ("the {}",), extends="two")
+    context = TaskContext(last, 0.0, learned=(*TASKS, two, more))
+    assert context.prompts == ("the w", "the x", "the y", "the z")

@@ -47,6 +47,9 @@ def learn_command(
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the task. [default: FOLDER's]")] = None,
+    into: Annotated[
+        str | None, typer.Option(help="Earlier task whose classes are added to.", metavar="TASK")
+    ] = None,
     template: Templates = None,
     test_fraction: Annotated[
         float | None, typer.Option(help="Fraction of the images to hold out for testing.")
@@ -100,6 +103,8 @@ def learn_command(
 
     reading = Reading(template, test_fraction, follow_links, nested, on_bad_image, rename, columns)
     chosen = task_of(task, reading, name)
+    if into is not None:
+        chosen = chosen.extending(into)
     checked = [
         task_of(one, Reading(follow_links=follow_links, on_bad_image=on_bad_image))
         for one in check or []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gift import distributed
 from gift.calibration import Calibration, Goal
-from gift.data import Paths, Task, check_images
+from gift.data import SKIP_HINT, Paths, TaskLike, as_tasks, check_images, readable
 from gift.files import as_json
 from gift.learner import CALIBRATION, Learner
 from gift.runs import RunFolder
@@ -16,7 +16,7 @@ from gift.runs.manifest import read_manifest, write_member
 
 def calibrate(
     folder: Path,
-    tasks: Sequence[Task],
+    tasks: TaskLike | Sequence[TaskLike],
     *,
     goal: Goal = "precision",
     target: float = 0.95,
@@ -30,7 +30,7 @@ def calibrate(
 
     Args:
         folder: the learner or run folder.
-        tasks: images that were not learned.
+        tasks: images that were not learned, see :meth:`gift.Learner.learn`.
         goal: what the threshold is chosen for.
         target: the least precision or coverage, in 0..1.
         paths: cache and data directories.
@@ -39,15 +39,16 @@ def calibrate(
         ValueError: no learner, nothing to calibrate on, or another process changed the learner
             meanwhile.
     """
-    if not tasks:
+    chosen = as_tasks(tasks)
+    if not chosen:
         raise ValueError("nothing to calibrate on: give --task FOLDER.")
     learner, run = Learner.load(folder, paths=paths), RunFolder(folder)
     manifest = read_manifest(run.learner)
-    learner.check_labels(tasks)
-    check_images(
-        *(images for task in tasks if (images := task.evaluation) is not None), paths=learner.paths
-    )
-    found = learner.calibrate(tasks, goal=goal, target=target)
+    learner.check_labels(chosen)
+    chosen = [readable(task, learner.paths) for task in chosen]
+    used = [images for task in chosen if (images := task.evaluation) is not None]
+    check_images(*used, paths=learner.paths, hint=SKIP_HINT)
+    found = learner.calibrate(chosen, goal=goal, target=target)
     with run.writing():
         if manifest is None or read_manifest(run.learner) != manifest:
             raise ValueError(f"the learner in {folder} changed meanwhile; calibrate it again.")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gift import distributed
+from gift.admission import extended
 from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
 from gift.config import LearnerConfig, changed
@@ -105,6 +106,7 @@ def learn(
         learner = open_learner(run_folder, config, paths)
         run_folder.write_config(config)
         learner.check()
+        task = extended(task, learner.memory)
         saved = _only_saved(run_folder, learner, task)
         if not saved:
             learner.check_task(task)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 from gift.text import check_list, check_name, count_of, fill, shortened, some_of
 
@@ -23,6 +23,13 @@ class LabelSpace:
 
     The first template serves training and image generation; all of them together serve evaluation.
 
+    Attributes:
+        name: of the task.
+        classnames: in label order.
+        templates: prompts with ``{}`` for the class name.
+        extends: the earlier task whose label space grows by these classes; empty for a task of its
+            own.
+
     Raises:
         ValueError: no class, an empty or repeated class name, no template, a template without
             ``{}``, or a name or template that is not one line of text.
@@ -31,6 +38,7 @@ class LabelSpace:
     name: str
     classnames: tuple[str, ...]
     templates: tuple[str, ...] = ("a photo of a {}.",)
+    extends: str = ""
 
     def __post_init__(self) -> None:
         check_list(f"{self.name}: classnames", self.classnames, "['cat', 'dog']")
@@ -71,3 +79,40 @@ class LabelSpace:
     def prompts(self) -> tuple[str, ...]:
         """One prompt per class, in label order, made with the first template."""
         return tuple(fill(self.templates[0], name) for name in self.classnames)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What it is made of, as JSON has it; ``extends`` where it extends a task."""
+        found = asdict(self)
+        return found if self.extends else {k: v for k, v in found.items() if k != "extends"}
+
+
+def tasks_of(learned: Iterable[LabelSpace]) -> tuple[LabelSpace, ...]:
+    """The tasks that label spaces make which were learned one after the other.
+
+    One that extends an earlier task adds its classes to that one's.
+    """
+    tasks: dict[str, LabelSpace] = {}
+    for labels in learned:
+        if (known := tasks.get(labels.extends)) is None:
+            tasks[labels.name] = labels
+        else:
+            names = tuple(dict.fromkeys((*known.classnames, *labels.classnames)))
+            tasks[labels.extends] = replace(known, classnames=names)
+    return tuple(tasks.values())
+
+
+def grown(labels: LabelSpace, learned: Iterable[LabelSpace]) -> LabelSpace:
+    """The task that a label space extends, with its classes; itself where it extends none."""
+    found = {task.name: task for task in tasks_of((*learned, labels))}
+    return found.get(labels.extends, labels)
+
+
+def rivals(labels: LabelSpace, learned: Sequence[LabelSpace]) -> list[LabelSpace]:
+    """The label spaces whose classes compete with a task's own while it is learned.
+
+    Those of the task that it extends, or else, for a single class, which alone would have nothing
+    to be told apart from, all learned ones. Other tasks have no rivals.
+    """
+    if labels.extends:
+        return [one for one in learned if labels.extends in (one.name, one.extends)]
+    return list(learned) if len(labels.classnames) == 1 else []

@@ -110,6 +110,14 @@ class Task:
         }
         return {name: images for name, images in splits.items() if images is not None}
 
+    def extending(self, task: str) -> Task:
+        """The same images as classes that are added to an earlier task of a learner.
+
+        Args:
+            task: the name of that one. Its prompt templates are used.
+        """
+        return replace(self, labels=replace(self.labels, extends=task))
+
     def with_validation(self, fraction: float, setting: str = "validation_fraction") -> Task:
         """The task with a validation split: its own, or a fraction of the training images.
 

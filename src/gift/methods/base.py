@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from gift.data.labels import LabelSpace
+from gift.data.labels import LabelSpace, rivals
 from gift.data.loader import Batch, ImageTexts
 from gift.losses import similarity
 from gift.settings import MethodSettings as MethodSettings
@@ -60,13 +60,11 @@ class TaskContext:
     def prompts(self) -> tuple[str, ...]:
         """The prompts that compete for a training image, those of the task's classes first.
 
-        A single class is learned against the classes of the tasks before: alone it would have
-        nothing to be told apart from.
+        Classes that extend a task are learned against all classes of that one, and a single class
+        against all learned before, see :func:`gift.data.labels.rivals`.
         """
-        own = self.labels.prompts
-        if len(own) > 1:
-            return own
-        names = {name: labels for labels in self.learned for name in labels.classnames}
+        own, spaces = self.labels.prompts, rivals(self.labels, self.learned)
+        names = {name: labels for labels in spaces for name in labels.classnames}
         others = (
             fill(labels.templates[0], name)
             for name, labels in names.items()
@@ -145,7 +143,7 @@ class Method:
         trains: False for a method that leaves the model as it is.
         needs_task_id: True for a method that cannot classify without the task of an image.
         one_per_task: True for a method that leaves the model as it is and has one for each task,
-            see :meth:`classifier`.
+            see :meth:`classifier`; no classes can be added to its tasks.
         shards: True for a method that works on weights sharded over processes
             (:mod:`gift.distributed.fsdp`): it neither copies the model nor calls
             ``torch.autograd.grad``, and its state's keys end with the name of the parameter that
