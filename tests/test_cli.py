@@ -16,10 +16,10 @@ from gift.cli import main, make_app
 
 COMMON = {"help", "json", "quiet", "verbose", "log-file", "debug"}
 OPTIONS = {
-    "run": "config data-root generator home method model on-nonfinite out seed set",
+    "run": "config data-root generator home method model on-nonfinite out seed set track",
     "demo": "home out seed",
     "learn": "check columns config data-root follow-links generator home into method model name "
-    "nested on-bad-image on-nonfinite recipe rename set task template test-fraction",
+    "nested on-bad-image on-nonfinite recipe rename set task template test-fraction track",
     "predict": "batch-size classes fast-decode home list no-seen output seen task threshold top "
     "workers",
     "eval": "benchmark calibrate columns coverage data-root follow-links home nested on-bad-image "
@@ -31,7 +31,7 @@ OPTIONS = {
     "scheduler seed size steps template",
     "report": "embedding out sessions",
     "experiment": "backend benchmark cluster data-root home jobs keep list out print redraw rows "
-    "seed seeds set table-only",
+    "seed seeds set table-only track",
     "search": "data-root home jobs method out set space trials",
     "methods": "",
     "settings": "",

@@ -35,6 +35,7 @@ from gift.progress import report
 from gift.runs import RunFolder, Storage, Summary, peak_memory_mb
 from gift.settings import Values, differences, flat, load_recipe, merge, validate
 from gift.text import did_you_mean, unknown
+from gift.tracking import tracked
 
 
 def resolve(benchmark: str, method: str, *overrides: Mapping[str, object]) -> RunConfig:
@@ -122,7 +123,7 @@ def run(
     refuse_data(folder, "the run folder")
     run_folder = RunFolder(folder)
     distributed.initialise()
-    with run_folder.writing():
+    with run_folder.writing(), tracked(run_folder, config):
         run_folder.write_config(config)
         matrix = run_folder.read_matrix()
         if matrix is not None:

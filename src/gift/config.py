@@ -39,6 +39,19 @@ from gift.text import split_order
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CLIP = "openai/clip-vit-base-patch16"
 
+TrackerName = Literal[
+    "aim",
+    "clearml",
+    "comet_ml",
+    "dvclive",
+    "mlflow",
+    "swanlab",
+    "tensorboard",
+    "trackio",
+    "wandb",
+]
+"""The trackers that accelerate knows."""
+
 OptimizerName = Literal["adamw", "sgd"]
 ScheduleName = Literal["cosine", "linear", "constant", "one_cycle"]
 
@@ -299,6 +312,9 @@ class LearnerConfig(Settings):
     synthesis: SynthesisSettings = SynthesisSettings()
     reference: ReferenceSettings = ReferenceSettings()
     forgetting: ForgettingSettings = Free(ForgettingSettings())
+    tracking: tuple[TrackerName, ...] = Free(
+        (), description="trackers that draw losses and accuracies while a run goes on"
+    )
 
     @classmethod
     def models_of(cls, values: Mapping[str, object]) -> dict[str, type[Settings]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from gift.plugins import shipped_files
 from gift.text import user_path
@@ -28,6 +29,13 @@ def benchmarks_and_datasets() -> list[str]:
 def recipes() -> list[str]:
     """The shipped recipes."""
     return list(shipped_files("recipes", ".yaml"))
+
+
+def trackers() -> list[str]:
+    """The trackers of experiments."""
+    from gift.config import TrackerName
+
+    return list(get_args(TrackerName))
 
 
 def settings() -> Iterator[tuple[str, str]]:

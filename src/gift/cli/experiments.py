@@ -14,7 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from gift.cli import completion
-from gift.cli.options import MOST_SEED, Benchmark, DataRoot, Home, Json, Overrides, read_settings
+from gift.cli.options import (
+    MOST_SEED,
+    Benchmark,
+    DataRoot,
+    Home,
+    Json,
+    Overrides,
+    Track,
+    read_settings,
+)
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
@@ -49,6 +58,7 @@ def experiment_command(
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster.")
     ] = None,
+    track: Track = None,
     overrides: Overrides = None,
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Every seed is also the data seed.")
@@ -77,12 +87,15 @@ def experiment_command(
     """
     from gift import studies
     from gift.data import Paths
+    from gift.tracking import check_trackers
 
     if name is None or show_list:
         _list_experiments(as_json)
         return
     if seeds is not None and seed:
         raise ValueError("--seeds 3 means the seeds 0, 1 and 2; give it or --seed, not both.")
+    settings = read_settings(None, overrides, track=track)
+    check_trackers(settings.get("tracking", ()))
     workers = studies.Workers(jobs, "dask" if cluster else backend, cluster)
     with reporter(name, overall="runs"):
         result = studies.compare(
@@ -90,7 +103,7 @@ def experiment_command(
             benchmark=benchmark,
             seeds=seed or range(seeds or 1),
             rows=rows,
-            settings=read_settings(None, overrides),
+            settings=settings,
             redraw=redraw,
             runs=out,
             workers=None if table_only or print_commands else workers,

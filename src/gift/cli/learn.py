@@ -24,6 +24,7 @@ from gift.cli.options import (
     Reading,
     Rename,
     Templates,
+    Track,
     default,
     paths_of,
     read_settings,
@@ -82,6 +83,7 @@ def learn_command(
         typer.Option(help="Folder of images measured before and after; repeatable."),
     ] = None,
     on_nonfinite: OnNonfinite = None,
+    track: Track = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     rename: Rename = None,
@@ -116,6 +118,7 @@ def learn_command(
         generator=generator,
         method=method,
         on_nonfinite=on_nonfinite,
+        track=track,
     )
     if recipe is not None:
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)

@@ -63,6 +63,14 @@ Method = Annotated[
         help="See 'gift methods'. " + default("method"), autocompletion=completion.methods
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Draw losses and accuracies with a tracker: tensorboard, wandb, mlflow, ...; "
+        "repeatable.",
+        autocompletion=completion.trackers,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Home = Annotated[
     Path | None, typer.Option(help="Cache directory. [default: $GIFT_HOME or ~/.cache/gift]")
@@ -148,7 +156,7 @@ def paths_of(home: Path | None, data_root: Path | None = None) -> Paths:
 
 
 def read_settings(
-    config: Path | None, overrides: Sequence[str] | None, **named: str | int | None
+    config: Path | None, overrides: Sequence[str] | None, **named: str | int | list[str] | None
 ) -> Values:
     """The user's settings: the file's, then the named options', then --set's."""
     from gift.settings import merge, parse_override, read_yaml
@@ -158,6 +166,8 @@ def read_settings(
         options["synthesis"] = {"generator": options.pop("generator")}
     if "on_nonfinite" in options:
         options["training"] = {"on_nonfinite": options.pop("on_nonfinite")}
+    if "track" in options:
+        options["tracking"] = options.pop("track")
     layers = [parse_override(text) for text in overrides or []]
     return merge(read_yaml(config) if config else {}, options, *layers)
 

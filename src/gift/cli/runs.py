@@ -19,6 +19,7 @@ from gift.cli.options import (
     Method,
     OnNonfinite,
     Overrides,
+    Track,
     default,
     paths_of,
     read_settings,
@@ -53,6 +54,7 @@ def run_command(
         ),
     ] = None,
     on_nonfinite: OnNonfinite = None,
+    track: Track = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     data_root: DataRoot = None,
@@ -74,6 +76,7 @@ def run_command(
         method=method,
         seed=seed,
         on_nonfinite=on_nonfinite,
+        track=track,
     )
     from gift.benchmark import resolve, run
     from gift.studies import default_folder

@@ -33,6 +33,7 @@ from gift.learner import Learner
 from gift.runs import Kept, RunFolder, reset_peak_memory
 from gift.settings import validate
 from gift.text import did_you_mean, one_line
+from gift.tracking import tracked
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def learn(
         )
     config = _config(run_folder, settings or {})
     distributed.initialise()
-    with run_folder.writing():
+    with run_folder.writing(), tracked(run_folder, config):
         if run_folder.has_learner:
             run_folder.whole_learner()  # to resume from the one before would lose a task
         learner = open_learner(run_folder, config, paths)

@@ -62,7 +62,7 @@ _MEMBERS = ("config.yaml", "data.json", "inputs.json", "matrix.json", "summary.j
 _NOTES = ("manifest.json", "events.jsonl", "env.json", "features.safetensors", "DONE")
 _LOCKS = (".lock", ".owner.json")
 _STATES = ("learner", "learner.previous", "learner.new", "learner.undo", "learner.discarded")
-_FOLDERS = (*_STATES, "tasks")
+_FOLDERS = (*_STATES, "tasks", "tracking")
 CONTENT = (*_MEMBERS, *_NOTES, *_LOCKS, *_FOLDERS)
 """All that a run folder holds; other files in it are the user's own."""
 
@@ -72,6 +72,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._hears: Callable[[Event], None] | None = None
 
     @property
     def learner(self) -> Path:
@@ -546,9 +547,20 @@ class RunFolder:
         if not distributed.is_main():
             return
         line = {"time": round(time.time(), 3), "stage": stage, **values}
-        event = Event.model_validate(line).model_dump(exclude_unset=True)
+        event = Event.model_validate(line)
         with (self.path / "events.jsonl").open("ab") as file:
-            file.write(f"{json.dumps(event)}\n".encode())
+            file.write(f"{json.dumps(event.model_dump(exclude_unset=True))}\n".encode())
+        if self._hears is not None:
+            self._hears(event)
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[Event], None]) -> Iterator[None]:
+        """Let a function hear of every line that is logged in the block."""
+        self._hears = listener
+        try:
+            yield
+        finally:
+            self._hears = None
 
     def events(self) -> list[Event]:
         """See :func:`gift.runs.records.read_events`."""
