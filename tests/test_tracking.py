@@ -1,5 +1,6 @@
 import importlib.machinery
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from support import write_folder
@@ -40,7 +41,7 @@ class Tracker:
     """Stands for one that needs an account."""
 
     requires_logging_directory = False
-    started: list = []
+    started: ClassVar[list["Tracker"]] = []
 
     def __init__(self, project, **options):
         self.project, self.options, self.config, self.points = project, options, None, []
@@ -137,7 +138,7 @@ def test_a_tracker_that_cannot_start_is_refused(tracker, tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
     with (
         folder.writing(),
-        pytest.raises(ValueError, match="wandb cannot be started .*sign in first"),
+        pytest.raises(ValueError, match=r"wandb cannot be started .*sign in first"),
         tracked(folder, config("wandb")),
     ):
         pass
