@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from gift.data import Task
 from gift.data.labels import LabelSpace, grown, rivals, tasks_of
 from gift.methods import Method
-from gift.text import unknown
+from gift.text import some_of, unknown
 from gift.vlm import VisionLanguageModel, check_classes, read_alike
+
+log = logging.getLogger(__name__)
 
 
 def extended(task: Task, learned: Sequence[LabelSpace]) -> Task:
@@ -70,4 +73,27 @@ def _check_extension(labels: LabelSpace, method: Method, learned: Sequence[Label
             "a model for each task, made from all its images. Learn them as a task of "
             f"their own (without --into), or all classes of {labels.extends!r} again as a task of "
             "another name, with old and new images."
+        )
+
+
+def say_known(
+    labels: LabelSpace, model: VisionLanguageModel, learned: Sequence[LabelSpace]
+) -> None:
+    """Log which classes of a new task were learned before.
+
+    Args:
+        labels: of the task.
+        model: reads class names.
+        learned: the label spaces learned before it.
+    """
+    names = [name for space in (*learned, labels) for name in space.classnames]
+    alike = read_alike(model, names)
+    known = {alike[name]: space.name for space in learned for name in space.classnames}
+    if again := [name for name in labels.classnames if alike[name] in known]:
+        log.info(
+            "%s: %d of its classes were learned before: %s. Among all classes seen, each is one "
+            "class.",
+            labels.name,
+            len(again),
+            some_of([f"{name} (in {known[alike[name]]})" for name in again]),
         )

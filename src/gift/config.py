@@ -7,6 +7,7 @@ keys are refused with the nearest valid one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -30,6 +31,7 @@ from gift.settings import (
     differences,
     fixed,
     identity,
+    load_recipe,
     merge,
     name_or_path,
     validate,
@@ -352,6 +354,30 @@ class LearnerConfig(Settings):
     def image_seed(self) -> int:
         """The seed of prompts and synthetic images (42 for seed 0, as published)."""
         return 42 + self.seed if self.synthesis.seed is None else self.synthesis.seed
+
+
+def learner_config(
+    values: Mapping[str, object], recipe: str | None, generator: str | Path | None
+) -> LearnerConfig:
+    """The configuration of a new learner.
+
+    Args:
+        values: fields by name, sections as mappings or as settings models, of which what was set
+            counts; None where nothing is given.
+        recipe: a recipe's name; the values lie over what it says.
+        generator: wins over the one in the values.
+
+    Raises:
+        ValueError: an unknown recipe, or a wrong setting.
+    """
+    given = {
+        name: value.model_dump(exclude_unset=True) if isinstance(value, Settings) else value
+        for name, value in values.items()
+        if value is not None
+    }
+    below = load_recipe(recipe, str(given["method"])) if recipe else {}
+    above = {"synthesis": {"generator": str(generator)}} if generator else {}
+    return validate(LearnerConfig, merge(below, given, above))
 
 
 def changed(config: C, settings: Mapping[str, object], of: str) -> C:

@@ -7,14 +7,22 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from safetensors.torch import load_file, save_file
 
 from gift import distributed
-from gift.admission import check_task, extended
+from gift.admission import check_task, extended, say_known
 from gift.calibration import Calibration, Goal
-from gift.config import LearnerConfig, changed
+from gift.config import (
+    ForgettingSettings,
+    LearnerConfig,
+    ReferenceSettings,
+    SynthesisSettings,
+    TrainingSettings,
+    changed,
+    learner_config,
+)
 from gift.data import (
     SKIP_HINT,
     ImageSet,
@@ -48,10 +56,10 @@ from gift.runs import RunFolder, State, Storage
 from gift.runs.checkpoint import Checkpoints
 from gift.runs.environment import package_version
 from gift.runs.manifest import Manifest
-from gift.settings import fingerprint, identity, locate, merge, validate
+from gift.settings import MethodSettings, fingerprint, identity, locate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
-from gift.text import user_path
+from gift.text import shortened, some_of, user_path
 from gift.train import StepRecord, Trained, train_task, training_device
 from gift.vlm import VisionLanguageModel, check_classes, read_alike
 
@@ -103,31 +111,54 @@ class Learner:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | Path,
+        model: str | Path | None = None,
         *,
         method: str = "gift",
         generator: str | Path | None = None,
+        recipe: str | None = None,
+        seed: int | None = None,
+        training: TrainingSettings | Mapping[str, object] | None = None,
+        synthesis: SynthesisSettings | Mapping[str, object] | None = None,
+        reference: ReferenceSettings | Mapping[str, object] | None = None,
+        forgetting: ForgettingSettings | Mapping[str, object] | None = None,
+        method_settings: MethodSettings | Mapping[str, object] | None = None,
         paths: Paths | None = None,
-        **settings: Any,
     ) -> Learner:
-        """A learner that has learned nothing yet.
+        """A learner that has learned nothing yet; settings win over the recipe's.
 
         Args:
-            model: CLIP-like model: folder, hub id or ``builtin:micro/clip``.
+            model: CLIP-like model: folder, hub id or ``builtin:micro/clip``; the recipe's, or
+                OpenAI's CLIP ViT-B/16, by default.
             method: see ``gift methods``.
             generator: diffusers text-to-image pipeline: folder, hub id or
-                ``builtin:micro/diffusion``; Stable Diffusion 1.5 by default.
+                ``builtin:micro/diffusion``; the recipe's, or Stable Diffusion 1.5, by default.
+            recipe: a recipe's name; ``micro`` is for the small models inside the package.
+            seed: of batch order, augmentation and images.
+            training, synthesis, reference, forgetting: settings, see ``gift settings``.
+            method_settings: see ``gift methods NAME``.
             paths: cache and data directories.
-            **settings: further fields of :class:`~gift.config.LearnerConfig`, nested mappings.
 
         Raises:
             ValueError: a wrong setting, or a folder that is not a CLIP-like model.
         """
-        synthesis = {} if generator is None else {"synthesis": {"generator": str(generator)}}
-        values = merge({"model": str(model), "method": method}, settings, synthesis)
-        learner = cls(validate(LearnerConfig, values), paths=paths)
+        values = {
+            "model": None if model is None else str(model),
+            "method": method,
+            "seed": seed,
+            "training": training,
+            "synthesis": synthesis,
+            "reference": reference,
+            "forgetting": forgetting,
+            "method_settings": method_settings,
+        }
+        learner = cls(learner_config(values, recipe, generator), paths=paths)
         learner.check()
         return learner
+
+    def __repr__(self) -> str:
+        known = some_of([labels.name for labels in self.memory])
+        learned = f"has learned {known}" if known else "has learned nothing"
+        return f"<Learner {shortened(self.config.model)}, {self.config.method}: {learned}>"
 
     def check(self) -> None:
         """Refuse now what would only be found out when images are needed.
@@ -227,7 +258,7 @@ class Learner:
         task = extended(as_task(task), self.memory)
         self.check_task(task)
         task = readable(task, self.paths)
-        self._say_known(task.labels)
+        say_known(task.labels, self.model, self.memory)
         training, started, trained = self.config.training, time.perf_counter(), Trained()
         chooses = training.keep == "best" and self.method.steps(training.iterations) > 0
         if chooses:
@@ -299,23 +330,6 @@ class Learner:
                 folder.log("train", task=task.name, seconds=seconds)
                 folder.log("merge", task=task.name, seconds=ending)
         return trained
-
-    def _say_known(self, labels: LabelSpace) -> None:
-        """Log which classes of a new task were learned before."""
-        spaces = [*self.memory, labels]
-        alike = read_alike(self.model, [name for space in spaces for name in space.classnames])
-        known = {alike[name]: space.name for space in self.memory for name in space.classnames}
-        if again := [name for name in labels.classnames if alike[name] in known]:
-            some = ", ".join(f"{name} (in {known[alike[name]]})" for name in again[:5])
-            more = f" and {len(again) - 5} more" if len(again) > 5 else ""
-            log.info(
-                "%s: %d of its classes were learned before: %s%s. Among all classes seen, each is "
-                "one class.",
-                labels.name,
-                len(again),
-                some,
-                more,
-            )
 
     def _checkpoints(self, folder: RunFolder, task: Task, images: ImageSet) -> Checkpoints:
         """Checkpoints of a task's training, valid for these settings, tasks and images alone."""

@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gift.text import shortened
+from gift.text import one_line, shortened
 
 Array = NDArray[np.float64]
 Matrix = ArrayLike | Sequence[Sequence[float | None]]
 """Accuracies in percent; None and NaN both mean: not measured."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AccuracyMatrix:
     """What a run measured: the only stored truth, every metric is computed from it.
 
@@ -56,6 +56,19 @@ class AccuracyMatrix:
     accuracy: tuple[tuple[float | None, ...], ...] = ()
     setting: dict[str, Any] = field(default_factory=dict)
     images: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """A table: a row for the model before the first task, and for that after each."""
+        names = [one_line(name) for name in self.tasks]
+        rows = [("zero-shot", self.zero_shot), *zip(names, self.accuracy, strict=False)]
+        first = max(len(name) for name in ("zero-shot", *names))
+        lines = [f"<AccuracyMatrix {one_line(self.benchmark)}, version {self.version}, in percent>"]
+        lines.append("  ".join([" " * first, *(f"{name:>5}" for name in names)]))
+        for name, row in rows:
+            cells = ["-" if value is None else f"{value:.1f}" for value in row]
+            padded = (f"{c:>{max(5, len(n))}}" for c, n in zip(cells, names, strict=True))
+            lines.append("  ".join([f"{name:<{first}}", *padded]))
+        return "\n".join(lines)
 
     def with_row(self, row: Sequence[float | None]) -> AccuracyMatrix:
         """The matrix after one more task; None and NaN both mean: not measured."""
