@@ -24,12 +24,13 @@ OPTIONS = {
     "workers",
     "eval": "benchmark calibrate columns coverage data-root follow-links home nested on-bad-image "
     "precision rename task template test-fraction",
+    "info": "",
     "undo": "yes",
     "export": "format home task",
     "import": "config tokenizer",
     "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
     "scheduler seed size steps template",
-    "report": "embedding out sessions",
+    "report": "embedding home on-bad-image out sessions task test-fraction",
     "experiment": "backend benchmark cluster data-root home jobs keep list out print redraw rows "
     "seed seeds set table-only track",
     "search": "data-root home jobs method out set space trials",

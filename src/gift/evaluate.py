@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +51,10 @@ AMONG: Mapping[Among, str] = {
 """The classes that compete for an image, in words."""
 
 
+Images = Measured | Literal["all"]
+"""Which of a task's images; ``all`` of a folder without splits, of which some may be learned."""
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """A measured accuracy, and what it is of.
@@ -59,8 +63,7 @@ class Accuracy:
         task: whose images were classified.
         value: percent.
         among: the classes that competed, see :data:`AMONG`; ``seen`` includes the task's own.
-        images: which of the task's images; ``all`` of a folder without splits, of which some may
-            have been learned.
+        images: see :data:`Images`.
         model: which model classified them, in words.
         metric: what the value is, see :data:`gift.data.Metric`.
     """
@@ -68,7 +71,7 @@ class Accuracy:
     task: str
     value: float
     among: Among
-    images: Measured | Literal["all"]
+    images: Images
     model: str
     metric: Metric = "top1"
 
@@ -187,6 +190,13 @@ def accuracy_among(
     )
     guesses = np.concatenate([names[scores.argmax(dim=1).cpu().numpy()] for scores in batches])
     return data.accuracy(guesses == data.names(alike))
+
+
+def seen_with(learned: Sequence[LabelSpace], labels: LabelSpace) -> list[LabelSpace]:
+    """The label spaces of all classes seen, with those classes of a task that are none of them."""
+    known = {name for space in learned for name in space.classnames}
+    new = tuple(name for name in labels.classnames if name not in known)
+    return [*learned, replace(labels, classnames=new)] if new else list(learned)
 
 
 def _cumulative_row(

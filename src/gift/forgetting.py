@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gift.config import LearnerConfig
 from gift.data import pixels
-from gift.data.labels import LabelSpace
+from gift.data.labels import LabelSpace, tasks_of
 from gift.evaluate import class_names, score_batches
 from gift.learner import Learner
 from gift.methods import Predictor
@@ -124,7 +124,8 @@ def groups(learner: Learner) -> list[Group]:
     base = tuple(dict.fromkeys(learner.streams.base_classnames))
     general = LabelSpace("general class names", base, (settings.base_template,))
     found = []
-    for labels, task in [(general, None), *((labels, labels.name) for labels in learner.memory)]:
+    tasks = ((labels, labels.name) for labels in tasks_of(learner.memory))
+    for labels, task in [(general, None), *tasks]:
         prompts = build_pool(
             base if task is None else (),
             () if task is None else (labels,),

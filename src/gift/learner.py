@@ -45,6 +45,7 @@ from gift.evaluate import (
     Protocol,
     accuracy_among,
     accuracy_row,
+    seen_with,
 )
 from gift.export import Exported, Source, check_request, write
 from gift.files import checksum_of, digest, read_json, write_json
@@ -404,10 +405,7 @@ class Learner:
         """
         self.check_labels([task])
         data, predictor = self._evaluation_set(task), self.predictor()
-        known = {name for labels in self.memory for name in labels.classnames}
-        seen = list(self.memory)
-        if new := tuple(name for name in task.labels.classnames if name not in known):
-            seen.append(replace(task.labels, classnames=new))
+        seen = seen_with(self.memory, task.labels)
 
         def accuracy(among: Among, candidates: list[LabelSpace], told: str | None) -> Accuracy:
             names = [name for labels in candidates for name in labels.classnames]

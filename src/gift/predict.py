@@ -283,7 +283,7 @@ class Classifier:
             ValueError: no image of one of the classes, a target that is out of range or that no
                 threshold reaches, or scores that are not finite.
         """
-        logits = torch.cat([self._logits(data.pixels) for data in sets]).numpy()
+        logits = torch.cat([self.logits(data.pixels) for data in sets]).numpy()
         alike = read_alike(
             self._model,
             [*self.classes, *(name for data in sets for name in data.labels.classnames)],
@@ -293,7 +293,7 @@ class Classifier:
         targets = [position.get(name, UNKNOWN) for name in names]
         return calibrate(logits, targets, goal=goal, target=target)
 
-    def _logits(self, pixels: Pixels) -> Tensor:
+    def logits(self, pixels: Pixels) -> Tensor:
         """The scores of preprocessed images [B, S, S, 3] for the :attr:`classes`: [B, C], CPU."""
         rows = []
         for scores in score_batches(
@@ -311,7 +311,7 @@ class Classifier:
         pixels = [found for found in batch if not isinstance(found, Unreadable)]
         ranked: Iterator[Prediction] = iter(())
         if pixels:
-            logits = self._logits(np.stack(pixels))
+            logits = self.logits(np.stack(pixels))
             probabilities = (logits / self._rule.temperature).softmax(dim=1)
             ranked = map(self._prediction, probabilities)
         for found in batch:

@@ -121,7 +121,7 @@ class Streams:
     @property
     def generates(self) -> bool:
         """Whether images will be generated for the method."""
-        return "generated" in map(self._source, self._wanted)
+        return generates(self._config, self._method)
 
     @property
     def needs_reference(self) -> bool:
@@ -235,13 +235,7 @@ class Streams:
         return tuple(dict.fromkeys(lines))
 
     def _source(self, name: str) -> Source:
-        """Where the images of a set come from."""
-        if name == "synthetic":
-            return "real" if self._config.synthesis.source == "real" else "generated"
-        if name == "reference":
-            return "generated" if self._config.reference.source == "synthetic" else "real"
-        assert name in {"current", "exemplar"}, f"{self._config.method} wants an unknown set {name}"
-        return "current" if name == "current" else "exemplars"
+        return _source(self._config, name)
 
     def _open(
         self, name: str, task: Task, learned: Sequence[LabelSpace], folder: RunFolder | None
@@ -313,6 +307,22 @@ class Streams:
             PreprocessedImages(images, self._model.preprocess),
             tuple(prompts[label] for label in images.labels),
         )
+
+
+def generates(config: LearnerConfig, method: Method) -> bool:
+    """Whether images will be generated for a method with this configuration."""
+    wanted = (*method.streams, *method.sets)
+    return "generated" in [_source(config, name) for name in wanted]
+
+
+def _source(config: LearnerConfig, name: str) -> Source:
+    """Where the images of a set come from."""
+    if name == "synthetic":
+        return "real" if config.synthesis.source == "real" else "generated"
+    if name == "reference":
+        return "generated" if config.reference.source == "synthetic" else "real"
+    assert name in {"current", "exemplar"}, f"{config.method} wants an unknown set {name}"
+    return "current" if name == "current" else "exemplars"
 
 
 def open_generator(

@@ -12,7 +12,19 @@ from types import FunctionType
 
 import typer
 
-from gift.cli import data, eval, experiments, export, importing, learn, predict, runs, tools, undo
+from gift.cli import (
+    data,
+    eval,
+    experiments,
+    export,
+    importing,
+    info,
+    learn,
+    predict,
+    runs,
+    tools,
+    undo,
+)
 from gift.cli.common import common_options, tracebacks, with_common_options
 from gift.cli.console import logging_to_console
 from gift.cli.show import fail, speaks
@@ -33,6 +45,7 @@ def make_app() -> typer.Typer:
     app.command("learn")(learn.learn_command)
     app.command("predict")(predict.predict_command)
     app.command("eval")(eval.eval_command)
+    app.command("info")(info.info_command)
     app.command("undo")(undo.undo_command)
     app.command("export")(export.export_command)
     app.command("import")(importing.import_command)

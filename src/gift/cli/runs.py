@@ -17,12 +17,15 @@ from gift.cli.options import (
     Home,
     Json,
     Method,
+    OnBadImageOption,
     OnNonfinite,
     Overrides,
+    Reading,
     Track,
     default,
     paths_of,
     read_settings,
+    task_of,
 )
 from gift.cli.show import print_json, print_summaries, print_text, reporter, this_command
 
@@ -94,7 +97,12 @@ def run_command(
 
 def report_command(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders.", autocompletion=completion.learners)
+        list[Path],
+        typer.Argument(
+            help="Run folders, or one learner folder.",
+            metavar="FOLDER...",
+            autocompletion=completion.learners,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("report"),
     embedding: Annotated[
@@ -110,9 +118,41 @@ def report_command(
             help="After how many tasks, e.g. 1,6,11. [default: the first, the middle, the last]"
         ),
     ] = None,
+    task: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Of a learner: folder whose images are classified; repeatable. [default: those "
+            "that it learned, where they still lie as they were]"
+        ),
+    ] = None,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Of a learner: the fraction that 'learn' held out.")
+    ] = None,
+    on_bad_image: OnBadImageOption = "stop",
+    home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Write the page, figures and tables of one or several runs."""
+    """Write the page, figures and tables of one or several runs, or the page of a learner."""
+    from gift.runs import RunFolder
+
+    if any(RunFolder(run).is_learner for run in runs):
+        if len(runs) > 1 or embedding or sessions is not None:
+            raise ValueError(
+                "a learner has a page of its own; give one learner folder alone, without "
+                "--embedding and --sessions, or run folders."
+            )
+        reading = Reading(test_fraction=test_fraction, on_bad_image=on_bad_image)
+        tasks = [task_of(folder, reading) for folder in task or []]
+        from gift.commands import report_learner
+
+        with reporter(f"report of {runs[0].name}"):
+            page = report_learner(runs[0], out, tasks, paths=paths_of(home))
+        _tell(page, as_json)
+        return
+    if task or test_fraction is not None or on_bad_image != "stop":
+        raise ValueError(
+            "--task, --test-fraction and --on-bad-image are for a learner; a run has its own tasks."
+        )
     if sessions is not None and not embedding:
         raise ValueError("--sessions chooses panels of --embedding; give both.")
     parts = [] if sessions is None else [part.strip() for part in sessions.split(",")]
@@ -123,7 +163,11 @@ def report_command(
     from gift.report import write_report
 
     files = write_report(runs, out, embedding=tuple(map(int, parts)) if embedding else None)
+    _tell(files.page, as_json)
+
+
+def _tell(page: Path, as_json: bool) -> None:
     if as_json:
-        print_json({"page": str(files.page)})
+        print_json({"page": str(page)})
     else:
-        print_text(f"Page: {files.page}")
+        print_text(f"Page: {page}")

@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -61,22 +61,27 @@ def print_accuracies(accuracies: Sequence[Accuracy]) -> None:
     Console().print(table)
 
 
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table without lines; texts are made safe, and folded where the terminal is narrow."""
+    table = Table(*header, box=None)
+    for row in rows:
+        table.add_row(*(Text(shown(text), overflow="fold") for text in row))
+    Console().print(table)
+
+
 def print_kept(kept: Kept) -> None:
     """A table of what was kept while a task was learned, and a line in words."""
-    if not kept.in_words():
+    if not (words := kept.in_words()):
         return
-    table = Table("kept of", "images", "as before %", "before %", "after %", "", box=None)
+    rows = []
     for group in kept.generated:
-        name = group.name or "general class names"
         numbers = (f"{value:.1f}" for value in (group.agreement, group.before, group.after))
-        cells = (str(group.images), *numbers, "generated")
-        table.add_row(Text(shown(name), overflow="fold"), *cells)
+        rows.append([group.name or "general class names", "generated", str(group.images), *numbers])
     for folder in kept.folders:
         numbers = (f"{value:.1f}" for value in (folder.before, folder.after))
-        cells = (str(folder.images), "-", *numbers, "its folder")
-        table.add_row(Text(shown(folder.name), overflow="fold"), *cells)
-    Console().print(table)
-    print_text(kept.in_words())
+        rows.append([folder.name, "its folder", str(folder.images), "-", *numbers])
+    print_table(("kept of", "images", "number", "as before %", "before %", "after %"), rows)
+    print_text(words)
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:

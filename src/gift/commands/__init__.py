@@ -4,9 +4,11 @@ from gift.commands.calibrating import calibrate
 from gift.commands.exporting import export
 from gift.commands.generating import synthesize
 from gift.commands.importing import Imported, import_open_clip
+from gift.commands.inspecting import info
 from gift.commands.learning import Learned, learn, open_learner
 from gift.commands.measuring import evaluate, measure
 from gift.commands.predicting import Predicted, Speed, predict, predict_to
+from gift.commands.reporting import report_learner
 from gift.commands.undoing import Undo, undo, undoable
 
 __all__ = [
@@ -19,11 +21,13 @@ __all__ = [
     "evaluate",
     "export",
     "import_open_clip",
+    "info",
     "learn",
     "measure",
     "open_learner",
     "predict",
     "predict_to",
+    "report_learner",
     "synthesize",
     "undo",
     "undoable",

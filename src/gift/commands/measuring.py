@@ -6,11 +6,11 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import safetensors.numpy
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from gift import distributed
 from gift.data import (
@@ -25,9 +25,9 @@ from gift.data import (
     readable,
     with_revisions,
 )
-from gift.data.labels import repeated
-from gift.evaluate import Accuracy, Protocol, sample_features
-from gift.files import replacing_file, write_json
+from gift.data.labels import LabelSpace, repeated
+from gift.evaluate import Accuracy, Images, Protocol, sample_features
+from gift.files import read_json, replacing_file, write_json
 from gift.learner import Learner
 from gift.runs import RunFolder
 from gift.settings import Settings
@@ -138,10 +138,7 @@ def measure_as_known(
     The first is among its own classes, the second among all classes seen.
     """
     known = learner.known_task(task.labels)
-    labels = known or task.labels
-    labels = replace(labels, classnames=task.labels.classnames)
-    if templates is not None:
-        labels = replace(labels, templates=tuple(templates))
+    labels = known_labels(learner, task.labels, templates)
     if known is not None:
         log.info(
             "%s is measured as the learned task %s, with %s.",
@@ -151,9 +148,30 @@ def measure_as_known(
             + ("" if len(labels.templates) <= 2 else f" and {len(labels.templates) - 2} more"),
         )
     found = learner.measure(replace(task, labels=labels))
+    images = measured_images(task, known)
+    return [replace(one, task=task.name, images=images) for one in found]
+
+
+def known_labels(
+    learner: Learner, labels: LabelSpace, templates: Sequence[str] | None = None
+) -> LabelSpace:
+    """A folder's classes with the name and the templates of the learned task that they are.
+
+    Args:
+        learner: knows the task, or does not: then the labels stay as they are.
+        labels: of the folder.
+        templates: instead of the task's.
+    """
+    known = learner.known_task(labels) or labels
+    words = known.templates if templates is None else tuple(templates)
+    return replace(known, classnames=labels.classnames, templates=words)
+
+
+def measured_images(task: Task, known: LabelSpace | None) -> Images:
+    """Which of a folder's images are measured, given the learned task that it is measured as."""
     is_training = task.evaluated_split == "train"
     is_whole = is_training and (known is None or known.name != task.name)
-    return [replace(one, task=task.name, images="all" if is_whole else one.images) for one in found]
+    return "all" if is_whole else task.measured_on
 
 
 def keep(learner: Learner, found: Sequence[Accuracy], folder: RunFolder, seconds: float) -> Path:
@@ -175,6 +193,28 @@ def keep(learner: Learner, found: Sequence[Accuracy], folder: RunFolder, seconds
     if learner.memory and distributed.is_main():
         write_json(place / MEASURED, {"after": after, "accuracy": list(map(asdict, found))})
     return place
+
+
+def read_measured(path: Path) -> list[Accuracy]:
+    """What :func:`keep` wrote; nothing where there is none, or another version wrote it."""
+    if not path.is_file():
+        return []
+    try:
+        return _Measured.validate_python(read_json(path)).accuracy
+    except ValueError as error:
+        log.warning("%s is not read: %s", path, one_line(error))
+        return []
+
+
+@dataclass(frozen=True)
+class _EvalFile:
+    """The content of ``eval.json``."""
+
+    after: str
+    accuracy: list[Accuracy]
+
+
+_Measured = TypeAdapter(_EvalFile)
 
 
 class _DataSettings(Settings):

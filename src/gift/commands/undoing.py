@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from gift.config import LearnerConfig, changed
+from gift.history import read_history
 from gift.runs import RunFolder
 from gift.runs.manifest import damage, read_manifest
 from gift.runs.undoing import begin_undo, discarded, undone
@@ -88,6 +90,18 @@ def undo(folder: Path) -> Undo:
     with run_folder.writing():  # which finishes one that was interrupted
         if not was_begun:
             found = undoable(folder)
+            _restore_settings(run_folder, found)
             begin_undo(run_folder)
         run_folder.log("undo", task=found.task)
     return found
+
+
+def _restore_settings(folder: RunFolder, undo: Undo) -> None:
+    """Bring back the settings that the last task which stays was learned with, if they are known.
+
+    Those that do not bear on results stay as they are.
+    """
+    before = read_history(folder.previous_learner, undo.tasks)[-1].settings
+    if before is not None:
+        config = folder.read_config(LearnerConfig)
+        folder.write_config(changed(config, before, f"the learner in {folder.path}"))

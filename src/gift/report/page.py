@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -21,6 +18,7 @@ from gift.report.comparison import Comparison, compare
 from gift.report.embedding import PERPLEXITY, Stage, embeddings
 from gift.report.embedding import figure as embedding_figure
 from gift.report.gallery import gallery
+from gift.report.rendering import render
 from gift.report.tables import (
     ZERO_SHOT,
     Table,
@@ -159,17 +157,9 @@ def _render(
     pictures: Mapping[str, Mapping[str, Markup]],
     title: str | None,
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("gift.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = environment.get_template("report.js").render()
     colors = [f"var(--series-{i % len(style.SERIES) + 1})" for i in range(len(comparison.groups))]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=printable(title or comparison.start.benchmark),
         comparison=comparison,
         tables=tables,
@@ -181,10 +171,6 @@ def _render(
         gallery=gallery(comparison),
         environment=_environments(comparison),
         zero_shot=ZERO_SHOT,
-        light=style.css_variables(style.LIGHT),
-        dark=style.css_variables(style.DARK),
-        script=Markup(script),
-        script_hash=digest,
     )
 
 

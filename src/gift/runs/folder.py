@@ -90,6 +90,11 @@ class RunFolder:
         return any(state.is_dir() for state in states)
 
     @property
+    def is_learner(self) -> bool:
+        """Whether it is the folder of a learner, and no benchmark's run."""
+        return self.has_learner and not (self.path / "matrix.json").exists()
+
+    @property
     def run_id(self) -> str:
         """The id of the run in this folder; empty before its first start."""
         manifest = read_manifest(self.path)
