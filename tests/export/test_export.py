@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from support import words, write_folder
 from transformers import pipeline
+from vlm.families import save_siglip2
 
 from gift import Learner, Task
 from gift.cli import main
@@ -328,3 +329,31 @@ def test_the_command_writes_measured_accuracies_and_says_the_difference(
     kept.write_text('{"accuracy": [{"task": "colours", "value": "a lot"}]}')
     export(folder, tmp_path / "again", formats=["head"])
     assert "None is recorded" in (tmp_path / "again" / "README.md").read_text()
+
+
+def test_a_sigmoid_model_is_read_by_the_pipeline_as_it_was_trained(tmp_path):
+    save_siglip2(tmp_path / "siglip2", context=64)
+    own = Learner.from_pretrained(tmp_path / "siglip2", method="zero_shot")
+    own.memory = (LabelSpace("x", ("Abc", "bcd", "dd"), ("the A {}",)),)
+    done = own.export(tmp_path / "out", formats=("transformers", "torch"))
+    assert max(done.differences.values()) < agreement.TOLERANCE
+    classes = read(done, "classes.json")
+    assert classes["pipeline"]["candidate_labels"] == ["the a abc", "the a bcd", "the a dd"]
+    classify = pipeline("zero-shot-image-classification", model=str(done.folder))
+    image = Image.new("RGB", (32, 32), (200, 30, 60))
+    found = classify(image, **classes["pipeline"])
+    (expected,) = own.predict([image], top=3)
+    assert [classes["class_of_label"][one["label"]] for one in found] == list(expected.names)
+    odds = [np.log(one["score"] / (1 - one["score"])) for one in found]
+    expected_odds = np.log(expected.probabilities)
+    np.testing.assert_allclose(np.diff(odds), np.diff(expected_odds), atol=1e-3)
+    assert "sigmoids" in (done.folder / "README.md").read_text()
+
+
+def test_a_context_that_the_pipeline_does_not_know_is_refused(tmp_path):
+    save_siglip2(tmp_path / "siglip2")
+    own = Learner.from_pretrained(tmp_path / "siglip2", method="zero_shot")
+    own.memory = (words("x"),)
+    with pytest.raises(ValueError, match="reads texts of 24 tokens, but transformers' pipeline"):
+        own.export(tmp_path / "out")
+    own.export(tmp_path / "out", formats=("head",))

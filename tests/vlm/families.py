@@ -78,20 +78,20 @@ def save_siglip(folder: Path) -> None:
     SiglipImageProcessorPil(size={"height": 40, "width": 40}).save_pretrained(folder)
 
 
-def save_siglip2(folder: Path) -> None:
+def save_siglip2(folder: Path, context: int = 24) -> None:
     """SigLIP 2 of fixed resolution: Gemma's tokenizer, which leaves case, bilinear filter."""
     known = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *LETTERS]
     tokenizer = GemmaTokenizer(
         vocab={piece: index for index, piece in enumerate(known)}, merges=[], padding_side="right"
     )
     tokenizer.backend_tokenizer.post_processor = ending("<eos>", 1)
-    save(folder, SiglipModel, siglip_config(32, len(tokenizer)), tokenizer)
+    save(folder, SiglipModel, siglip_config(32, len(tokenizer), context), tokenizer)
     SiglipImageProcessorPil(size={"height": 32, "width": 32}, resample=2).save_pretrained(folder)
 
 
-def siglip_config(image_size: int, vocab_size: int) -> SiglipConfig:
+def siglip_config(image_size: int, vocab_size: int, context: int = 24) -> SiglipConfig:
     return SiglipConfig(
-        text_config=TOWER | {"vocab_size": vocab_size, "max_position_embeddings": 24},
+        text_config=TOWER | {"vocab_size": vocab_size, "max_position_embeddings": context},
         vision_config=TOWER | {"image_size": image_size, "patch_size": 8},
     )
 

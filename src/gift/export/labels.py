@@ -10,6 +10,9 @@ from gift.data.labels import LabelSpace
 from gift.text import fill, shortened
 from gift.vlm import VisionLanguageModel
 
+PADDED_LENGTH = 64
+"""Tokens to which the pipeline pads and cuts the texts of SigLIP models, whatever they read."""
+
 
 @dataclass(frozen=True)
 class PipelineLabels:
@@ -65,12 +68,21 @@ class PipelineLabels:
         return [self.template.format(label) for label in self.labels]
 
     def check(self, model: VisionLanguageModel) -> None:
-        """Refuse prompts that the pipeline would not cut to the model's context.
+        """Refuse what the pipeline would read otherwise than the learner does.
 
         Raises:
-            ValueError: such a prompt; names the class.
+            ValueError: a prompt that it would not cut to the model's context, or a context to which
+                it would not pad.
         """
         context = model.towers.config.text_config.max_position_embeddings
+        if not model.has_causal_text_tower:
+            if context != PADDED_LENGTH:
+                raise ValueError(
+                    f"the model reads texts of {context} tokens, but transformers' pipeline makes "
+                    f"{PADDED_LENGTH} of this kind of model; export another format (--format onnx, "
+                    "torch or head)."
+                )
+            return
         lengths = map(len, model.tokenizer(self.prompts).input_ids)
         for name, length in zip(self.classes, lengths, strict=True):
             if length > context:
