@@ -47,7 +47,7 @@ from gift.evaluate import (
     accuracy_row,
     seen_with,
 )
-from gift.export import Exported, Source, check_request, write
+from gift.export import Exported, Facts, Source, check_request, write
 from gift.files import checksum_of, digest, read_json, write_json
 from gift.history import TaskRecord, read_history, utc_now, write_history
 from gift.methods import TaskContext, create_method
@@ -468,7 +468,8 @@ class Learner:
         out = user_path(folder)
         check_request(out, formats)
         source = Source.of(self.method, self.model, tasks_of(self.memory), task)
-        return write(source, out, formats, self.config, accuracies)
+        facts = Facts(self.config, self.history, accuracies, self.calibration)
+        return write(source, out, formats, facts)
 
     def predict(
         self,

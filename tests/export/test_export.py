@@ -19,15 +19,19 @@ from transformers import pipeline
 from vlm.families import save_siglip2
 
 from gift import Learner, Task
+from gift.calibration import Calibration
 from gift.cli import main
 from gift.commands import export, learn
 from gift.data.labels import LabelSpace
 from gift.evaluate import Accuracy
-from gift.export import FORMATS, Source, agreement
+from gift.export import FORMATS, Facts, Source, agreement
 from gift.export.card import escaped, model_card
 from gift.export.labels import PipelineLabels
 from gift.export.licence import licence_of
+from gift.export.writing import class_list
+from gift.history import TaskRecord
 from gift.methods import Method
+from gift.settings import identity
 from gift.vlm import VisionLanguageModel
 
 ROOT = Path(__file__).parents[2]
@@ -209,7 +213,7 @@ def test_the_licence_is_that_of_the_base_models_card(tmp_path, learner):
 def test_a_hub_id_is_the_base_model_of_the_card(learner):
     source = Source.of(learner.method, learner.model, SPACES[:1], None)
     config = learner.config.model_copy(update={"model": "openai/clip-vit-base-patch16"})
-    _, front, text = model_card(source, config, {"head": 0.0}).split("---\n", 2)
+    _, front, text = model_card(source, Facts(config), {"head": 0.0}).split("---\n", 2)
     assert yaml.safe_load(front)["base_model"] == "openai/clip-vit-base-patch16"
     assert "pipeline(" not in text
     assert "None is recorded" in text
@@ -357,3 +361,34 @@ def test_a_context_that_the_pipeline_does_not_know_is_refused(tmp_path):
     with pytest.raises(ValueError, match="reads texts of 24 tokens, but transformers' pipeline"):
         own.export(tmp_path / "out")
     own.export(tmp_path / "out", formats=("head",))
+
+
+def test_the_card_tells_how_and_when_tasks_were_learned(learner):
+    source = Source.of(learner.method, learner.model, SPACES[:2], None)
+    now = identity(learner.config)
+    then = now | {"training": now["training"] | {"iterations": 77}, "model": "/home/me/clip"}
+    history = (
+        TaskRecord(name="colours", learned="2026-01-02T03:04:05Z", images=123, settings=then),
+        TaskRecord(name="shapes: no", settings=now),
+        TaskRecord(name="another", settings=then),
+    )
+    card = model_card(source, Facts(learner.config, history), {"head": 0.0})
+    assert "| colours | 2 | a photo of a {}. and 1 more | 2026-01-02 | 123 |" in card
+    assert "| shapes: no | 2 | the {} of {} | unknown | unknown |" in card
+    assert "- colours: training.iterations is 77 there and 1000 here\n" in card
+    assert "another" not in card
+    assert "/home/me" not in card
+
+
+def test_a_calibration_goes_along_where_all_classes_compete(learner):
+    fitted = Calibration(
+        temperature=2.5, threshold=0.4, goal="precision", target=0.9, answers=9, precision=0.9,
+        coverage=0.8, rejected=None, accuracy=0.8, error_before=0.1, error=0.0, known=10, others=0,
+    )  # fmt: skip
+    facts = Facts(learner.config, calibration=fitted)
+    every = Source.of(learner.method, learner.model, SPACES, None)
+    assert class_list(every, fitted)["calibration"] == {"temperature": 2.5, "threshold": 0.4}
+    assert "by the temperature\n2.5" in model_card(every, facts, {"onnx": 0.0})
+    one = Source.of(learner.method, learner.model, SPACES, "colours")
+    assert "calibration" not in class_list(one, fitted)
+    assert "temperature\n" not in model_card(one, facts, {"onnx": 0.0})

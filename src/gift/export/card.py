@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gift.calibration import Calibration
 from gift.config import LearnerConfig
 from gift.evaluate import AMONG, Accuracy
 from gift.export.labels import PipelineLabels
 from gift.export.licence import licence_of
 from gift.export.source import Source
+from gift.history import TaskRecord
 from gift.methods import method_class
 from gift.runs.environment import package_version
+from gift.settings import differences as setting_differences
 from gift.settings import identity
 from gift.text import MARKDOWN, one_line
 
@@ -25,21 +29,32 @@ _LINKS = re.compile(r"www\.|://|@|^[#+-]|^(?=\d+[.)])", re.MULTILINE)
 """Of what GitHub makes links, mentions, headings and lists, beside Markdown's own markup."""
 
 
-def model_card(
-    source: Source,
-    config: LearnerConfig,
-    differences: Mapping[str, float],
-    accuracies: Sequence[Accuracy] = (),
-) -> str:
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a learner beside its classifier.
+
+    Attributes:
+        config: its settings as they are now.
+        history: how its tasks were learned.
+        accuracies: measured ones.
+        calibration: of predictions among all classes seen; None where there is none.
+    """
+
+    config: LearnerConfig
+    history: Sequence[TaskRecord] = ()
+    accuracies: Sequence[Accuracy] = ()
+    calibration: Calibration | None = None
+
+
+def model_card(source: Source, facts: Facts, differences: Mapping[str, float]) -> str:
     """The text of README.md.
 
     Args:
         source: what is exported.
-        config: the learner's.
+        facts: of the learner; what is about other tasks than the exported one is left out.
         differences: of each format, the largest difference from the learner.
-        accuracies: measured ones; those of other tasks than the exported one are left out.
     """
-    names = {labels.name for labels in source.spaces}
+    names, config = {labels.name for labels in source.spaces}, facts.config
     base = config.model
     is_id = _HUB_ID.fullmatch(base) is not None and not Path(base).exists()
     licence = licence_of(base)
@@ -51,6 +66,9 @@ def model_card(
         **({"base_model": base} if is_id else {}),
         "tags": ["clip", "continual-learning", "gift-cl"],
     }
+    chosen = ["method", "method_settings", "training", "seed"]
+    chosen += ["synthesis"] if "synthetic" in method.streams else []
+    now = _chosen(identity(config), chosen)
     labels = PipelineLabels.of(source.model, source.spaces)
     return (
         _environment()
@@ -61,13 +79,18 @@ def model_card(
             licence=licence,
             method=config.method,
             summary=(method.__doc__ or "").strip().splitlines()[0],
-            settings=_settings(config, generates="synthetic" in method.streams),
+            settings=yaml.safe_dump(now, allow_unicode=True, sort_keys=False),
+            earlier=_earlier(facts.history, names, chosen, now),
+            records={record.name: record for record in facts.history},
+            calibration=facts.calibration if source.task is None else None,
             version=package_version("gift-cl"),
             source=source,
             differences=differences,
             size=source.model.preprocess.size,
             among=AMONG,
-            accuracies=[one for one in accuracies if one.task in names or source.task is None],
+            accuracies=[
+                one for one in facts.accuracies if one.task in names or source.task is None
+            ],
             are_prompts=labels.template == "{}",
             several_templates=any(len(own.templates) > 1 for own in source.spaces),
             is_sigmoid=not source.model.has_causal_text_tower,
@@ -92,21 +115,22 @@ def _unlinked(mark: str) -> str:
     return "www\\." if mark == "www." else f"\\{mark}" if mark else "\u200b"
 
 
-def _settings(config: LearnerConfig, *, generates: bool) -> str:
-    """The settings that bear on results, as YAML; of folders the names alone."""
-    chosen = [
-        "method",
-        "method_settings",
-        "training",
-        *(["synthesis"] if generates else []),
-        "seed",
-    ]
-    values = identity(config)
-    return yaml.safe_dump(
-        {name: found for name in chosen if (found := _plain(values[name])) not in _EMPTY},
-        allow_unicode=True,
-        sort_keys=False,
-    )
+def _chosen(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The settings of these names that are set; of folders the names alone."""
+    plain = {name: _plain(settings.get(name)) for name in names}
+    return {name: found for name, found in plain.items() if found not in _EMPTY}
+
+
+def _earlier(
+    history: Sequence[TaskRecord], tasks: Collection[str], names: Sequence[str], now: dict[str, Any]
+) -> dict[str, list[str]]:
+    """By task, the settings that it was learned with and that are others now, a phrase each."""
+    found = {
+        record.name: setting_differences(_chosen(record.settings, names), now)
+        for record in history
+        if record.settings is not None and record.name in tasks
+    }
+    return {name: phrases for name, phrases in found.items() if phrases}
 
 
 def _plain(value: Any) -> Any:

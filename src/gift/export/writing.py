@@ -10,10 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from gift.config import LearnerConfig
-from gift.evaluate import Accuracy
+from gift.calibration import Calibration
 from gift.export.agreement import check
-from gift.export.card import model_card
+from gift.export.card import Facts, model_card
 from gift.export.formats import FORMATS
 from gift.export.labels import PipelineLabels
 from gift.export.source import Source
@@ -47,8 +46,7 @@ def write(
     source: Source,
     folder: Path,
     formats: Sequence[str],
-    config: LearnerConfig,
-    accuracies: Sequence[Accuracy] = (),
+    facts: Facts,
 ) -> Exported:
     """Write an export, whole or not at all; each format is compared with the learner first.
 
@@ -56,8 +54,7 @@ def write(
         source: what is exported.
         folder: made; checked with the formats, see :func:`~gift.export.formats.check_request`.
         formats: names out of :data:`~gift.export.formats.FORMATS`.
-        config: the learner's, for the model card.
-        accuracies: measured ones, for the model card.
+        facts: of the learner, for the model card.
 
     Raises:
         ValueError: a format does not compute what the learner does.
@@ -72,10 +69,10 @@ def write(
                 name: check(name, FORMATS[name](source, unfinished))
                 for name in track(sorted(formats, key=list(FORMATS).index), "exporting")
             }
-            write_json(unfinished / CLASSES, class_list(source))
+            write_json(unfinished / CLASSES, class_list(source, facts.calibration))
             if set(formats) != {"transformers"}:
                 write_json(unfinished / PREPROCESSING, preprocessing(source.model.preprocess))
-            card = model_card(source, config, differences, accuracies)
+            card = model_card(source, facts, differences)
             write_text(unfinished / "README.md", card)
             unfinished.rename(folder)
         except BaseException:
@@ -84,8 +81,13 @@ def write(
     return Exported(folder, source.classes, source.task, differences)
 
 
-def class_list(source: Source) -> dict[str, Any]:
-    """The content of ``classes.json``, see docs/exporting.md."""
+def class_list(source: Source, calibration: Calibration | None = None) -> dict[str, Any]:
+    """The content of ``classes.json``, see docs/exporting.md.
+
+    Args:
+        source: what is exported.
+        calibration: of predictions among all classes seen.
+    """
     every = PipelineLabels.of(source.model, source.spaces)
     tasks = []
     class_of_label = dict(zip(every.labels, every.classes, strict=True))
@@ -100,12 +102,23 @@ def class_list(source: Source) -> dict[str, Any]:
                 "pipeline": own.arguments,
             }
         )
+    fitted = (
+        {}
+        if calibration is None or source.task is not None
+        else {
+            "calibration": {
+                "temperature": calibration.temperature,
+                "threshold": calibration.threshold,
+            }
+        }
+    )
     return {
         "classes": list(source.classes),
         "class_of_row": source.class_of_row.tolist(),
         "pipeline": every.arguments,
         "class_of_label": class_of_label,
         "tasks": tasks,
+        **fitted,
     }
 
 
