@@ -8,8 +8,6 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from gift.export.source import Source
-
 
 class ImageClassifier(nn.Module):
     """Pixels [B, 3, S, S] to the logits [B, C] of fixed classes, in plain operations.
@@ -41,16 +39,16 @@ class ImageClassifier(nn.Module):
         return rows if members.shape[1] == 1 else rows[:, members].amax(dim=-1)
 
 
-def traced(source: Source) -> ExportedProgram:
-    """The classifier as a program of ``torch.export``, for any number of images at a time."""
-    classifier = ImageClassifier(
-        source.model.towers, source.embeddings, source.model.logit_scale, source.class_of_row
-    ).eval()
-    example = source.pixels[:2].clone()
+def traced(classifier: ImageClassifier, example: Tensor) -> ExportedProgram:
+    """The classifier as a program of ``torch.export``, for any number of images at a time.
+
+    Args:
+        classifier: what is traced.
+        example: two or more images [B, 3, S, S]; they are not kept.
+    """
+    shapes = ({0: Dim("batch", min=1)},)
     with torch.no_grad():
-        program = torch.export.export(
-            classifier, (example,), dynamic_shapes=({0: Dim("batch", min=1)},)
-        )
+        program = torch.export.export(classifier.eval(), (example,), dynamic_shapes=shapes)
     program.example_inputs = None  # they would be stored with it
     return program
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from gift.export.agreement import difference
-from gift.export.image_classifier import traced
 from gift.export.source import Source
 
 FILE = "model.onnx"
@@ -31,7 +30,7 @@ def write(source: Source, folder: Path) -> float:
     """
     import onnxruntime
 
-    program, path = traced(source), folder / FILE
+    program, path = source.program, folder / FILE
     size = sum(tensor.nbytes for tensor in program.state_dict.values())
     with _quietly():
         torch.onnx.export(

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from gift.data.labels import LabelSpace
 from gift.evaluate import class_names
+from gift.export.image_classifier import ImageClassifier, traced
 from gift.methods import Method, Predictor
 from gift.text import unknown
 from gift.vlm import VisionLanguageModel, class_embeddings, read_alike
@@ -97,6 +99,14 @@ class Source:
     def embeddings(self) -> Tensor:
         """Unit class embeddings [R, D]; a class of several tasks has a row of each."""
         return torch.cat([class_embeddings(self.model, labels) for labels in self.spaces])
+
+    @cached_property
+    def program(self) -> ExportedProgram:
+        """The image tower with the class embeddings in it: pixels [B, 3, S, S] to logits [B, C]."""
+        classifier = ImageClassifier(
+            self.model.towers, self.embeddings, self.model.logit_scale, self.class_of_row
+        )
+        return traced(classifier, self.pixels)
 
     @property
     def scale(self) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from gift.export.agreement import difference
-from gift.export.image_classifier import traced
 from gift.export.source import Source
 
 FILE = "model.pt2"
@@ -20,7 +19,7 @@ def write(source: Source, folder: Path) -> float:
         The largest difference, see :func:`gift.export.agreement.difference`.
     """
     path = folder / FILE
-    torch.export.save(traced(source), path)
+    torch.export.save(source.program, path)
     program = torch.export.load(path).module()
     with torch.no_grad():
         whole = program(source.pixels)
