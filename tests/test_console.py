@@ -116,3 +116,11 @@ def test_the_library_logs_progress_for_whoever_wants_it(caplog):
     with caplog.at_level(logging.INFO, logger="gift"):
         report("decode", 5, 5)
     assert [record.getMessage() for record in caplog.records] == ["decode: 5 of 5"]
+
+
+def test_results_reach_standard_output_while_bars_are_shown(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # standard error is taken for a terminal
+    with Reporter("classifying"):
+        print("cat")
+    out, err = capsys.readouterr()
+    assert (out, "cat" in err) == ("cat\n", False)

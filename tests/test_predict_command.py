@@ -61,7 +61,8 @@ def test_a_folder_is_classified_file_by_file(call):
     assert [line.split(": ")[0] for line in lines] == ["photos/b.png", "photos/sub/=a.png"]
     assert all("red " in line and "green " in line for line in lines)
     assert "photos/broken.jpg cannot be read" in err
-    assert "classifying: 3 of 3" in err
+    assert "classifying: 3 of 3, " in err
+    assert " images/s" in err
     status, out, _ = call("predict", "photos", "--json", "--workers", 0, "--batch-size", 1)
     assert status == 1
     assert list(json.loads(out)) == ALL
@@ -81,8 +82,9 @@ def test_a_table_of_predictions(call, made, tmp_path, suffix):
     (made / "list.txt").write_text("photos\n", encoding="utf-8")
     output = tmp_path / f"new/x.{suffix}"
     options = ("--threshold", 1, "--top", 9, "--output", output)
-    status, out, _ = call("predict", "--list", "list.txt", *options)
+    status, out, err = call("predict", "--list", "list.txt", *options)
     assert status == 1
+    assert "photos/broken.jpg cannot be read" in err
     assert out == f"{output}: 3 images, 2 unknown, 1 unreadable.\n"
     if suffix == "jsonl":
         lines = output.read_text(encoding="utf-8").splitlines()

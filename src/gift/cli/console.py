@@ -138,6 +138,7 @@ class Reporter(logging.Handler):
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self._console,
+            redirect_stdout=False,  # results go there also while bars are shown
             speed_estimate_period=float("inf"),  # tasks may take minutes
             disable=not shows_bars,
         )

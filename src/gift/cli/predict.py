@@ -97,7 +97,7 @@ def predict_command(
     cores = min(_MOST_WORKERS, os.cpu_count() or 1)
     speed = Speed(batch_size, cores if workers is None else workers, fast_decode)
     if output is not None:
-        with reporter(STAGE):
+        with reporter(STAGE, STAGE):
             done = predict_to(output, classifier, files, speed, origin=origin_of(learner))
         if as_json:
             print_json(asdict(done))
@@ -109,7 +109,7 @@ def predict_command(
     else:
         scrolls = sys.stdout.isatty()  # a bar would be torn by the answers
         show = _print_json if as_json else _print_lines
-        with nullcontext() if scrolls else reporter(STAGE):
+        with nullcontext() if scrolls else reporter(STAGE, STAGE):
             unreadable = show(predict(classifier, files, speed))
     if unreadable:
         raise typer.Exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +11,12 @@ from pathlib import Path
 
 from gift.files import digest
 from gift.predict import Classifier, Prediction, Unreadable
-from gift.progress import track
+from gift.progress import report
 from gift.rows import Cell, Columns, Row, writing_rows
 from gift.runs import RunFolder
 from gift.runs.manifest import read_manifest
+
+log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
 """The answer for an image whose best class is below the threshold."""
@@ -72,7 +76,11 @@ def predict(
         workers=speed.workers,
         fast_decode=speed.fast_decode,
     )
-    yield from track(zip(images, found, strict=True), STAGE, len(images))
+    started = time.perf_counter()
+    for done, pair in enumerate(zip(images, found, strict=True), start=1):
+        yield pair
+        rate = done / (time.perf_counter() - started)
+        report(STAGE, done, len(images), f"{rate:.1f} images/s")
 
 
 def predict_to(
@@ -108,6 +116,8 @@ def predict_to(
     with writing_rows(output, columns, digest(decisive)) as rows:
         todo = [image for image in images if str(image) not in rows.done]
         for image, found in predict(classifier, todo, speed):
+            if isinstance(found, Unreadable):
+                log.warning("%s", found.reason)
             rows.add(_row(columns, image, found))
         answers = Counter(_kind(row) for row in rows)
     return Predicted(str(output), answers.total(), answers["unknown"], answers["unreadable"])
