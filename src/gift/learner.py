@@ -467,7 +467,8 @@ class Learner:
         """
         out = user_path(folder)
         check_request(out, formats)
-        source = Source.of(self.method, self.model, tasks_of(self.memory), task)
+        tasks = tasks_of(self.memory)
+        source = Source.of(self.method, self.model, self.predictor(), tasks, task)
         facts = Facts(self.config, self.history, accuracies, self.calibration)
         return write(source, out, formats, facts)
 

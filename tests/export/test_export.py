@@ -211,7 +211,7 @@ def test_the_licence_is_that_of_the_base_models_card(tmp_path, learner):
 
 
 def test_a_hub_id_is_the_base_model_of_the_card(learner):
-    source = Source.of(learner.method, learner.model, SPACES[:1], None)
+    source = Source.of(learner.method, learner.model, learner.predictor(), SPACES[:1], None)
     config = learner.config.model_copy(update={"model": "openai/clip-vit-base-patch16"})
     _, front, text = model_card(source, Facts(config), {"head": 0.0}).split("---\n", 2)
     assert yaml.safe_load(front)["base_model"] == "openai/clip-vit-base-patch16"
@@ -264,7 +264,7 @@ def test_a_method_with_a_rule_of_its_own_is_refused(learner):
             raise NotImplementedError
 
     with pytest.raises(ValueError, match="classifies by a rule of its own"):
-        Source.of(Voting(), learner.model, SPACES, None)
+        Source.of(Voting(), learner.model, learner.predictor(), SPACES, None)
 
 
 def test_a_prompt_that_the_pipeline_would_not_cut_is_refused(learner, tmp_path):
@@ -290,6 +290,13 @@ def test_a_method_with_a_model_per_task_exports_the_tasks(
     found = {one["label"]: one["score"] for one in scores}
     assert found == pytest.approx(prediction(own, image, task="shapes"), abs=1e-4)
     assert found != pytest.approx(prediction(own, image, classes=["ring", "box"]), abs=1e-4)
+
+
+def test_classes_that_were_added_to_a_task_are_exported_with_it(learner, tmp_path):
+    own = Learner(learner.config)
+    own.memory = (*SPACES[:2], LabelSpace("later", ("blue",), SPACES[0].templates, "colours"))
+    done = own.export(tmp_path / "out", task="colours", formats=("head",))
+    assert done.classes == ("red", "green", "blue")
 
 
 def test_labels_of_a_model_that_reads_lower_case_are_written_so(learner):
@@ -363,7 +370,7 @@ def test_a_context_that_the_pipeline_does_not_know_is_refused(tmp_path):
 
 
 def test_the_card_tells_how_and_when_tasks_were_learned(learner):
-    source = Source.of(learner.method, learner.model, SPACES[:2], None)
+    source = Source.of(learner.method, learner.model, learner.predictor(), SPACES[:2], None)
     now = identity(learner.config)
     then = now | {"training": now["training"] | {"iterations": 77}, "model": "/home/me/clip"}
     history = (
@@ -385,9 +392,9 @@ def test_a_calibration_goes_along_where_all_classes_compete(learner):
         coverage=0.8, rejected=None, accuracy=0.8, error_before=0.1, error=0.0, known=10, others=0,
     )  # fmt: skip
     facts = Facts(learner.config, calibration=fitted)
-    every = Source.of(learner.method, learner.model, SPACES, None)
+    every = Source.of(learner.method, learner.model, learner.predictor(), SPACES, None)
     assert class_list(every, fitted)["calibration"] == {"temperature": 2.5, "threshold": 0.4}
     assert "by the temperature\n2.5" in model_card(every, facts, {"onnx": 0.0})
-    one = Source.of(learner.method, learner.model, SPACES, "colours")
+    one = Source.of(learner.method, learner.model, learner.predictor(), SPACES, "colours")
     assert "calibration" not in class_list(one, fitted)
     assert "temperature\n" not in model_card(one, facts, {"onnx": 0.0})

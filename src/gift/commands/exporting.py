@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from gift.commands.measuring import MEASURED
+from gift.commands.measuring import MEASURED, read_measured
 from gift.data import Paths
 from gift.evaluate import Accuracy
 from gift.export import Exported, check_request
-from gift.files import read_json
 from gift.learner import Learner
 from gift.runs import RunFolder
-from gift.text import one_line, user_path
-
-log = logging.getLogger(__name__)
+from gift.text import user_path
 
 
 def export(
@@ -40,16 +34,8 @@ def export(
 
 def _measured(folder: RunFolder, tasks: Sequence[str]) -> list[Accuracy]:
     """The last measured accuracies of each task, among each set of classes."""
-    read = TypeAdapter(list[Accuracy]).validate_python
     found: dict[tuple[str, str], Accuracy] = {}
     for position, name in enumerate(tasks, start=1):
-        path = folder.task(position, name) / MEASURED
-        if not path.is_file():
-            continue
-        try:
-            accuracies = read(read_json(path)["accuracy"])
-        except (ValueError, TypeError, KeyError, ValidationError):
-            log.warning("%s is damaged; the model card is without it.", one_line(path))
-            continue
-        found |= {(one.task, one.among): one for one in accuracies}
+        for one in read_measured(folder.task(position, name) / MEASURED):
+            found[one.task, one.among] = one
     return list(found.values())

@@ -47,6 +47,7 @@ class Source:
         cls,
         method: Method,
         model: VisionLanguageModel,
+        predictor: Predictor,
         learned: Sequence[LabelSpace],
         task: str | None,
     ) -> Source:
@@ -55,7 +56,8 @@ class Source:
         Args:
             method: what was learned with.
             model: as it is after the last task.
-            learned: the tasks' label spaces.
+            predictor: the method's, of that model.
+            learned: the tasks, each with all its classes.
             task: one of them, by its name; needed where the method has a model for each.
 
         Raises:
@@ -77,7 +79,7 @@ class Source:
             )
         spaces = tuple(learned) if task is None else (known[task],)
         own = method.classifier(model, task).frozen_copy().to("cpu")
-        return cls(own, spaces, task, method.predictor(model, tuple(learned)), model.device)
+        return cls(own, spaces, task, predictor, model.device)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
