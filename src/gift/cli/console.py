@@ -173,6 +173,7 @@ class Reporter(logging.Handler):
     def __call__(self, now: gift.progress.Progress) -> None:
         if now.stage == "tasks" != self._counted:
             return  # a bar counts whole runs here
+        self._bars.note = now.note
         if now.stage == self._counted:
             self._whole = now.done
             if self._overall is None:
@@ -180,7 +181,6 @@ class Reporter(logging.Handler):
             self._bars.update(self._overall, completed=now.done, total=now.total)
         else:
             self._show(shown(now.stage), now.done, now.total)
-        self._bars.note = now.note
 
     def _show(self, stage: str, done: int, total: int) -> None:
         if self._stage is None or self._stage[0] != stage:

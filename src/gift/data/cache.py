@@ -96,7 +96,9 @@ def pixels(images: Images, transform: Callable[[Image], Pixels], key: str, paths
     parts = (fingerprint_of(images, paths), key, str(_VERSION), PIL.__version__)
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = paths.pixels / f"{name}.npy"
-    if (array := _load(path)) is None:
+    if (array := _load(path)) is not None:
+        log.debug("%d decoded images are in %s", len(images), path)
+    else:
         _make(path, lambda index: transform(images[index]), len(images))
         array = _load(path)
     assert array is not None

@@ -553,8 +553,10 @@ class RunFolder:
             return
         line = {"time": round(time.time(), 3), "stage": stage, **values}
         event = Event.model_validate(line)
+        text = json.dumps(event.model_dump(exclude_unset=True))
         with (self.path / "events.jsonl").open("ab") as file:
-            file.write(f"{json.dumps(event.model_dump(exclude_unset=True))}\n".encode())
+            file.write(f"{text}\n".encode())
+        log.debug("%s", text)
         if self._hears is not None:
             self._hears(event)
 

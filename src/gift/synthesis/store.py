@@ -140,6 +140,7 @@ class ImageStore:
         described = _describe(pool, generator, task_index, seed, balanced=balanced)
         folder = self._folder(described)
         stored, cached = _fill(folder, planned, generator, described)
+        log.debug("%d synthetic images in %s, %d of them from before", count, folder, cached)
         usable = [image for image in planned if not stored[image].black]
         if black := count - len(usable):
             log.warning("%d of %d synthetic images are black and skipped.", black, count)
