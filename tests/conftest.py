@@ -1,6 +1,7 @@
 """Fixtures for all rooms: a tiny CLIP with the true architecture, on a repeatable machine."""
 
 import os
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # notices about torchvision, which is not used
@@ -18,6 +19,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from hypothesis import HealthCheck, settings
+from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -29,6 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from gift.data.images import formats, suffixes
 from gift.vlm import VisionLanguageModel
 
 pytest_plugins = ["made_benchmark", "made_runs"]
@@ -169,3 +172,19 @@ def tiny_pipeline_folder(
         pipeline.set_progress_bar_config(disable=True)
         pipeline.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def without_heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which pillow-heif is not installed."""
+    formats()  # it is registered once
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    for suffix in [s for s, name in Image.EXTENSION.items() if name == "HEIF"]:
+        monkeypatch.delitem(Image.EXTENSION, suffix)
+    formats.cache_clear()
+    suffixes.cache_clear()
+    yield
+    monkeypatch.undo()
+    formats.cache_clear()
+    suffixes.cache_clear()

@@ -71,7 +71,6 @@ def test_train_may_be_a_class(tmp_path):
         (["train/a/x.png", "fold2/a/x.png"], "fold2 has the same class folders .* rename it to"),
         (["Test/a/x.png", "val/a/x.png"], "Test/ and no training split"),
         (["train/a/x.png", "test/a/x.png", "x.png"], "images beside its splits"),
-        (["a/x.png", "b/IMG_1.HEIC"], r"1 not read as images: b/IMG_1.HEIC \(needs pip install"),
     ],
 )
 def test_refused_layouts(tmp_path, paths, message):
@@ -110,6 +109,14 @@ def test_every_suffix_of_an_image_is_read(tmp_path, suffix, caplog):
     files, _ = scan(make(tmp_path, f"a/x.{suffix}"))["train"]
     assert [path.name for path in files] == [f"x.{suffix}"]
     assert not caplog.records
+
+
+@pytest.mark.usefixtures("without_heif")
+def test_photos_whose_package_is_missing_say_what_to_install(tmp_path):
+    make(tmp_path, "a/x.png", "b/IMG_1.HEIC")
+    message = r"b holds no images \(1 not read as images: b/IMG_1.HEIC \(needs pip install"
+    with pytest.raises(ValueError, match=message):
+        scan(tmp_path)
 
 
 def test_a_file_without_suffix_is_read_by_its_content(tmp_path, caplog):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from gift.data.images import ImageFiles, formats, image_problem, suffixes, to_rgb
 
@@ -158,13 +158,29 @@ def test_heif_is_read_where_its_package_is(tmp_path):
     assert ImageFiles((tmp_path / "x.HEIC",), (0,))[0].size == (4, 2)
 
 
+@pytest.mark.usefixtures("without_heif")
 def test_heif_needs_its_package(tmp_path):
-    if ".heic" in suffixes():
-        pytest.skip("it is installed")
     assert image_problem(tmp_path / "x.HEIC") == "needs pip install 'gift-cl[heif]'"
     (tmp_path / "x.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(OSError, match=r"gift-cl\[heif\]"):
         ImageFiles((tmp_path / "x.HEIC",), (0,))[0]
+
+
+def test_photos_of_phones_in_heif_are_turned_upright(tmp_path):
+    """As phones write them: turned by the container, with the same orientation in the tags."""
+    pytest.importorskip("pillow_heif")
+    assert ".heic" in suffixes()
+    photo = Image.new("RGB", (64, 32), "red")
+    photo.paste("blue", (32, 0, 64, 32))
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = 6
+    stored = photo.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "IMG_1.HEIC", exif=tags.tobytes())
+    image = ImageFiles((tmp_path / "IMG_1.HEIC",), (0,))[0]
+    assert (image.mode, image.size) == ("RGB", (64, 32))
+    red, blue = (image.getpixel((x, 16)) for x in (8, 56))
+    assert red[0] > 200 > 60 > red[2]
+    assert blue[2] > 200 > 60 > blue[0]
 
 
 def test_content_counts_not_the_suffix(tmp_path):

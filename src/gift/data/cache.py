@@ -147,9 +147,8 @@ def check_images(*splits: Images, paths: Paths, hint: str = "") -> None:
         if len(problems) > _SHOWN:
             shown.append(f"... and {len(problems) - _SHOWN} more")
         raise ValueError("\n".join([*shown, hint] if hint else shown))
-    with _writing(paths.checked):
-        for mark, images in todo.items():
-            write_text(mark, images.fingerprint)
+    for images in todo.values():
+        remember_checked(images, paths)
 
 
 def unreadable(*splits: Images, paths: Paths) -> list[dict[int, str]]:
@@ -163,15 +162,27 @@ def unreadable(*splits: Images, paths: Paths) -> list[dict[int, str]]:
     known = [_known_unreadable(images, paths) for images in splits]
     todo = [images for images, found in zip(splits, known, strict=True) if found is None]
     new = iter(_decode_all(todo))
-    with _writing(paths.checked):
-        for number, images in enumerate(splits):
-            if known[number] is None:
-                known[number] = found = next(new)
-                if found:
+    for number, images in enumerate(splits):
+        if known[number] is None:
+            known[number] = found = next(new)
+            if found:
+                with _writing(paths.checked):
                     write_json(_mark(images, paths).with_suffix(".unreadable"), list(found))
-                else:
-                    write_text(_mark(images, paths), images.fingerprint)
+            else:
+                remember_checked(images, paths)
     return [found or {} for found in known]
+
+
+def remember_checked(images: Images, paths: Paths) -> None:
+    """Remember that all of these images can be decoded.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    mark = _mark(images, paths)
+    if not mark.exists():
+        with _writing(paths.checked):
+            write_text(mark, images.fingerprint)
 
 
 def _known_unreadable(images: Images, paths: Paths) -> dict[int, str] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gift.data.cache import check_images, fingerprint_of, unreadable
+from gift.data.cache import check_images, fingerprint_of, remember_checked, unreadable
 from gift.data.entries import DatasetEntry, Metric
 from gift.data.images import ImageSet
 from gift.data.opening import count_problem, is_on_hub, match_labels, open_tasks, read, will_be_made
@@ -170,15 +170,18 @@ def readable(task: Task, paths: Paths) -> Task:
             problems.append(f"{shown}: no {split} image of {none_of} can be read; add some.")
         elif lost:
             skipped.append(f"no {split} image of {none_of} is left to measure")
+        elif bad:
+            remember_checked(kept, paths)
         splits[split] = kept
     if problems:
         raise ValueError("\n".join([*problems, *skipped[:20]]))
     count = sum(map(len, found))
     if count:
         log.warning(
-            "%s: %s cannot be read and skipped:\n%s",
+            "%s: %s that cannot be read %s skipped:\n%s",
             shown,
             count_of(count, "image"),
+            "is" if count == 1 else "are",
             "\n".join(skipped),
         )
     return replace(
