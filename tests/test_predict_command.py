@@ -182,6 +182,7 @@ def test_calibration_is_fitted_kept_and_used(call, made, tmp_path, tiny_clip_fol
     assert found.threshold == stored["threshold"]
     assert found.names == plain.names
 
+    assert learner.calibrate(folder, goal="coverage", target=0.5).model_dump() == stored
     learner.save(tmp_path / "copy")
     assert (tmp_path / "copy/learner/calibration.json").read_bytes() == kept.read_bytes()
     again = Task.from_folder(write_folder(tmp_path / "again", ("ring", "bar")))

@@ -545,8 +545,8 @@ class Learner:
         They are kept in :attr:`calibration` until another task is learned.
 
         Args:
-            tasks: images that were not learned. Those of a class that was never learned should be
-                "unknown", so they bear on the threshold.
+            tasks: images that were not learned; as for :meth:`learn`, one or several. Images of a
+                class that was never learned should be "unknown".
             goal: what the threshold is chosen for: ``precision``, the fraction of the answers that
                 are correct, or ``coverage``, the fraction of the images that get an answer.
             target: the least precision or coverage, in 0..1.
