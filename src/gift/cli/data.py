@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gift.cli import completion
 from gift.cli.options import DataRoot, Home, Json
-from gift.cli.show import print_error, print_json, print_text, reporter
+from gift.cli.show import log, print_json, print_text, reporter
 from gift.progress import track
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def prepare_command(
         tasks.setdefault(entry.whole_name, []).append(entry)
     for name, (entry, *_) in tasks.items():
         if is_on_hub(entry, paths):
-            print_error(f"downloading the copy of {name} unless it is there")
+            log.warning("downloading the copy of %s unless it is there", name)
             try:
                 download(entry)
             except (OSError, ValueError):

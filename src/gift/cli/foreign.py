@@ -42,6 +42,10 @@ _SPELLINGS: Mapping[str, str] = {
     "training.accumulate": "gradient-accumulation-steps grad-accum accum-steps",
     "training.gradient_checkpointing": "grad-checkpointing",
     "training.precision": "precision mixed-precision",
+    "training.precision=bf16": "bf16 fp16 amp half use-amp",
+    "training.keep=best": "early-stopping patience load-best-model-at-end save-best",
+    "training.validation_fraction": "validation-split val-split val-fraction val-ratio",
+    "training.schedule": "scheduler lr-scheduler lr-scheduler-type lr-schedule",
     "training.workers": "num-workers workers j num-proc dataloader-num-workers",
     "training.label_smoothing": "smoothing",
     "synthesis.images": "num-images n-images num-samples",
@@ -123,7 +127,8 @@ def _meant(
 ) -> str | None:
     """What to write for an option of another program; None where that is not known."""
     for here, spellings in _SPELLINGS.items():
-        if name in spellings.split() and (here.split()[0] in known or here in settings):
+        is_here = here.split()[0] in known or here.partition("=")[0] in settings
+        if is_here and name in spellings.split():
             return f"write {_written(here, value)}"
     for spellings, sentence in _SENTENCES.items():
         if name in spellings.split() and (settings or "same command" in sentence):
@@ -143,7 +148,7 @@ def _meant(
 
 def _written(here: str, value: str | None) -> str:
     """An option or a setting as it is written on the command line."""
+    given = shlex.quote(value or "VALUE")
     if here.startswith("-"):
-        is_whole = " " in here or here == "--verbose"
-        return here if is_whole else f"{here} {shlex.quote(value or 'VALUE')}"
-    return f"--set {here}={shlex.quote(value or 'VALUE')}"
+        return here if " " in here or here == "--verbose" else f"{here} {given}"
+    return f"--set {here}" if "=" in here else f"--set {here}={given}"

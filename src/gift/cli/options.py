@@ -66,6 +66,7 @@ Method = Annotated[
 Track = Annotated[
     list[str] | None,
     typer.Option(
+        metavar="NAME",
         help="Draw losses and accuracies with a tracker: tensorboard, wandb, mlflow, ...; "
         "repeatable.",
         autocompletion=completion.trackers,
