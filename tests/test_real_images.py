@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
+from PIL.Image import Transpose
 from support import write_folder
 from transformers import CLIPConfig, CLIPModel
 
 from gift import Learner, Task
-from gift.data import Paths
+from gift.data import Paths, readable
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "caltech101" / "101_ObjectCategories"
 
@@ -44,6 +46,53 @@ def test_photographs_are_learned(tmp_path):
     (after,) = learner.evaluate(task)
     assert before < 40
     assert after > before + 20
+
+
+_STORED = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_90,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_270,
+}
+"""How a camera stores an upright photo that it tags so."""
+
+
+@needs_photos
+def test_a_messy_folder_of_photographs_shows_them_as_they_were(tmp_path, caplog):
+    """Turned by the camera, in four colours, in formats of phones, cut off, and with strays."""
+    folder, beavers = tmp_path / "animals", sorted((PHOTOS / "beaver").glob("*.jpg"))[:9]
+    (folder / "beaver" / "2024").mkdir(parents=True)
+    (folder / "emu").mkdir()
+    originals = {}
+    for number, path in enumerate(beavers[:8], start=1):
+        with Image.open(path) as photo:
+            stored = photo.convert("RGB")
+        if number > 1:
+            stored = stored.transpose(_STORED[number])
+        tags = Image.Exif()
+        tags[ExifTags.Base.Orientation] = number
+        name = f"IMG_{number}.JPG" if number % 2 else f"2024/IMG_{number}.jpeg"
+        stored.save(folder / "beaver" / name, quality=95, exif=tags)
+        originals[Path(name).name] = path
+    cmyk, only = sorted((PHOTOS / "emu").glob("*.jpg"))[:2]
+    with Image.open(cmyk) as photo:
+        photo.convert("CMYK").save(folder / "emu" / "scan.TIF")
+        originals["scan.TIF"] = cmyk
+    (folder / "emu" / "broken.jpg").write_bytes(only.read_bytes()[:-2000])
+    for stray in (".DS_Store", "emu/Thumbs.db", "beaver/._IMG_1.JPG"):
+        (folder / stray).write_bytes(b"x")
+    task = Task.from_folder(folder, nested=True, on_bad_image="skip")
+    task = readable(task, Paths.of(tmp_path / "home"))
+    assert (task.labels.classnames, task.skipped, len(task.train)) == (("beaver", "emu"), 1, 9)
+    assert caplog.text.count("broken.jpg cannot be read") == 1
+    for file, image in zip(task.train.files, task.train, strict=True):
+        with Image.open(originals[file.name]) as original:
+            wanted = np.asarray(original.convert("RGB"), dtype=float)
+        assert image.size == wanted.shape[1::-1]
+        assert np.abs(np.asarray(image, dtype=float) - wanted).mean() < 4
 
 
 @pytest.mark.slow

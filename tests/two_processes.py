@@ -106,6 +106,7 @@ def main() -> None:
     if what != ["shard"]:
         for name in TRAINED:
             keep(name, learned(name, model_folder))
+        keep("balanced", learned("finetune", model_folder, balanced=True))
         return
     warnings.simplefilter("error")
     siglip = str(folder / "siglip2")

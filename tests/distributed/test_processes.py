@@ -33,6 +33,16 @@ def test_two_processes_learn_what_one_learns(stored, tiny_clip_folder, name):
             assert distance <= 1e-10 * wanted.double().norm(), key
 
 
+@pytest.mark.slow
+def test_balanced_batches_are_those_of_one_process(stored, tiny_clip_folder):
+    alone = learned("finetune", str(tiny_clip_folder), balanced=True)
+    first, second = (load_file(stored / f"balanced-{rank}.safetensors") for rank in range(2))
+    for key, wanted in alone.items():
+        assert torch.equal(first[key], second[key]), key
+        if not key.endswith(NOISY):
+            torch.testing.assert_close(first[key], wanted, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 64])
 def test_a_single_process_has_all_rows(count):
     assert distributed.shard(count) == range(count)

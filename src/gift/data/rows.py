@@ -14,7 +14,7 @@ from PIL import Image
 
 from gift.data.images import ImageSet, decoded
 from gift.data.readers.folder import split_name
-from gift.data.tables import IMAGE_COLUMNS, LABEL_COLUMNS, Columns, column
+from gift.data.tables import Columns, image_and_label
 from gift.text import shortened
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def _read(
     from datasets import Image as Images
 
     typed = dict(rows.features)
-    image = columns.image or _of_type(typed, Images)
-    image = column(place, rows.column_names, image, IMAGE_COLUMNS, "image")
-    label = columns.label or _of_type(typed, ClassLabel)
-    label = column(place, rows.column_names, label, LABEL_COLUMNS, "label")
+    likely = Columns(
+        columns.image or _of_type(typed, Images), columns.label or _of_type(typed, ClassLabel)
+    )
+    image, label = image_and_label(place, rows.column_names, likely)
     names = typed[label].names if isinstance(typed[label], ClassLabel) else None
     strings = []
     for number, value in enumerate(rows[label][:]):

@@ -13,7 +13,7 @@ from typing import Any
 
 from gift.data.naming import csv_rows
 from gift.data.readers.folder import split_name
-from gift.text import nfc, one_line, shortened, unknown
+from gift.text import count_of, nfc, one_line, shortened, unknown
 from gift.textfiles import parse_json, read_text
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -68,8 +68,7 @@ def read_table(
         raise ValueError(f"{one_line(path)} lists no images.")
     found = _Listed(path, follow_links)
     names = list(rows[0])
-    image = column(path, names, columns.image, IMAGE_COLUMNS, "image")
-    label = column(path, names, columns.label, LABEL_COLUMNS, "label")
+    image, label = image_and_label(path, names, columns)
     split = columns.split
     if split is not None or _usual(names, SPLIT_COLUMNS):
         split = column(path, names, split, SPLIT_COLUMNS, "split")
@@ -80,9 +79,29 @@ def read_table(
         shown = [f"- {problem}" for problem in found.problems[:_SHOWN]]
         shown += [f"... and {more} more"] if more > 0 else []
         raise ValueError(
-            "\n".join([f"{len(found.problems)} problems in {one_line(path)}:", *shown])
+            "\n".join([f"{one_line(path)}: {count_of(len(found.problems), 'problem')}:", *shown])
         )
     return dict(found.splits)
+
+
+def image_and_label(place: object, names: Sequence[str], columns: Columns) -> tuple[str, str]:
+    """The names of the columns of images and of labels.
+
+    Raises:
+        ValueError: one of them or both are not there.
+    """
+    found, problems = [], []
+    for given, usual, what in (
+        (columns.image, IMAGE_COLUMNS, "image"),
+        (columns.label, LABEL_COLUMNS, "label"),
+    ):
+        try:
+            found.append(column(place, names, given, usual, what))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return found[0], found[1]
 
 
 def column(
