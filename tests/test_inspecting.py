@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from support import write_folder
@@ -101,6 +101,15 @@ def test_folders_of_earlier_versions_are_described(saved):
     assert colours.images == 8
     with pytest.raises(ValueError, match="holds no learner"):
         info(saved / "tasks")
+
+
+def test_only_settings_that_changed_are_named_of_a_task(saved):
+    found = info(saved)
+    task = replace(found.tasks[0], settings={"training.iterations": 9, "seed": 3})
+    now = {"training.iterations": 7, "seed": 3, "training.warmup": 2}
+    expected = {"training.iterations": 9, "training.warmup": "the default"}
+    assert task.other_settings(now) == expected
+    assert replace(task, settings={}).other_settings(now) == {}, "of an older learner"
 
 
 def test_info_in_words_and_as_json(saved, capsys):

@@ -63,17 +63,17 @@ def _print(found: LearnerInfo) -> None:
     )
     for task in found.tasks:
         more = f" and {len(task.classes) - _NAMES} more" if len(task.classes) > _NAMES else ""
-        print_text(f"\n{task.name}: {', '.join(task.classes[:_NAMES])}{more}")
-        if task.settings and task.settings != found.settings:
-            print_text(f"learned with {_settings(task.settings)}")
+        into = f" (into {task.extends})" if task.extends else ""
+        print_text(f"\n{task.name}{into}: {', '.join(task.classes[:_NAMES])}{more}")
+        if others := task.other_settings(found.settings):
+            print_text(f"learned with {_settings(others)}")
         if task.kept is not None:
             print_kept(task.kept)
 
 
 def _row(number: int, task: TaskInfo) -> list[str]:
-    into = f" (into {task.extends})" if task.extends else ""
     return [
-        f"{number} {task.name}{into}",
+        f"{number} {task.name}",
         str(len(task.classes)),
         "-" if task.images is None else str(task.images),
         "-" if task.learned is None else task.learned[:10],

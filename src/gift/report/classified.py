@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gift.calibration import Reliability
@@ -74,9 +75,9 @@ class Classified:
         known: the learned task that it was measured as; None where it is none.
         measured_on: which images, in words.
         own, seen: accuracy in percent among its own classes, and among all classes seen.
-        others: how many classes of other tasks compete.
+        others: how many other classes compete.
         classes: the folder's class names.
-        counts: images by class and answer, [C, C + 1]; the last column is of other tasks' classes.
+        counts: images by class and answer, [C, C + 1]; the last column is of the other classes.
         reliability: of the probabilities of the answers.
         temperature: what the scores were divided by for it; None where none was fitted.
         confusions: the most frequent ones, by how many images.
@@ -107,7 +108,7 @@ class Classified:
 
     @property
     def elsewhere(self) -> int:
-        """How many images were taken for a class of another task."""
+        """How many images were taken for a class that is none of the folder's."""
         return int(self.counts[:, -1].sum())
 
     @cached_property
@@ -190,6 +191,7 @@ def reliability_curve(reliability: Reliability) -> Figure:
     axes.set_ylim(0, 1.02)
     below.bar(middle, reliability.counts, **bars)
     below.set_ylabel("images")
+    below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     below.set_xlabel("confidence")
     for one in (axes, below):
         one.grid(False, axis="x")

@@ -45,6 +45,21 @@ class TaskInfo:
     now_seen: float | None
     kept: Kept | None
 
+    def other_settings(self, settings: Values) -> Values:
+        """The settings that it was learned with, where they are others than those of a learner.
+
+        Args:
+            settings: the learner's, as in :attr:`LearnerInfo.settings`.
+        """
+        if not self.settings:  # they are not known
+            return {}
+        every = {**settings, **self.settings}
+        return {
+            path: self.settings.get(path, "the default")
+            for path, value in every.items()
+            if self.settings.get(path) != settings.get(path)
+        }
+
 
 @dataclass(frozen=True)
 class LearnerInfo:
