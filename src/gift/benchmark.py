@@ -9,7 +9,17 @@ from pathlib import Path
 from statistics import fmean
 
 from gift import distributed, metrics
-from gift.commands import measure, open_learner
+from gift.commands.measuring import measure
+from gift.commands.opening import open_learner
+from gift.commands.planning import (
+    Confirm,
+    announce,
+    announce_downloads,
+    missing_downloads,
+    plan_tasks,
+    unloaded,
+    with_timings,
+)
 from gift.config import RunConfig
 from gift.data import (
     BenchmarkEntry,
@@ -26,6 +36,7 @@ from gift.data import (
     with_revisions,
 )
 from gift.data.output import refuse_data
+from gift.estimate import Plan
 from gift.evaluate import Protocol
 from gift.files import write_json
 from gift.learner import Learner
@@ -95,7 +106,12 @@ def changes(config: RunConfig, recipe: RunConfig | None = None) -> Values:
 
 
 def run(
-    config: RunConfig, folder: Path, *, paths: Paths | None = None, command: str | None = None
+    config: RunConfig,
+    folder: Path,
+    *,
+    paths: Paths | None = None,
+    command: str | None = None,
+    confirm: Confirm | None = None,
 ) -> Summary:
     """Learn a benchmark's tasks one after the other and evaluate all of them after each.
 
@@ -106,6 +122,7 @@ def run(
         folder: the run folder.
         paths: cache and data directories.
         command: how the run was started, for its summary.
+        confirm: see :data:`gift.commands.planning.Confirm`.
 
     Raises:
         ValueError: wrong input, or the folder belongs to another configuration.
@@ -131,9 +148,13 @@ def run(
         if run_folder.done:
             run_folder.check_finished()
             return run_folder.read_summary()
+        announce_downloads(config)
         learner = open_learner(run_folder, config, paths)
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
+        if left := tasks[len(learner.memory) :]:
+            announce(_plan(learner, tasks, matrix), learner, left[0], confirm)
+            learner.streams.begin(learner.memory)  # it fails before all work, if it does
         features = config.evaluation.embedding_images
         if matrix is None:
             zero_shot = measure(learner, tasks, protocol, run_folder, features=features)
@@ -218,9 +239,40 @@ def _prepare(
     described = zip(chosen, tasks, strict=True)
     folder.write_data({e.name: asdict(provenance(task, learner.paths, e)) for e, task in described})
     folder.log("prepare", seconds=time.perf_counter() - started)
-    if learns:
-        learner.streams.begin(learner.memory)  # a generator that fails does so before all work
     return tasks
+
+
+def _plan(learner: Learner, tasks: Sequence[Task], matrix: AccuracyMatrix | None) -> Plan:
+    """What is left of a run: rows of the matrix, the one of the zero-shot accuracies included."""
+    rows = len(tasks) - len(matrix.accuracy) if matrix else len(tasks) + 1
+    left = tasks[len(learner.memory) :]
+    return plan_tasks(
+        learner, left, classified=rows * sum(len(task.evaluation or ()) for task in tasks)
+    )
+
+
+def preview(config: RunConfig, *, paths: Paths | None = None) -> Plan:
+    """What :func:`run` would do in a new folder; nothing is written but data sets made by code.
+
+    A few training steps are timed, and the generation of an image; where the model or the generator
+    are still to be downloaded, nothing is.
+
+    Raises:
+        ValueError: wrong settings, or data that are not there.
+    """
+    benchmark = load_benchmark(config.benchmark)
+    entries = benchmark.datasets(config.tasks)
+    chosen, how = with_revisions(entries, config.hub_revisions), config.evaluation
+    tasks = [
+        measured_split(task, how.split, how.validation_fraction)
+        for task in open_tasks(chosen, paths or Paths.of(), config.draw)
+    ]
+    if downloads := missing_downloads(config):
+        classified = (len(tasks) + 1) * sum(len(task.evaluation or ()) for task in tasks)
+        return unloaded(config, tasks, classified, downloads)
+    learner = Learner(config, paths=paths)
+    learner.check()
+    return with_timings(_plan(learner, tasks, None), learner, tasks[0])
 
 
 def few_shot_tasks(tasks: Sequence[Task], shots: int, seed: int, folder: RunFolder) -> list[Task]:

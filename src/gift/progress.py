@@ -53,6 +53,7 @@ Listener = Callable[[Progress], None]
 """Called while long work goes on."""
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_is_reported: ContextVar[bool] = ContextVar("is_reported", default=True)
 
 
 @contextmanager
@@ -63,6 +64,16 @@ def listening(listener: Listener | None) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Nothing in the block is reported: trials that only look like the work itself."""
+    token = _is_reported.set(False)
+    try:
+        yield
+    finally:
+        _is_reported.reset(token)
 
 
 @contextmanager
@@ -123,6 +134,8 @@ _lines = _Lines()
 
 def report(stage: str, done: int, total: int, note: str = "") -> None:
     """Say that ``done`` of ``total`` parts of a stage are done; see :class:`Progress`."""
+    if not _is_reported.get():
+        return
     now = Progress(stage, done, total, note)
     _lines.write(now)
     if (listener := _listener.get()) is not None:

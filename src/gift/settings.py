@@ -277,6 +277,13 @@ def name_or_path(reference: str) -> str:
     return absolute(reference) if looks_like_path else reference
 
 
+def is_hub_id(reference: str) -> bool:
+    """Whether a reference is the name of a repository: no catalogue's model and no path."""
+    path = user_path(reference)
+    is_path = path.exists() or path.is_absolute() or reference[:1] == "." or len(path.parts) > 2
+    return not reference.startswith(_BUILTIN) and not is_path
+
+
 def locate(reference: str, built: Path | None = None) -> str:
     """The folder of a catalogue's model, ``builtin:<catalogue>/<model>``; others as given.
 

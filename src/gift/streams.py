@@ -199,6 +199,13 @@ class Streams:
             self.generator.release()
         return images
 
+    def stored(self, learned: Sequence[LabelSpace]) -> tuple[int, int]:
+        """How many synthetic images the next task needs, and how many are in the store."""
+        if not self.generates:
+            return 0, 0
+        count = self._config.synthesis.images
+        return count, self._store.stored(**self._set(learned), count=count)
+
     @property
     def _store(self) -> ImageStore:
         return ImageStore(tagged(self._paths.images))

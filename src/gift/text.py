@@ -163,3 +163,16 @@ def check_list(what: str, value: object, example: str) -> None:
         raise ValueError(
             f"{what} = {shortened(value)} is one text; give a list, for instance {example}."
         )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.25), duration(42), duration(600), duration(9000)
+    ('0.25 s', '42.0 s', '10.0 min', '2.5 h')
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

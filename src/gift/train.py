@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
@@ -77,18 +76,17 @@ class Trained:
 
 
 def training_device() -> torch.device:
-    """The device of this process, from the machine and the launcher.
+    """The device of this process, see :func:`gift.distributed.device`.
 
     Raises:
-        ValueError: the launcher asks for FSDP.
+        ValueError: the launcher asks for FSDP, or a device that is not there.
     """
     if parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise ValueError(
             "accelerate's FSDP is switched on (--use_fsdp, or fsdp_config in its configuration), "
             "but weights are sharded by training.shard = true; start without it and set that."
         )
-    device: torch.device = PartialState().device
-    return device
+    return distributed.device()
 
 
 def train_task(

@@ -28,6 +28,7 @@ from gift.cli import (
 from gift.cli.common import common_options, tracebacks, with_common_options
 from gift.cli.console import logging_to_console
 from gift.cli.show import fail, speaks
+from gift.distributed import DEVICE
 from gift.plugins import load
 
 
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
     with ExitStack() as stack:
         stack.enter_context(logging_to_console(quiet=not speaks()))
+        stack.callback(_name_device, os.environ.get(DEVICE))
         token = tracebacks.set(False)
         stack.callback(tracebacks.reset, token)
         if not speaks():
@@ -107,6 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if isinstance(error, (ValueError, OSError, FloatingPointError)):
                 fail(str(error), 1)
             fail(f"{type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def _name_device(name: str | None) -> None:
+    """Put back what names the device, which an option of a command may have changed."""
+    os.environ.pop(DEVICE, None)
+    if name is not None:
+        os.environ[DEVICE] = name
 
 
 def _expanded(word: str) -> str:

@@ -13,6 +13,7 @@ from gift.cli import completion
 from gift.cli.options import (
     ColumnNames,
     DataRoot,
+    Device,
     FollowLinks,
     Home,
     Json,
@@ -69,6 +70,7 @@ def eval_command(
         float | None,
         typer.Option(help="With --calibrate: fraction of images to be answered, instead."),
     ] = None,
+    device: Device = None,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,

@@ -14,6 +14,8 @@ from gift.cli.options import (
     ColumnNames,
     ConfigFile,
     DataRoot,
+    Device,
+    DryRun,
     FollowLinks,
     Home,
     Json,
@@ -21,16 +23,19 @@ from gift.cli.options import (
     OnBadImageOption,
     OnNonfinite,
     Overrides,
+    Precision,
     Reading,
     Rename,
     Templates,
     Track,
+    Yes,
+    confirmed,
     default,
     paths_of,
     read_settings,
     task_of,
 )
-from gift.cli.show import print_accuracies, print_json, print_kept, print_text, reporter
+from gift.cli.show import print_accuracies, print_json, print_kept, print_plan, print_text, reporter
 
 
 def learn_command(
@@ -82,6 +87,15 @@ def learn_command(
         list[Path] | None,
         typer.Option(help="Folder of images measured before and after; repeatable."),
     ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="Hold this fraction of the training images out, and keep the weights that are "
+            "best on it."
+        ),
+    ] = None,
+    device: Device = None,
+    precision: Precision = None,
     on_nonfinite: OnNonfinite = None,
     track: Track = None,
     config: ConfigFile = None,
@@ -93,6 +107,8 @@ def learn_command(
     follow_links: FollowLinks = False,
     data_root: DataRoot = None,
     home: Home = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Let a learner learn one more folder, or table, of images.
@@ -117,6 +133,9 @@ def learn_command(
         model=model,
         generator=generator,
         method=method,
+        precision=precision,
+        keep=None if validation_fraction is None else "best",
+        validation_fraction=validation_fraction,
         on_nonfinite=on_nonfinite,
         track=track,
     )
@@ -124,9 +143,20 @@ def learn_command(
         settings = merge(load_recipe(recipe, settings.get("method", "gift")), settings)
     from gift import commands
 
+    paths = paths_of(home, data_root)
+    if dry_run:
+        with reporter("timing a few steps"):
+            plan = commands.preview_learning(learner, chosen, settings, paths=paths)
+        print_plan(plan, as_json=as_json)
+        return
     with reporter(f"learning {chosen.name}"):
         learned = commands.learn(
-            learner, chosen, settings, check=checked, paths=paths_of(home, data_root)
+            learner,
+            chosen,
+            settings,
+            check=checked,
+            paths=paths,
+            confirm=lambda plan: confirmed(plan, yes),
         )
     accuracies = [*learned.before, *learned.after]
     if as_json:

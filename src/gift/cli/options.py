@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gift.cli import completion
+from gift.distributed import DEVICE
 
 if TYPE_CHECKING:
     from gift.data import Paths, Task
+    from gift.estimate import Plan
     from gift.settings import Values
+
+
+def _choose_device(name: str | None) -> str | None:
+    """Name the device for this process and those that it starts."""
+    if name is not None:
+        os.environ[DEVICE] = name
+    return name
+
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="cpu, cuda, cuda:1, mps, ... [default: $GIFT_DEVICE, or the best there is]",
+        callback=_choose_device,
+    ),
+]
 
 MOST_SEED = 2**31 - 1
 """The largest seed that every library takes, see :data:`gift.settings.Seed`."""
@@ -100,6 +120,19 @@ OnNonfinite = Annotated[
         + default("training.on_nonfinite")
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the forward pass of training: 'fp32', or 'bf16' on GPUs that have it. "
+        + default("training.precision")
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done and how long it takes, and stop.")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Begin also what takes more than an hour on a CPU.")
+]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Follow links that lead out of a task's folder.")
 ]
@@ -156,21 +189,32 @@ def paths_of(home: Path | None, data_root: Path | None = None) -> Paths:
     return Paths.of(home, data_root)
 
 
+_SETTINGS = {
+    "generator": "synthesis.generator",
+    "on_nonfinite": "training.on_nonfinite",
+    "precision": "training.precision",
+    "keep": "training.keep",
+    "track": "tracking",
+    "validation_fraction": "training.validation_fraction",
+}
+"""The settings that options stand for, where they are called otherwise."""
+
+
 def read_settings(
-    config: Path | None, overrides: Sequence[str] | None, **named: str | int | list[str] | None
+    config: Path | None,
+    overrides: Sequence[str] | None,
+    **named: str | int | float | list[str] | None,
 ) -> Values:
     """The user's settings: the file's, then the named options', then --set's."""
-    from gift.settings import merge, parse_override, read_yaml
+    from gift.settings import merge, nest, parse_override, read_yaml
 
-    options: Values = {key: value for key, value in named.items() if value is not None}
-    if "generator" in options:
-        options["synthesis"] = {"generator": options.pop("generator")}
-    if "on_nonfinite" in options:
-        options["training"] = {"on_nonfinite": options.pop("on_nonfinite")}
-    if "track" in options:
-        options["tracking"] = options.pop("track")
+    options = [
+        nest(_SETTINGS.get(name, name).split("."), value)
+        for name, value in named.items()
+        if value is not None
+    ]
     layers = [parse_override(text) for text in overrides or []]
-    return merge(read_yaml(config) if config else {}, options, *layers)
+    return merge(read_yaml(config) if config else {}, *options, *layers)
 
 
 def task_of(source: Path, reading: Reading, name: str | None = None) -> Task:
@@ -215,3 +259,23 @@ def _columns(given: Sequence[str]) -> dict[str, Any]:
             raise ValueError(unknown("kind of column", kind, ("image", "label", "split")))
         found[kind] = name
     return found
+
+
+def confirmed(plan: Plan, yes: bool) -> None:
+    """Let a person confirm work that takes more than an hour on a CPU.
+
+    Raises:
+        ValueError: it was not confirmed.
+    """
+    from gift.text import duration
+
+    if not plan.is_long or yes:
+        return
+    hours = duration(sum(plan.seconds.values()))
+    if sys.stdin.isatty() and typer.confirm(f"This takes about {hours} on {plan.device}. Begin?"):
+        return
+    raise ValueError(
+        f"nothing was begun: it takes about {hours} on {plan.device}. Use a machine with a GPU, "
+        "fewer or smaller steps (--set training.iterations=..., --set synthesis.images=...), a "
+        "smaller model, or add --yes."
+    )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gift.cli.options import (
+    Device,
     Home,
     Json,
     Learner,
@@ -72,6 +73,7 @@ def predict_command(
             help="Decode JPEG files smaller: several times faster, and pixels change by 0.1 %.",
         ),
     ] = False,
+    device: Device = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:

@@ -14,20 +14,32 @@ from gift.cli.options import (
     Benchmark,
     ConfigFile,
     DataRoot,
+    Device,
+    DryRun,
     Home,
     Json,
     Method,
     OnBadImageOption,
     OnNonfinite,
     Overrides,
+    Precision,
     Reading,
     Track,
+    Yes,
+    confirmed,
     default,
     paths_of,
     read_settings,
     task_of,
 )
-from gift.cli.show import print_json, print_summaries, print_text, reporter, this_command
+from gift.cli.show import (
+    print_json,
+    print_plan,
+    print_summaries,
+    print_text,
+    reporter,
+    this_command,
+)
 
 RECIPE = "The benchmark's recipe may name another."
 
@@ -56,12 +68,16 @@ def run_command(
             help=f"Diffusers text-to-image pipeline. {RECIPE} " + default("synthesis.generator")
         ),
     ] = None,
+    device: Device = None,
+    precision: Precision = None,
     on_nonfinite: OnNonfinite = None,
     track: Track = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     data_root: DataRoot = None,
     home: Home = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Learn a benchmark's tasks in order and measure all of them after each.
@@ -78,16 +94,28 @@ def run_command(
         generator=generator,
         method=method,
         seed=seed,
+        precision=precision,
         on_nonfinite=on_nonfinite,
         track=track,
     )
-    from gift.benchmark import resolve, run
+    from gift.benchmark import preview, resolve, run
     from gift.studies import default_folder
 
     resolved = resolve(benchmark, settings.pop("method", "gift"), settings)
-    folder = out or default_folder(resolved, Path("runs"))
+    paths, folder = paths_of(home, data_root), out or default_folder(resolved, Path("runs"))
+    if dry_run:
+        with reporter("timing a few steps"):
+            plan = preview(resolved, paths=paths)
+        print_plan(plan, as_json=as_json)
+        return
     with reporter(f"{benchmark}, {resolved.method}"):
-        summary = run(resolved, folder, paths=paths_of(home, data_root), command=this_command())
+        summary = run(
+            resolved,
+            folder,
+            paths=paths,
+            command=this_command(),
+            confirm=lambda plan: confirmed(plan, yes),
+        )
     if as_json:
         print_json({"folder": str(folder), **summary.model_dump(mode="json")})
         return

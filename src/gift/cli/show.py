@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gift.cli.console import Reporter, shown
+from gift.text import one_line
 
 if TYPE_CHECKING:
+    from gift.estimate import Plan
     from gift.evaluate import Accuracy
     from gift.runs import Kept, Summary
 
@@ -46,6 +49,15 @@ def print_text(text: str) -> None:
 def print_json(value: Any) -> None:
     """One JSON object on standard output, in ASCII: nothing in it moves a cursor."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """What a command would do, and how long it takes."""
+    if as_json:
+        print_json({**asdict(plan), "seconds": plan.seconds})
+        return
+    for line in plan.lines():
+        print_text(one_line(line))
 
 
 def print_accuracies(accuracies: Sequence[Accuracy]) -> None:

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gift.cli import completion
-from gift.cli.options import MOST_SEED, Json, default
-from gift.cli.show import print_json, print_text, reporter
+from gift.cli.options import MOST_SEED, Device, DryRun, Json, Yes, confirmed, default
+from gift.cli.show import print_json, print_plan, print_text, reporter
 
 
 def synthesize_command(
@@ -57,13 +57,16 @@ def synthesize_command(
     seed: Annotated[
         int, typer.Option(min=0, max=MOST_SEED, help="Seed of prompts and images.")
     ] = 42,
+    device: Device = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Generate image-text pairs from class names. Resumes where it was interrupted."""
     from gift.data import names_given
 
     names = names_given(classes)
-    from gift.commands import synthesize
+    from gift.commands import preview_synthesis, synthesize
     from gift.distributed import is_main
 
     settings = {
@@ -81,8 +84,13 @@ def synthesize_command(
         "seed": seed,
     }
     given = {key: value for key, value in settings.items() if value is not None}
+    if dry_run:
+        with reporter("timing an image"):
+            plan = preview_synthesis(out, names, given)
+        print_plan(plan, as_json=as_json)
+        return
     with reporter("synthesize"):
-        generated = synthesize(out, names, given)
+        generated = synthesize(out, names, given, confirm=lambda plan: confirmed(plan, yes))
     if not is_main():
         return
     folder = generated.files[0].parent

@@ -12,7 +12,9 @@ from gift import distributed
 from gift.admission import extended
 from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
-from gift.config import LearnerConfig, changed
+from gift.commands.opening import open_config, open_learner
+from gift.commands.planning import Confirm, announce, announce_downloads, plan_learning
+from gift.config import LearnerConfig
 from gift.data import (
     SKIP_HINT,
     Paths,
@@ -21,17 +23,13 @@ from gift.data import (
     as_task,
     as_tasks,
     check_images,
-    dataset_names,
-    load_dataset,
-    open_tasks,
     provenance,
     readable,
 )
 from gift.data.output import refuse_data
 from gift.evaluate import Accuracy
 from gift.learner import Learner
-from gift.runs import Kept, RunFolder, reset_peak_memory
-from gift.settings import validate
+from gift.runs import Kept, RunFolder
 from gift.text import did_you_mean, one_line
 from gift.tracking import tracked
 
@@ -71,6 +69,7 @@ def learn(
     *,
     check: Sequence[TaskLike] = (),
     paths: Paths | None = None,
+    confirm: Confirm | None = None,
 ) -> Learned:
     """Let the learner in a folder learn one more task.
 
@@ -85,6 +84,7 @@ def learn(
             that are :func:`~gift.settings.Fixed`) cannot change.
         check: folders whose accuracy is measured before and after.
         paths: cache and data directories.
+        confirm: see :data:`gift.commands.planning.Confirm`.
 
     Raises:
         ValueError: wrong input, or other values of what an existing learner's state depends on.
@@ -99,11 +99,12 @@ def learn(
             f"{folder} holds the run of a benchmark; to let its learner learn more, copy "
             f"{folder}/config.yaml and {folder}/learner into a new folder and name that."
         )
-    config = _config(run_folder, settings or {})
+    config = open_config(run_folder, settings or {})
     distributed.initialise()
     with run_folder.writing(), tracked(run_folder, config):
         if run_folder.has_learner:
             run_folder.whole_learner()  # to resume from the one before would lose a task
+        announce_downloads(config)
         learner = open_learner(run_folder, config, paths)
         run_folder.write_config(config)
         learner.check()
@@ -127,6 +128,7 @@ def learn(
             learned = [labels.name for labels in learner.memory]
             run_folder.add_data(task.name, described, only=learned)
             run_folder.write_inputs(learner.inputs, may_change=True)
+            announce(plan_learning(learner, task), learner, task, confirm)
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
         keeping = Keeping(earlier, checked)
@@ -143,22 +145,6 @@ def learn(
     return Learned(
         task.name, before, after, names, task.skipped, method.plain_model, method.one_per_task, kept
     )
-
-
-def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
-    """The folder's learner, or a new one, with the reference data set that it needs."""
-    learner = (
-        Learner.load(run_folder.path, paths=paths, config=config, state="any")
-        if run_folder.has_learner
-        else Learner(config, paths=paths)
-    )
-    source = learner.config.reference.source
-    if learner.streams.needs_reference and source in dataset_names():
-        with distributed.main_first():  # what can be generated is generated once
-            open_tasks([load_dataset(source)], learner.paths)
-    run_folder.write_environment(str(learner.model.device))
-    reset_peak_memory()
-    return learner
 
 
 def _only_saved(folder: RunFolder, learner: Learner, task: Task) -> bool:
@@ -194,15 +180,3 @@ def _hint_at_other_tasks(config: LearnerConfig, learner: Learner, task: Task) ->
                 one_line(", ".join(sorted(known))),
                 did_you_mean(name, known),
             )
-
-
-def _config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerConfig:
-    """The configuration of a new learner, or that of a folder's, which settings may not contradict.
-
-    Raises:
-        ValueError: a wrong setting, or one that differs from the folder's.
-    """
-    if not run_folder.has_learner:
-        return validate(LearnerConfig, settings)
-    stored = run_folder.read_config(LearnerConfig)
-    return changed(stored, settings, f"the learner in {run_folder.path}")

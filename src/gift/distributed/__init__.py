@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         any_rank,
         backward,
         barrier,
+        device,
         gather,
         initialise,
         is_main,
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
         world_size,
     )
 
+DEVICE = "GIFT_DEVICE"
+"""The environment variable that names the device of this process and of those that it starts."""
+
 __all__ = [
+    "DEVICE",
     "all_gather_objects",
     "all_reduce",
     "any_rank",
     "backward",
     "barrier",
+    "device",
     "gather",
     "initialise",
     "is_main",

@@ -11,6 +11,7 @@ The processes are those of ``accelerate launch`` or ``torchrun``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,6 +24,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 
+from gift.distributed import DEVICE
+
 T = TypeVar("T")
 
 
@@ -32,6 +35,41 @@ def initialise() -> None:
     They may wait long for one another: one may fetch data for all.
     """
     PartialState(timeout=timedelta(days=7))
+
+
+def device() -> torch.device:
+    """The device of this process: that of :data:`DEVICE`, else the best that there is.
+
+    Raises:
+        ValueError: it is not on this machine, or one is named where a launcher gives each process
+            its own.
+    """
+    best: torch.device = PartialState().device
+    name = os.environ.get(DEVICE)
+    if not name:
+        return best
+    if world_size() > 1:
+        raise ValueError(
+            f"device = {name!r} cannot be chosen for several processes, each of which has its own; "
+            "leave it out, and choose with the launcher (CUDA_VISIBLE_DEVICES)."
+        )
+    there = _devices()
+    chosen = f"{name}:0" if f"{name}:0" in there else name
+    if chosen not in there:
+        raise ValueError(
+            f"device = {name!r} is not on this machine, which has {', '.join(there)}; choose one "
+            "of these."
+        )
+    return torch.device(chosen)
+
+
+def _devices() -> list[str]:
+    """The devices of this machine by their names in torch."""
+    found = ["cpu"]
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None:
+        found += [f"{accelerator.type}:{i}" for i in range(torch.accelerator.device_count())]
+    return found
 
 
 def world_size() -> int:

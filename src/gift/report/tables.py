@@ -17,7 +17,7 @@ from scipy import stats
 from gift import metrics
 from gift.report.comparison import Comparison, Group, compare
 from gift.runs.read import STAGES, Run, read_run
-from gift.text import MARKDOWN, no_formula
+from gift.text import MARKDOWN, duration, no_formula
 
 MISSING = "–"
 ZERO_SHOT = "Zero-shot"
@@ -481,19 +481,6 @@ def costs_table(comparison: Comparison) -> Table:
         numbers=numbers,
         notes=(*dict.fromkeys(notes), f"In CSV, times are seconds, memory is megabytes{stored}."),
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(0.25), duration(42), duration(600), duration(9000)
-    ('0.25 s', '42.0 s', '10.0 min', '2.5 h')
-    """
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def megabytes(value: float) -> str:

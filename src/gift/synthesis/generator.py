@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -218,8 +219,39 @@ class DiffusersGenerator:
         images: list[Image] = self.run(prompts, seeds, output_type="pil")
         return images
 
-    def run(self, prompts: Sequence[str], seeds: Sequence[int], *, output_type: str) -> Any:
-        """The pipeline's output of one batch: "pil" images, "np" arrays or "latent" tensors."""
+    def seconds_per_image(self) -> float:
+        """About how long an image takes here, timed with few denoising steps.
+
+        Raises:
+            ValueError: as :meth:`generate`.
+        """
+
+        def seconds(size: int, steps: int) -> float:
+            started = time.perf_counter()
+            self.run(["a photo."] * size, range(size), output_type="pil", steps=steps)
+            return (time.perf_counter() - started) / size
+
+        few = min(2, self.steps)
+        seconds(1, few)  # the first call of a pipeline takes longer
+        short, size = seconds(1, few), 1
+        if short * self.batch_size < _SHORT:  # many at once take less time each
+            short, size = seconds(self.batch_size, few), self.batch_size
+        more = min(2 * few, self.steps)
+        per_step = (seconds(size, more) - short) / (more - few) if more > few else 0.0
+        return max(short, short + (self.steps - few) * per_step)
+
+    def run(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        output_type: str,
+        steps: int | None = None,
+    ) -> Any:
+        """The pipeline's output of one batch: "pil" images, "np" arrays or "latent" tensors.
+
+        ``steps`` are the generator's by default.
+        """
         assert len(prompts) == len(seeds) > 0
         sides = {} if self.size is None else {"height": self.size, "width": self.size}
         pipeline = self.pipeline
@@ -227,7 +259,7 @@ class DiffusersGenerator:
             return pipeline(
                 **self._text_arguments(prompts),
                 **sides,
-                num_inference_steps=self.steps,
+                num_inference_steps=steps or self.steps,
                 guidance_scale=self.guidance,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
                 output_type=output_type,
@@ -272,6 +304,10 @@ class DiffusersGenerator:
         names = _EMBEDDINGS[type(self.pipeline).__name__]
         pairs = zip(names, values, strict=True)
         return {name: value[0].cpu() for name, value in pairs if value is not None}
+
+
+_SHORT = 5.0
+"""Seconds that a timing may take before it is made with fewer images."""
 
 
 def _check_reference(source: str) -> None:

@@ -176,6 +176,21 @@ class ImageStore:
             raise ValueError(_all_black(len(first), folder))
         return len(first) - cached
 
+    def stored(
+        self,
+        pool: Sequence[str],
+        *,
+        generator: TextToImage,
+        task_index: int,
+        count: int,
+        seed: int = 42,
+    ) -> int:
+        """How many of a set's images are there; arguments are those of :meth:`fetch`."""
+        planned = plan(pool, task_index=task_index, count=count, seed=seed)
+        folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
+        refuse_special(folder)
+        return len(_stored(folder, planned))
+
     def folder(
         self, pool: Sequence[str], *, generator: TextToImage, task_index: int, seed: int
     ) -> Path:

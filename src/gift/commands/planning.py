@@ -1,0 +1,201 @@
+"""Say what a command will do and cost, before it does it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+
+from gift.commands.opening import open_config
+from gift.config import LearnerConfig
+from gift.data import Paths, Task
+from gift.data.labels import LabelSpace
+from gift.estimate import Plan, device_words, timed
+from gift.learner import Learner
+from gift.methods import Method, create_method
+from gift.runs import RunFolder
+from gift.settings import is_hub_id
+from gift.streams import generates
+from gift.text import one_line
+from gift.train import training_device
+
+log = logging.getLogger(__name__)
+
+Confirm = Callable[[Plan], None]
+"""Called with a plan before its work begins; raises where it shall not."""
+
+
+def announce(plan: Plan, learner: Learner, task: Task, confirm: Confirm | None = None) -> None:
+    """Log what will be done, with its time unless that is short anyway, and let it be confirmed.
+
+    Args:
+        plan: without times.
+        learner: that does it.
+        task: the first one.
+        confirm: asks, or refuses by an error.
+    """
+    if not plan.is_short:
+        plan = with_timings(plan, learner, task)
+    log_plan(plan, confirm)
+
+
+def log_plan(plan: Plan, confirm: Confirm | None = None) -> None:
+    """Log what will be done, and let it be confirmed."""
+    for line in plan.lines():
+        log.info("%s", one_line(line))
+    if confirm is not None:
+        confirm(plan)
+
+
+def announce_downloads(config: LearnerConfig) -> None:
+    """Log what will be downloaded before anything is loaded."""
+    for download in missing_downloads(config):
+        log.info("Download: %s", download)
+
+
+def preview_learning(
+    folder: Path,
+    task: Task,
+    settings: Mapping[str, object] | None = None,
+    *,
+    paths: Paths | None = None,
+) -> Plan:
+    """What :func:`gift.commands.learn` would do with these arguments; nothing is written.
+
+    A few training steps are timed, and the generation of an image. Where model or generator are
+    still to be downloaded, that is said instead, and nothing is timed.
+
+    Raises:
+        ValueError: what ``learn`` would refuse of the settings, the model or the task.
+    """
+    run_folder = RunFolder(folder)
+    config = open_config(run_folder, settings or {})
+    if downloads := missing_downloads(config):
+        return unloaded(config, [task], 4 * len(task.evaluation or ()), downloads)
+    learner = (
+        Learner.load(folder, paths=paths, config=config, state="any")
+        if run_folder.has_learner
+        else Learner(config, paths=paths)
+    )
+    learner.check()
+    learner.check_task(task)
+    return with_timings(plan_learning(learner, task), learner, task)
+
+
+def plan_learning(learner: Learner, task: Task) -> Plan:
+    """What it takes to learn one more task and to measure it twice before and after."""
+    return plan_tasks(learner, [task], classified=4 * len(task.evaluation or ()))
+
+
+def plan_tasks(
+    learner: Learner, tasks: Sequence[Task], *, classified: int, learned: Sequence[LabelSpace] = ()
+) -> Plan:
+    """What learning tasks one after the other takes, without times.
+
+    Args:
+        learner: with its model loaded.
+        tasks: still to be learned.
+        classified: images that are classified meanwhile.
+        learned: label spaces of tasks that are learned before, beside the learner's memory.
+    """
+    config, before = learner.config, [*learner.memory, *learned]
+    images = stored = 0
+    for task in tasks:
+        more, there = learner.streams.stored(before)
+        images, stored = images + more, stored + there
+        before.append(task.labels)
+    training = config.training
+    return Plan(
+        model=config.model,
+        parameters=sum(p.numel() for p in learner.model.parameters()),
+        method=config.method,
+        device=device_words(learner.model.device),
+        generator=config.synthesis.generator if images else None,
+        tasks=len(tasks),
+        images=sum(len(task.train or ()) for task in tasks),
+        generate=images - stored,
+        stored=stored,
+        steps=len(tasks) * _steps(learner.method, config),
+        batch_size=training.batch_size,
+        classified=classified,
+    )
+
+
+def with_timings(plan: Plan, learner: Learner, task: Task) -> Plan:
+    """The plan with what a few steps of its work take here."""
+    return replace(plan, timings=timed(learner, task, generates=plan.generate > 0))
+
+
+def missing_downloads(config: LearnerConfig) -> tuple[str, ...]:
+    """What a learner would fetch from the Hugging Face hub, in words with its size if known."""
+    named = _references(config).items()
+    return tuple(one for reference, file in named for one in missing_download(reference, file))
+
+
+def missing_download(reference: str, file: str) -> tuple[str, ...]:
+    """What would be fetched from the Hugging Face hub for a reference, in words; or nothing.
+
+    Args:
+        reference: a folder, a catalogue's model or a hub id.
+        file: one that its repository has.
+    """
+    if not is_hub_id(reference) or isinstance(try_to_load_from_cache(reference, file), str):
+        return ()
+    return (f"{one_line(reference)} from the Hugging Face hub ({_size(reference)})",)
+
+
+def _references(config: LearnerConfig) -> dict[str, str]:
+    """The hub ids of the model and of the generator in use, each with a file that it has."""
+    found = {config.model: "config.json"} if is_hub_id(config.model) else {}
+    if is_hub_id(config.synthesis.generator) and _generates(config):
+        found[config.synthesis.generator] = "model_index.json"
+    return found
+
+
+def _generates(config: LearnerConfig) -> bool:
+    method = create_method(config.method, config.method_settings)
+    return method.trains and generates(config, method)
+
+
+def _steps(method: Method, config: LearnerConfig) -> int:
+    """Training steps of a task."""
+    return method.steps(config.training.iterations) if method.trains else 0
+
+
+def _size(repository: str) -> str:
+    """The size of a repository's files in the layouts that are read."""
+    try:
+        info = HfApi().model_info(repository, files_metadata=True, timeout=5)
+    except Exception:  # what the HTTP library of that version raises
+        return "size unknown, the hub does not answer"
+    sizes = [file.size or 0 for file in info.siblings or () if file.rfilename.endswith(_READ)]
+    return f"{sum(sizes) / 1e9:.1f} GB at most"
+
+
+_READ = (".safetensors", ".json", ".txt", ".model")
+
+
+def unloaded(
+    config: LearnerConfig, tasks: Sequence[Task], classified: int, downloads: tuple[str, ...]
+) -> Plan:
+    """The plan of tasks while the model or the generator are still to be downloaded."""
+    method, training = create_method(config.method, config.method_settings), config.training
+    makes_images = _generates(config)
+    return Plan(
+        model=config.model,
+        parameters=0,
+        method=config.method,
+        device=device_words(training_device()),
+        generator=config.synthesis.generator if makes_images else None,
+        tasks=len(tasks),
+        images=sum(len(task.train or ()) for task in tasks),
+        generate=len(tasks) * config.synthesis.images if makes_images else 0,
+        stored=0,
+        steps=len(tasks) * _steps(method, config),
+        batch_size=training.batch_size,
+        classified=classified,
+        downloads=downloads,
+    )
