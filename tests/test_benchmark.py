@@ -96,9 +96,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     config = resolve(path, method, settings)
     calls = []
 
-    def kill(stage, done, total):
-        calls.append(stage)
-        if stage == where and calls.count(where) == 2 + 3 * (where == "evaluating"):
+    def kill(now):
+        calls.append(now.stage)
+        if now.stage == where and calls.count(where) == 2 + 3 * (where == "evaluating"):
             raise Killed
 
     with pytest.raises(Killed), listening(kill):
@@ -135,8 +135,8 @@ def test_the_model_may_not_change_before_the_first_task_is_learned(
 ):
     model = shutil.copytree(tiny_clip_folder, tmp_path / "model")
 
-    def kill(stage, done, total):
-        if stage == "learning colours":
+    def kill(now):
+        if now.stage == "learning colours":
             raise Killed
 
     with pytest.raises(Killed), listening(kill):
@@ -352,8 +352,8 @@ def test_a_run_without_its_learner_is_not_finished_with_wrong_numbers(
 ):
     path, settings = sequence
 
-    def kill(stage, done, total):
-        if stage == "learning shapes":
+    def kill(now):
+        if now.stage == "learning shapes":
             raise Killed
 
     config = resolve(path, "finetune", settings)

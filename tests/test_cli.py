@@ -16,20 +16,22 @@ from gift.cli import main, make_app
 
 COMMON = {"help", "json", "quiet", "verbose", "log-file", "debug"}
 OPTIONS = {
-    "run": "config data-root generator home method model on-nonfinite out seed set track",
+    "run": "config data-root device dry-run generator home method model on-nonfinite out "
+    "precision seed set track yes",
     "demo": "home out seed",
-    "learn": "check columns config data-root follow-links generator home into method model name "
-    "nested on-bad-image on-nonfinite recipe rename set task template test-fraction track",
-    "predict": "batch-size classes fast-decode home list no-seen output seen task threshold top "
-    "workers",
-    "eval": "benchmark calibrate columns coverage data-root follow-links home nested on-bad-image "
-    "precision rename task template test-fraction",
+    "learn": "check columns config data-root device dry-run follow-links generator home into "
+    "method model name nested on-bad-image on-nonfinite precision recipe rename set "
+    "task template test-fraction track validation-fraction yes",
+    "predict": "batch-size classes device fast-decode home list no-seen output seen task threshold "
+    "top workers",
+    "eval": "benchmark calibrate columns coverage data-root device follow-links home nested "
+    "on-bad-image precision rename task template test-fraction",
     "info": "",
     "undo": "yes",
     "export": "format home task",
     "import": "config tokenizer",
-    "synthesize": "batch-size classes dtype generator guidance images no-safety-checker revision "
-    "scheduler seed size steps template",
+    "synthesize": "batch-size classes device dry-run dtype generator guidance images "
+    "no-safety-checker revision scheduler seed size steps template yes",
     "report": "embedding home on-bad-image out sessions task test-fraction",
     "experiment": "backend benchmark cluster data-root home jobs keep list out print redraw rows "
     "seed seeds set table-only track",

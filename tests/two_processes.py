@@ -21,7 +21,7 @@ from vlm.families import save_siglip2
 
 from gift import distributed
 from gift.methods import create_method
-from gift.progress import listening
+from gift.progress import Progress, listening
 from gift.runs.checkpoint import Checkpoints
 from gift.train import training_device
 from gift.vlm import VisionLanguageModel
@@ -62,11 +62,11 @@ def first_task(model_folder: str, folder: Path, *, kill: bool) -> dict[str, torc
     model = VisionLanguageModel.from_pretrained(model_folder, dtype=torch.float64)
     shares = []
 
-    def watch(stage: str, done: int, total: int) -> None:
+    def watch(now: Progress) -> None:
         parameters = model.trainable_parameters().values()
         assert all(isinstance(p, DTensor) and isinstance(p.grad, DTensor) for p in parameters)
         shares.append(sum(p.to_local().numel() for p in parameters))
-        if kill and done == total:
+        if kill and now.done == now.total:
             raise Killed
 
     with suppress(Killed), listening(watch):

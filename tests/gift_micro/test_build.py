@@ -100,7 +100,7 @@ def test_a_finished_build_does_nothing_and_a_different_one_is_refused(
 ) -> None:
     folder, report = built
     stages: list[str] = []
-    with listening(lambda stage, *_: stages.append(stage)):
+    with listening(lambda now: stages.append(now.stage)):
         again = build(folder, scale=SCALE, threads=1)
     assert (again, stages) == (report, [])
     with pytest.raises(ValueError, match="another seed or scale"):

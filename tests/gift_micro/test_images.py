@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gift.data import Paths, load_dataset, open_task
-from gift.progress import listening
+from gift.progress import Progress, listening
 from gift_micro import images
 from gift_micro.concepts import BASE_NAMES, TASK_FAMILIES, concepts_of
 from gift_micro.images import BASE_COUNTS, COUNTS, dataset_name, draw_image, make_dataset
@@ -25,7 +25,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_is_what_the_catalogue_says(tmp_path: Path, family: str) -> None:
     calls: list[tuple[str, int, int]] = []
     folder = tmp_path / "micro-1" / family
-    with listening(lambda *call: calls.append(call)):
+    with listening(lambda now: calls.append(now[:3])):
         make_dataset(dataset_name(family), folder)
     task = open_task(load_dataset(dataset_name(family)), Paths.of(data=tmp_path))
     assert task.train is not None
@@ -42,7 +42,7 @@ def test_an_interrupted_folder_is_made_anew(
 ) -> None:
     few(monkeypatch)
 
-    def stop(stage: str, done: int, total: int) -> None:
+    def stop(now: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), listening(stop):
@@ -59,7 +59,7 @@ def test_two_at_once_draw_a_folder_once(tmp_path: Path, monkeypatch: pytest.Monk
 
     def make() -> None:
         start.wait()
-        with listening(lambda *call: calls.append(call)):
+        with listening(lambda now: calls.append(now[:3])):
             make_dataset("dtd", tmp_path / "data" / "dtd")
 
     threads = [Thread(target=make) for _ in range(2)]

@@ -12,7 +12,7 @@ from methods.learning import learn, weights
 
 from gift.distributed.signals import deferred
 from gift.methods import create_method
-from gift.progress import listening
+from gift.progress import Progress, listening
 from gift.runs.checkpoint import Checkpoints
 from gift.runs.manifest import Manifest
 
@@ -127,8 +127,8 @@ def test_asked_to_stop_a_training_keeps_a_checkpoint_and_resumes(
 ):
     method, kept = create_method("finetune"), Checkpoints(tmp_path, every_minutes=0)
 
-    def ask(stage: str, done: int, total: int) -> None:
-        if done == 2:
+    def ask(now: Progress) -> None:
+        if now.done == 2:
             os.kill(os.getpid(), number)
 
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
