@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gift.data import benchmark_names, dataset_names, load_benchmark, load_dataset
-from gift.data.cache import KINDS
+from gift.data.usage import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text()

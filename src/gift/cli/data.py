@@ -19,7 +19,7 @@ from gift.progress import track
 
 if TYPE_CHECKING:
     from gift.data import DatasetEntry, ImageSet
-    from gift.data.cache import CacheUsage
+    from gift.data.usage import CacheUsage
 
 Names = Annotated[
     list[str],
@@ -169,7 +169,7 @@ def prepare_command(
 def cache_list_command(home: Home = None, as_json: Json = False) -> None:
     """Show what the cache directory holds: numbers, sizes and last use."""
     from gift.data import Paths, cache_usage
-    from gift.data.cache import KINDS
+    from gift.data.usage import KINDS
 
     paths = Paths.of(home)
     usage = cache_usage(paths)
@@ -197,7 +197,7 @@ def cache_clear_command(
     Nothing is deleted while a process is making something of these kinds.
     """
     from gift.data import Paths, cache_usage, clear_cache
-    from gift.data.cache import check_kinds
+    from gift.data.usage import check_kinds
 
     paths, chosen = Paths.of(home), check_kinds(kinds)
     if not yes:

@@ -1,13 +1,6 @@
 """Tasks, data sets and benchmarks: class names and images, and the caches that make them fast."""
 
-from gift.data.cache import (
-    SKIP_HINT,
-    cache_usage,
-    check_images,
-    clear_cache,
-    fingerprint_of,
-    pixels,
-)
+from gift.data.cache import SKIP_HINT, check_images, fingerprint_of, pixels
 from gift.data.catalogue import (
     BenchmarkEntry,
     benchmark_names,
@@ -28,6 +21,7 @@ from gift.data.preparation import check_dataset, prepare, provenance, readable
 from gift.data.sources import TaskLike, as_task, as_tasks
 from gift.data.splits import few_shot, random_split
 from gift.data.task import OnBadImage, Split, Task, measured_split
+from gift.data.usage import cache_usage, clear_cache
 
 __all__ = [
     "SKIP_HINT",
