@@ -219,10 +219,7 @@ def other_format(path: Path) -> str:
         within = inside("*") or "give the hub id of the model that it was made of."
         return f"it is a folder of sentence-transformers, which keeps the model inside; {within}"
     if any(name.startswith("open_clip") for name in names):
-        return (
-            "it is in OpenCLIP's format; make a model folder of it: gift import "
-            f"{one_line(path)} FOLDER. Or: {OPENCLIP_HINT}"
-        )
+        return f"it is in OpenCLIP's format. {OPENCLIP_HINT}"
     if "snapshots" in names and (within := inside("snapshots/*")):
         return f"it is a folder of the hub's cache, which keeps the model inside; {within}"
     if "learner" in names and (within := inside("learner/model")):
@@ -240,9 +237,10 @@ def other_format(path: Path) -> str:
 
 
 OPENCLIP_HINT = (
-    "Give the same weights in the form of transformers, which the hub has, such as "
-    "openai/clip-vit-base-patch16 (OpenAI's ViT-B-16), laion/CLIP-ViT-B-32-laion2B-s34B-b79K, "
-    "facebook/metaclip-b16-400m or google/siglip-base-patch16-224 (see docs/models.md)."
+    "Make a model folder of the checkpoint with 'gift import', or give the same weights in the "
+    "form of transformers, which the hub has, such as openai/clip-vit-base-patch16 (OpenAI's "
+    "ViT-B-16), laion/CLIP-ViT-B-32-laion2B-s34B-b79K, facebook/metaclip-b16-400m or "
+    "google/siglip-base-patch16-224 (see docs/models.md)."
 )
 
 
@@ -257,8 +255,7 @@ def _single_file(path: Path) -> str:
     if path.suffix in _PICKLES:
         return (
             f"{name} is a checkpoint as OpenCLIP, OpenAI or a training script writes it, a pickle, "
-            "which can hold programs and is not read here. Of OpenCLIP's, 'gift import' makes a "
-            f"model folder. Or: {OPENCLIP_HINT}"
+            f"which can hold programs and is not read here. {OPENCLIP_HINT}"
         )
     if kind := _OTHER_FORMATS.get(path.suffix):
         return f"{name} is in {kind}'s format; give a folder with safetensors weights."

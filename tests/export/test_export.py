@@ -273,7 +273,7 @@ def test_a_prompt_that_the_pipeline_would_not_cut_is_refused(learner, tmp_path):
         PipelineLabels.of(learner.model, [source]).check(learner.model)
 
 
-@pytest.mark.parametrize("method", ["condu", "finetune_individual"])
+@pytest.mark.parametrize("method", ["condu", "condu_lora", "finetune_individual"])
 def test_a_method_with_a_model_per_task_exports_the_tasks(
     method, tiny_clip_folder, tmp_path, image
 ):

@@ -93,8 +93,8 @@ def _check_name(source: str) -> None:
     if match := re.match(r"(hf-hub:|hf://|https?://(www\.)?huggingface\.co/)(?P<id>.+)", source):
         raise ValueError(
             f"{name} is an address, not a folder or a hub id; give '{one_line(match['id'])}'. "
-            "Where that is in OpenCLIP's format only, give the hub id of the same weights in the "
-            "form of transformers (see docs/models.md)."
+            "Where that is in OpenCLIP's format only, download it and make a model folder of it "
+            "with 'gift import' (see docs/models.md)."
         )
     if re.fullmatch(r"(ViT|RN\d|convnext|coca|EVA|MobileCLIP)[\w-]*(/\w+)?", source):
         raise ValueError(f"there is no folder {name}; it looks like OpenCLIP's. {OPENCLIP_HINT}")
