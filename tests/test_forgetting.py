@@ -13,6 +13,7 @@ from test_cli import call
 from gift import Learner, Task
 from gift.benchmark import resolve
 from gift.commands import learn
+from gift.commands.planning import plan_learning
 from gift.config import LearnerConfig
 from gift.data.labels import LabelSpace
 from gift.forgetting import ForgettingMeter, groups, images_of
@@ -62,6 +63,18 @@ def test_images_are_of_general_names_and_of_earlier_tasks_and_held_out(learner):
     later = replace(learner.memory[0], name="later")
     learner.memory = (*learner.memory, later)
     assert learner.streams.held_out(tuple(general.names), 5).cached == 5, "each is generated once"
+
+
+def test_a_plan_counts_its_images(learner, tmp_path):
+    learner.method.streams = ()  # it would not generate images
+    task = Task.from_folder(tmp_path / "colours")
+    plan = plan_learning(learner, task)
+    assert (plan.generate, plan.stored) == (7, 0), "five general ones, two of a class name"
+    assert plan.generator is not None
+    ForgettingMeter(learner)
+    plan = plan_learning(learner, task, [task])
+    assert (plan.generate, plan.stored) == (0, 7)
+    assert plan.classified == 2 * 4 * len(task.test) + 2 * 7
 
 
 def test_seeds_are_others_in_the_bits_that_torch_looks_at():

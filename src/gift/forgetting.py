@@ -113,6 +113,13 @@ def images_of(config: LearnerConfig, *, generates: bool) -> int:
     return images
 
 
+def images_needed(learner: Learner) -> tuple[int, int]:
+    """How many images the meter looks at for the next task, and how many are in the store."""
+    counts = [(tuple(group.names), _count(learner, group)) for group in groups(learner)]
+    stored = (learner.streams.held_out_stored(prompts, count) for prompts, count in counts)
+    return sum(count for _, count in counts), sum(stored)
+
+
 def groups(learner: Learner) -> list[Group]:
     """What images are generated of: general class names, then each earlier task's.
 
@@ -142,9 +149,7 @@ def groups(learner: Learner) -> list[Group]:
 
 def _generated(learner: Learner, group: Group) -> _Images:
     """A group's images, generated unless they are stored, at most two of a name."""
-    most = images_of(learner.config, generates=learner.streams.generates)
-    count = min(most, _OF_A_NAME * len(group.names))
-    images = learner.streams.held_out(tuple(group.names), count)
+    images = learner.streams.held_out(tuple(group.names), _count(learner, group))
     preprocess = learner.model.preprocess
     alike = read_alike(learner.model, group.labels.classnames)
     names = [alike[group.names[caption]] for caption in images.captions]
@@ -154,6 +159,11 @@ def _generated(learner: Learner, group: Group) -> _Images:
         pixels(images, preprocess.test_array, preprocess.key, learner.paths),
         np.array(names, dtype=object),
     )
+
+
+def _count(learner: Learner, group: Group) -> int:
+    most = images_of(learner.config, generates=learner.streams.generates)
+    return min(most, _OF_A_NAME * len(group.names))
 
 
 def _answers(learner: Learner, every: Sequence[_Images]) -> list[Answers]:

@@ -187,17 +187,23 @@ class Streams:
             prompts: each once.
             count: number of images.
         """
-        images = self._store.fetch(
-            prompts,
-            generator=self.generator,
-            task_index=1,
-            count=count,
-            seed=self._config.image_seed + _HELD_OUT,
-            balanced=True,
-        )
+        images = self._store.fetch(**self._held_out(prompts), count=count, balanced=True)
         if not self.generates:
             self.generator.release()
         return images
+
+    def held_out_stored(self, prompts: Sequence[str], count: int) -> int:
+        """How many of these images are in the store."""
+        return self._store.stored(**self._held_out(prompts), count=count, balanced=True)
+
+    def _held_out(self, prompts: Sequence[str]) -> _Set:
+        """What decides held-out images."""
+        return {
+            "pool": tuple(prompts),
+            "generator": self.generator,
+            "task_index": 1,
+            "seed": self._config.image_seed + _HELD_OUT,
+        }
 
     def stored(self, learned: Sequence[LabelSpace]) -> tuple[int, int]:
         """How many synthetic images the next task needs, and how many are in the store."""

@@ -128,7 +128,7 @@ def learn(
             learned = [labels.name for labels in learner.memory]
             run_folder.add_data(task.name, described, only=learned)
             run_folder.write_inputs(learner.inputs, may_change=True)
-            announce(plan_learning(learner, task), learner, task, confirm)
+            announce(plan_learning(learner, task, checked), learner, task, confirm)
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
         keeping = Keeping(earlier, checked)

@@ -14,6 +14,7 @@ from gift.config import LearnerConfig
 from gift.data import Paths, Task
 from gift.data.labels import LabelSpace
 from gift.estimate import Plan, device_words, timed
+from gift.forgetting import images_needed, images_of
 from gift.learner import Learner
 from gift.methods import Method, create_method
 from gift.runs import RunFolder
@@ -85,9 +86,25 @@ def preview_learning(
     return with_timings(plan_learning(learner, task), learner, task)
 
 
-def plan_learning(learner: Learner, task: Task) -> Plan:
-    """What it takes to learn one more task and to measure it twice before and after."""
-    return plan_tasks(learner, [task], classified=4 * len(task.evaluation or ()))
+def plan_learning(learner: Learner, task: Task, check: Sequence[Task] = ()) -> Plan:
+    """What it takes to learn one more task, and to measure what is learned and what is kept.
+
+    Each folder is measured twice before and twice after, held-out generated images once each.
+
+    Args:
+        learner: that learns it.
+        task: what it learns.
+        check: further folders to measure.
+    """
+    held_out, stored = images_needed(learner)
+    photographs = sum(len(one.evaluation or ()) for one in (task, *check))
+    plan = plan_tasks(learner, [task], classified=4 * photographs + 2 * held_out)
+    return replace(
+        plan,
+        generator=learner.config.synthesis.generator if held_out else plan.generator,
+        generate=plan.generate + held_out - stored,
+        stored=plan.stored + stored,
+    )
 
 
 def plan_tasks(
@@ -150,7 +167,8 @@ def missing_download(reference: str, file: str) -> tuple[str, ...]:
 def _references(config: LearnerConfig) -> dict[str, str]:
     """The hub ids of the model and of the generator in use, each with a file that it has."""
     found = {config.model: "config.json"} if is_hub_id(config.model) else {}
-    if is_hub_id(config.synthesis.generator) and _generates(config):
+    needs_generator = _generates(config) or images_of(config, generates=False) > 0
+    if is_hub_id(config.synthesis.generator) and needs_generator:
         found[config.synthesis.generator] = "model_index.json"
     return found
 

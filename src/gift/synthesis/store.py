@@ -184,10 +184,12 @@ class ImageStore:
         task_index: int,
         count: int,
         seed: int = 42,
+        balanced: bool = False,
     ) -> int:
         """How many of a set's images are there; arguments are those of :meth:`fetch`."""
-        planned = plan(pool, task_index=task_index, count=count, seed=seed)
-        folder = self.folder(pool, generator=generator, task_index=task_index, seed=seed)
+        planned = plan(pool, task_index=task_index, count=count, seed=seed, balanced=balanced)
+        described = _describe(pool, generator, task_index, seed, balanced=balanced)
+        folder = self._folder(described)
         refuse_special(folder)
         return len(_stored(folder, planned))
 
