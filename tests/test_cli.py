@@ -33,9 +33,9 @@ OPTIONS = {
     "synthesize": "batch-size classes device dry-run dtype generator guidance images "
     "no-safety-checker revision scheduler seed size steps template yes",
     "report": "embedding home on-bad-image out sessions task test-fraction",
-    "experiment": "backend benchmark cluster data-root home jobs keep list out print redraw rows "
-    "seed seeds set table-only track",
-    "search": "data-root home jobs method out set space trials",
+    "experiment": "backend benchmark cluster data-root dry-run home jobs keep list out print "
+    "redraw rows seed seeds set table-only track",
+    "search": "data-root dry-run home jobs method out set space trials",
     "methods": "",
     "settings": "",
     "data list": "",

@@ -13,8 +13,8 @@ from gift.commands.measuring import measure
 from gift.commands.opening import open_learner
 from gift.commands.planning import (
     Confirm,
-    announce,
     announce_downloads,
+    let_confirm,
     missing_downloads,
     plan_tasks,
     unloaded,
@@ -153,7 +153,7 @@ def run(
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
         if left := tasks[len(learner.memory) :]:
-            announce(_plan(learner, tasks, matrix), learner, left[0], confirm)
+            let_confirm(_plan(learner, tasks, matrix), learner, left[0], confirm)
             learner.streams.begin(learner.memory)  # it fails before all work, if it does
         features = config.evaluation.embedding_images
         if matrix is None:

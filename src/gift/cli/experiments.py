@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from gift.cli.options import (
     MOST_SEED,
     Benchmark,
     DataRoot,
+    DryRun,
     Home,
     Json,
     Overrides,
@@ -27,6 +28,8 @@ from gift.cli.options import (
 from gift.cli.show import print_error, print_json, print_text, reporter
 
 if TYPE_CHECKING:
+    from gift.config import RunConfig
+    from gift.data import Paths
     from gift.studies import Outcome, Result, Space
 
 Jobs = Annotated[int, typer.Option(min=1, max=256, help="Runs at the same time.")]
@@ -77,6 +80,7 @@ def experiment_command(
         ),
     ] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
+    dry_run: DryRun = False,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
@@ -106,9 +110,13 @@ def experiment_command(
             settings=settings,
             redraw=redraw,
             runs=out,
-            workers=None if table_only or print_commands else workers,
+            workers=None if table_only or print_commands or dry_run else workers,
             paths=Paths.of(home, data_root),
         )
+    if dry_run:
+        missing = [one.config for one in studies.missing_runs(result.rows)]
+        _print_forecast(missing, Paths.of(home, data_root), jobs, as_json)
+        return
     if print_commands:
         _print_commands(result, {"--home": home, "--data-root": data_root}, as_json)
         return
@@ -143,6 +151,7 @@ def search_command(
         Path | None, typer.Option(help="Search folder. [default: runs/search/BENCHMARK-METHOD]")
     ] = None,
     overrides: Overrides = None,
+    dry_run: DryRun = False,
     data_root: DataRoot = None,
     home: Home = None,
     as_json: Json = False,
@@ -152,8 +161,12 @@ def search_command(
     Stopped and started again, it resumes. Several commands may work on one folder.
     """
     from gift.data import Paths, short_name
-    from gift.studies import parse_space, search
+    from gift.studies import parse_space, search, trial_config
 
+    if dry_run:
+        trial = trial_config(benchmark, method, read_settings(None, overrides))
+        _print_forecast([trial] * trials, Paths.of(home, data_root), jobs, as_json)
+        return
     folder = out or Path("runs") / "search" / f"{short_name(benchmark)}-{method}"
     with reporter(f"{benchmark}, {method}", overall="trials"):
         outcome = search(
@@ -171,6 +184,29 @@ def search_command(
         return
     _print_trials(outcome)
     print_text(f"All trials: {folder / 'search.json'}")
+
+
+def _print_forecast(configs: Sequence[RunConfig], paths: Paths, jobs: int, as_json: bool) -> None:
+    """How many runs are to be made, and how long they take."""
+    from gift.studies import forecast
+    from gift.text import duration
+
+    with reporter("timing a few steps"):
+        found = forecast(configs, paths)
+    seconds = sum(one.seconds for one in found)
+    if as_json:
+        methods = {
+            one.method: {"runs": one.runs, "seconds": one.seconds / one.runs} for one in found
+        }
+        print_json({"runs": len(configs), "seconds": seconds, "methods": methods})
+        return
+    print_text(f"Runs:   {len(configs)} to be made")
+    for one in found:
+        print_text(f"        {one.runs} of {one.method}, {duration(one.seconds / one.runs)} each")
+    if found:
+        at_once = f"; {jobs} at a time take less" if jobs > 1 else ""
+        print_text(f"Time:   about {duration(seconds)} one after the other{at_once}")
+        print_text(f"Device: {found[0].plan.device}")
 
 
 def _print_commands(result: Result, options: Mapping[str, Path | None], as_json: bool) -> None:

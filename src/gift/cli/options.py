@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -14,6 +15,8 @@ import typer
 
 from gift.cli import completion
 from gift.distributed import DEVICE
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from gift.data import Paths, Task
@@ -262,13 +265,15 @@ def _columns(given: Sequence[str]) -> dict[str, Any]:
 
 
 def confirmed(plan: Plan, yes: bool) -> None:
-    """Let a person confirm work that takes more than an hour on a CPU.
+    """Say what will be done, and let a person confirm what takes more than an hour on a CPU.
 
     Raises:
         ValueError: it was not confirmed.
     """
-    from gift.text import duration
+    from gift.text import duration, one_line
 
+    for line in plan.lines():
+        log.info("%s", one_line(line))
     if not plan.is_long or yes:
         return
     hours = duration(sum(plan.seconds.values()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gift.commands.planning import Confirm, log_plan, missing_download
+from gift.commands.planning import Confirm, missing_download
 from gift.config import SynthesisSettings
 from gift.data.labels import LabelSpace
 from gift.data.output import refuse_data
@@ -39,10 +39,9 @@ def synthesize(
         OSError: the folder cannot be written.
     """
     wanted = _wanted(out, classnames, settings)
-    plan = wanted.plan(timed=False)
-    if plan.generate > _FEW:
-        plan = wanted.plan(timed=True)
-    log_plan(plan, confirm)
+    if confirm is not None:
+        plan = wanted.plan(timed=False)
+        confirm(wanted.plan(timed=True) if plan.generate > _FEW else plan)
     return wanted.store.fetch(
         wanted.prompts,
         generator=wanted.generator,

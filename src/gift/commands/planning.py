@@ -26,29 +26,20 @@ from gift.train import training_device
 log = logging.getLogger(__name__)
 
 Confirm = Callable[[Plan], None]
-"""Called with a plan before its work begins; raises where it shall not."""
+"""Called with a plan before its work begins; raises where that shall not begin."""
 
 
-def announce(plan: Plan, learner: Learner, task: Task, confirm: Confirm | None = None) -> None:
-    """Log what will be done, with its time unless that is short anyway, and let it be confirmed.
+def let_confirm(plan: Plan, learner: Learner, task: Task, confirm: Confirm | None) -> None:
+    """Have a plan confirmed, with its times unless learning is short anyway.
 
     Args:
         plan: without times.
         learner: that does it.
         task: the first one.
-        confirm: asks, or refuses by an error.
+        confirm: None where nobody asks, so that nothing is timed either.
     """
-    if not plan.is_short:
-        plan = with_timings(plan, learner, task)
-    log_plan(plan, confirm)
-
-
-def log_plan(plan: Plan, confirm: Confirm | None = None) -> None:
-    """Log what will be done, and let it be confirmed."""
-    for line in plan.lines():
-        log.info("%s", one_line(line))
     if confirm is not None:
-        confirm(plan)
+        confirm(plan if plan.is_short else with_timings(plan, learner, task))
 
 
 def announce_downloads(config: LearnerConfig) -> None:

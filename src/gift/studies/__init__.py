@@ -12,12 +12,13 @@ from gift.studies.result import (
     experiment_table,
     keep,
 )
-from gift.studies.searching import Outcome, search
+from gift.studies.searching import Outcome, search, trial_config
 from gift.studies.space import Interval, Space, parse_space
-from gift.studies.work import Workers, missing_runs
+from gift.studies.work import Forecast, Workers, forecast, missing_runs
 
 __all__ = [
     "Experiment",
+    "Forecast",
     "Interval",
     "Outcome",
     "PlannedRow",
@@ -31,10 +32,12 @@ __all__ = [
     "experiment_picture",
     "experiment_table",
     "find_runs",
+    "forecast",
     "keep",
     "load_experiment",
     "missing_runs",
     "parse_space",
     "plan",
     "search",
+    "trial_config",
 ]

@@ -137,6 +137,11 @@ def search(
     return outcome
 
 
+def trial_config(benchmark: str, method: str, settings: Mapping[str, object]) -> RunConfig:
+    """The configuration that the trials of a search change: it is measured on validation images."""
+    return resolve(benchmark, method, settings, _VALIDATION)
+
+
 @dataclass(frozen=True)
 class _Search:
     """What is searched and where: the same for all processes and all starts."""

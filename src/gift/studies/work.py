@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import joblib
 
-from gift.benchmark import run
+from gift.benchmark import preview, run
+from gift.config import RunConfig
 from gift.data import Paths
-from gift.progress import report
+from gift.estimate import Plan
+from gift.progress import report, track
 from gift.studies.plan import PlannedRow, PlannedRun
 from gift.text import unknown
 
@@ -69,6 +71,37 @@ def missing_runs(rows: Sequence[PlannedRow]) -> list[PlannedRun]:
     """The runs that are not finished, each once."""
     by_folder = {one.folder: one for row in rows for one in row.runs}
     return [one for one in by_folder.values() if not one.finished]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the missing runs of one method take.
+
+    Attributes:
+        method: its name.
+        runs: how many.
+        plan: of the first of them; the others are taken to be alike.
+    """
+
+    method: str
+    runs: int
+    plan: Plan
+
+    @property
+    def seconds(self) -> float:
+        """Of all runs, one after the other."""
+        return self.runs * sum(self.plan.seconds.values())
+
+
+def forecast(configs: Iterable[RunConfig], paths: Paths) -> list[Forecast]:
+    """What runs would take on this machine: a run of each method is timed in a few steps."""
+    by_method: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        by_method.setdefault(config.method, []).append(config)
+    return [
+        Forecast(method, len(own), preview(own[0], paths=paths))
+        for method, own in track(list(by_method.items()), "timing methods")
+    ]
 
 
 def make_runs(runs: Sequence[PlannedRun], workers: Workers, paths: Paths) -> dict[Path, str]:
