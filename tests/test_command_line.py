@@ -115,8 +115,8 @@ def test_what_is_no_wrong_option_is_let_through(capsys):
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
-        ("training.learning_rte=1", "training: unknown setting 'learning_rte'. Did you mean"),
-        ("method_settings.alfa=1", "method_settings: unknown setting 'alfa'. Did you mean 'alpha'"),
+        ("training.learning_rte=1", "'learning_rte'. Did you mean 'training.learning_rate'"),
+        ("method_settings.alfa=1", "'alfa'. Did you mean 'method_settings.alpha'"),
         ("learning_rte=1", "Did you mean 'training.learning_rate'"),
         ("training.guidance=1", "Did you mean 'synthesis.guidance'"),
     ],

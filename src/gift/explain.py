@@ -138,7 +138,9 @@ def _sentence(
     path, kind, value = f"{prefix}{place.path}", detail["type"], detail["input"]
     if kind in {"extra_forbidden", "invalid_key"}:
         where = f"{path.rstrip('.')}: " if path else ""
-        return where + _unknown_setting(place.owner, str(detail["loc"][-1]), paths)
+        return where + _unknown_setting(
+            place.owner, path.rstrip("."), str(detail["loc"][-1]), paths
+        )
     if kind == "missing":
         missing = f"{path}.{place.rest[0]}" if place.rest else path
         wanted = _wanted(place.annotation if not place.rest else str, place.metadata)
@@ -199,16 +201,21 @@ def _literals(annotation: Any) -> Iterator[str]:
             yield from (value for value in get_args(kind) if isinstance(value, str))
 
 
-def _unknown_setting(owner: type[BaseModel], name: str, paths: Sequence[tuple[str, str]]) -> str:
-    """The message for an unknown setting, which may be one of another section."""
+def _unknown_setting(
+    owner: type[BaseModel], section: str, name: str, paths: Sequence[tuple[str, str]]
+) -> str:
+    """The message for an unknown setting of a section, which may be one of another section."""
     message = unknown("setting", name, owner.model_fields)
     names = {last for _, last in paths}
     close = name if name in names else nearest(name, names)
-    if close is None or (close != name and nearest(name, owner.model_fields)):
+    likely = sorted(path for path, own in paths if own == close)
+    if close != name and (own := nearest(name, owner.model_fields)):
+        likely = [path for path in likely if path == f"{section}.{own}"] or [own]
+    if not likely:
         return message
     known = message.partition("Known: ")[2]
-    likely = " or ".join(sorted(repr(path) for path, own in paths if own == close))
-    return f"unknown setting {shortened(name)}. Did you mean {likely}? Known: {known}"
+    hint = " or ".join(map(repr, likely))
+    return f"unknown setting {shortened(name)}. Did you mean {hint}? Known: {known}"
 
 
 def setting_paths(

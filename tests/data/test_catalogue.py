@@ -97,7 +97,7 @@ def test_nearest_name_is_offered():
     ("text", "message"),
     [
         ("tasks: [{name: x, source: {path: x}, template: [a]}]", "Did you mean 'templates'"),
-        ("tasks: [{name: x, source: {pth: x}}]", "Did you mean 'path'"),
+        ("tasks: [{name: x, source: {pth: x}}]", "Did you mean 'source.path'"),
         ("tasks: [{source: {path: x}}]", "name is missing"),
         ("tasks: [{name: ../x, source: {path: x}}]", "name = '../x' is not allowed"),
         ("tasks: []", "tasks"),

@@ -83,7 +83,7 @@ WRONG = {
     "columns: [averge]": "columns",
     "{per_dataset: true, columns: [forgetting]}": "needs one of the columns transfer, avg, last",
     "figure: {kind: sweep, label: x}": "figure.setting is missing",
-    "figure: {kind: landscape, unlearned: x, gird: 3}": "'gird'. Did you mean 'grid'",
+    "figure: {kind: landscape, unlearned: x, gird: 3}": "'gird'. Did you mean 'figure.grid'",
     "figure: {kind: landscape, unlearned: x}": "'landscape' needs two rows",
     "figure: {kind: swep}": "'sweep', 'loss'",
     "columns: []": "only a picture of kind 'samples' needs no runs",

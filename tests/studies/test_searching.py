@@ -211,7 +211,7 @@ def test_test_images_are_refused(start, settings):
     ("space", "message"),
     [
         ({}, "search space is empty"),
-        ({"training.learning_rat": [1]}, "Did you mean 'learning_rate'"),
+        ({"training.learning_rat": [1]}, "Did you mean 'training.learning_rate'"),
         ({RATE: [1e-3, "fast"]}, "learning_rate=fast"),
         ({RATE: []}, "at least one value"),
         ({RATE: [1e-3, 1e-3]}, "each only once"),
