@@ -15,8 +15,8 @@ import pytest
 import yaml
 from support import write_folder
 
+from gift import progress
 from gift.cli import main
-from gift.cli.console import Reporter
 
 TASKS = ("colours", "shapes", "sounds")
 SETTINGS = {
@@ -105,11 +105,11 @@ class World:
 def at(stage: str, done: int, event: signal.Signals | Callable[[], object]) -> Iterator[None]:
     """Once, when a stage has done so much, a signal comes or something else happens."""
     events = [event]
-    report = Reporter.__call__
+    write = progress._Lines.write
 
-    def reported(self: Reporter, now: str, count: int, total: int) -> None:
-        report(self, now, count, total)
-        if (now, count) == (stage, done) and events:
+    def written(self: progress._Lines, now: progress.Progress) -> None:
+        write(self, now)
+        if (now.stage, now.done) == (stage, done) and events:
             happening = events.pop()
             if isinstance(happening, signal.Signals):
                 os.kill(os.getpid(), happening)
@@ -117,5 +117,5 @@ def at(stage: str, done: int, event: signal.Signals | Callable[[], object]) -> I
                 happening()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Reporter, "__call__", reported)
+        patch.setattr(progress._Lines, "write", written)
         yield
