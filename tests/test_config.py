@@ -67,7 +67,10 @@ def test_the_run_seed_changes_the_images_unless_their_seed_is_given():
         ({"benchmark": "x", "tasks": [True]}, r"tasks\[0\] = True .*in quotes"),
         ({"benchmark": "x", "synthesis": {"exclude": "cat"}}, r"synthesis.exclude = 'cat'"),
         ({"benchmark": "x", "method_settings": {"beta": -1}}, "method_settings.beta = -1"),
-        ({"benchmark": "x", "method_settings": {"betta": 1}}, "Did you mean 'method_settings.beta'"),
+        (
+            {"benchmark": "x", "method_settings": {"betta": 1}},
+            "Did you mean 'method_settings.beta'",
+        ),
         ({"benchmark": "x", "method_settings": 3}, "method_settings = 3"),
         ({"benchmark": "x", "method": "gifft"}, "Did you mean 'gift'"),
         ({"benchmark": "x", "seed": 2**31}, "seed = 2147483648"),
