@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gift.data import Metric, Task
+from gift.data import Metric, Paths, Task
+from gift.data import pixels as decode
 from gift.data.labels import LabelSpace
 from gift.data.task import Measured
 from gift.methods import Predictor
@@ -91,6 +92,14 @@ class EvaluationSet:
     pixels: NDArray[np.uint8]
     targets: tuple[int, ...]
     metric: Metric = "top1"
+
+    @classmethod
+    def of(cls, task: Task, model: VisionLanguageModel, paths: Paths) -> EvaluationSet:
+        """The images that a task's accuracy is measured on, under the model's test transform."""
+        images, preprocess = task.evaluation, model.preprocess
+        assert images is not None, "a task that is measured has images"
+        decoded = decode(images, preprocess.test_array, preprocess.key, paths)
+        return cls(task.labels, decoded, tuple(images.labels), task.metric)
 
     def accuracy(self, correct: NDArray[np.bool_]) -> float:
         """The accuracy in percent, given which images [N] are classified correctly.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +25,12 @@ from gift.config import (
 )
 from gift.data import (
     SKIP_HINT,
-    ImageSet,
     Paths,
     Task,
     TaskLike,
     as_task,
     as_tasks,
     check_images,
-    fingerprint_of,
-    pixels,
     readable,
 )
 from gift.data.labels import LabelSpace, grown, tasks_of
@@ -48,20 +45,19 @@ from gift.evaluate import (
     seen_with,
 )
 from gift.export import Exported, Facts, Source, check_request, write
-from gift.files import checksum_of, digest, read_json, write_json
+from gift.files import checksum_of, read_json, write_json
 from gift.history import TaskRecord, read_history, utc_now, write_history
-from gift.methods import TaskContext, create_method
-from gift.methods.base import Predictor, ZeroShotPredictor
+from gift.methods import create_method
+from gift.methods.base import Predictor
 from gift.predict import Classifier, ImageInput, Prediction, answering, competing
 from gift.runs import RunFolder, State, Storage
-from gift.runs.checkpoint import Checkpoints
 from gift.runs.environment import package_version
-from gift.runs.manifest import Manifest
-from gift.settings import MethodSettings, fingerprint, identity, locate
+from gift.settings import MethodSettings, identity, locate
 from gift.streams import Streams
 from gift.synthesis import SyntheticSet
+from gift.task_training import TaskTraining
 from gift.text import shortened, some_of, user_path
-from gift.train import StepRecord, Trained, train_task, training_device
+from gift.train import Trained, training_device
 from gift.vlm import VisionLanguageModel, check_classes, read_alike
 
 log = logging.getLogger(__name__)
@@ -260,16 +256,23 @@ class Learner:
         self.check_task(task)
         task = readable(task, self.paths)
         say_known(task.labels, self.model, self.memory)
-        training, started, trained = self.config.training, time.perf_counter(), Trained()
-        chooses = training.keep == "best" and self.method.steps(training.iterations) > 0
-        if chooses:
-            task = task.with_validation(training.validation_fraction)
+        started, trained = time.perf_counter(), Trained()
+        training = TaskTraining(
+            self.model,
+            self.method,
+            self.config,
+            self.streams,
+            self.memory,
+            self.inputs,
+            self.paths,
+        )
+        task, validation = training.split(task)
         assert task.train is not None
         if self.method.trains:
             self.check()
-            held_out = [task.validation] if chooses and task.validation else []
+            held_out = [] if validation is None else [validation]
             check_images(task.train, *held_out, paths=self.paths, hint=SKIP_HINT)
-            trained = self._train(task, task.train, folder, chooses)
+            trained = training.run(task, validation, folder)
         self.memory, self.calibration = (*self.memory, task.labels), None
         record = TaskRecord(
             name=task.name,
@@ -277,7 +280,7 @@ class Learner:
             classes=len(task.labels.classnames),
             images=len(task.train),
             skipped=task.skipped,
-            validation_images=len(task.validation) if chooses and task.validation else 0,
+            validation_images=len(validation or ()),
             best_step=trained.best_step,
             validation_accuracy=trained.best_accuracy,
             seconds=round(time.perf_counter() - started, 1),
@@ -287,70 +290,6 @@ class Learner:
         )
         self.history = (*self.history, record)
         return record
-
-    def _train(
-        self, task: Task, images: ImageSet, folder: RunFolder | None, chooses: bool
-    ) -> Trained:
-        sets = self.streams.open(task, self.memory, folder)
-        validate = None
-        if chooses:
-            held_out = replace(task, test=None, train=None)
-
-            def validate() -> float:
-                labels = [grown(task.labels, self.memory)]
-                predictor = ZeroShotPredictor(self.model)
-                return accuracy_among(predictor, self.model, self._evaluation_set(held_out), labels)
-
-        def record(step: StepRecord) -> None:
-            if folder is not None:
-                folder.log("train", task=task.name, **asdict(step))
-
-        started, trained = time.perf_counter(), Trained()
-        try:
-            trained = train_task(
-                self.model,
-                self.method,
-                TaskContext(
-                    task.labels,
-                    self.config.training.label_smoothing,
-                    sets,
-                    self.streams.sentences(sets.get("reference")),
-                    self.memory,
-                    self.config.seed,
-                ),
-                images,
-                self.config.training,
-                record=record,
-                checkpoints=None if folder is None else self._checkpoints(folder, task, images),
-                validate=validate,
-            )
-        finally:
-            if folder is not None:  # also of an interrupted training
-                ending = trained.ending_seconds
-                seconds = time.perf_counter() - started - ending
-                folder.log("train", task=task.name, seconds=seconds)
-                folder.log("merge", task=task.name, seconds=ending)
-        return trained
-
-    def _checkpoints(self, folder: RunFolder, task: Task, images: ImageSet) -> Checkpoints:
-        """Checkpoints of a task's training, valid for these settings, tasks and images alone."""
-        label_spaces = (*self.memory, task.labels)
-        words = [labels.as_dict() for labels in label_spaces]
-        decisive = [words, fingerprint_of(images, self.paths), list(images.labels), self.inputs]
-        origin = Manifest(
-            run=folder.run_id,
-            settings=fingerprint(self.config),
-            data=digest(decisive),
-            method=self.config.method,
-            tasks=tuple(labels.name for labels in label_spaces),
-        )
-        training = self.config.training
-        return Checkpoints(
-            folder.task(len(self.memory) + 1, task.name) / "checkpoint",
-            origin,
-            every_steps=training.checkpoint_steps,
-            every_minutes=training.checkpoint_minutes,
-        )
 
     def generate(self, count: int | None = None) -> SyntheticSet:
         """The synthetic images for the next task, generated unless they are in the store.
@@ -381,7 +320,7 @@ class Learner:
         """
         chosen = [readable(task, self.paths) for task in as_tasks(tasks)]
         self.check_labels(chosen)
-        sets = [self._evaluation_set(task) for task in chosen]
+        sets = [EvaluationSet.of(task, self.model, self.paths) for task in chosen]
         protocol = protocol or Protocol()
         alike = None
         if protocol.label_space != "task":
@@ -404,7 +343,7 @@ class Learner:
             ValueError: a task without images, or scores that are not finite.
         """
         self.check_labels([task])
-        data, predictor = self._evaluation_set(task), self.predictor()
+        data, predictor = EvaluationSet.of(task, self.model, self.paths), self.predictor()
         seen = seen_with(self.memory, task.labels)
 
         def accuracy(among: Among, candidates: list[LabelSpace], told: str | None) -> Accuracy:
@@ -425,12 +364,6 @@ class Learner:
         """Which model this is, in words, such as ``gift after pets``."""
         after = f"after {self.memory[-1].name}" if self.memory else "before any task"
         return f"{self.config.method} {after}"
-
-    def _evaluation_set(self, task: Task) -> EvaluationSet:
-        images, preprocess = task.evaluation, self.model.preprocess
-        assert images is not None
-        decoded = pixels(images, preprocess.test_array, preprocess.key, self.paths)
-        return EvaluationSet(task.labels, decoded, tuple(images.labels), task.metric)
 
     def known_task(self, labels: LabelSpace) -> LabelSpace | None:
         """The learned task of that name, or the only one with exactly those classes.
@@ -557,7 +490,7 @@ class Learner:
         """
         chosen = [readable(task, self.paths) for task in as_tasks(tasks)]
         self.check_labels(chosen)
-        sets = [self._evaluation_set(task) for task in chosen]
+        sets = [EvaluationSet.of(task, self.model, self.paths) for task in chosen]
         self.calibration = self.classifier().calibrate(sets, goal=goal, target=target)
         return self.calibration
 
