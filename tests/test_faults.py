@@ -424,10 +424,11 @@ def test_a_learner_with_altered_settings_is_refused(done):
 def test_a_second_process_is_refused_until_the_first_is_dead(stopped, expected):
     """The first is stopped in the middle of its work, and then killed."""
     code = (
-        "import os, signal, sys; from gift.cli.console import Reporter; from gift.cli import main\n"
-        "def stop(self, stage, *_): "
-        "stage == 'learning sounds' and os.kill(os.getpid(), signal.SIGSTOP)\n"
-        "Reporter.__call__ = stop; main(sys.argv[1:])"
+        "import os, signal, sys; from gift.cli import console, main\n"
+        "from gift.progress import listening\n"
+        "def stop(now): "
+        "now.stage == 'learning sounds' and os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "console.listening = lambda shown: listening(stop); main(sys.argv[1:])"
     )
     first = subprocess.Popen([sys.executable, "-c", code, *stopped.command()], cwd=stopped.root)
     os.waitid(os.P_PID, first.pid, os.WSTOPPED | os.WNOWAIT)
