@@ -69,8 +69,11 @@ def result(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in [*files, folder / "matrix.json"]
-        if path.name != "manifest.json" and path.exists()
+        if path.name not in {"manifest.json", "history.json"} and path.exists()
     }
+    for history in folder.glob("learner/history.json"):
+        costs = {"learned": None, "seconds": None}
+        found["history"] = [record | costs for record in json.loads(history.read_text())]
     if (folder / "summary.json").exists():
         summary = json.loads((folder / "summary.json").read_text())
         found["summary"] = {key: value for key, value in summary.items() if key not in COSTS}
