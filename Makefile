@@ -19,14 +19,14 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --out results/bench/cpu.json
 
 test: setup
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-fast: setup
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 # CPU kernels round by instruction set: the suite must pass with each of them.
 test-kernels: setup
-	for set in default avx2 avx512; do ATEN_CPU_CAPABILITY=$$set $(BIN)/pytest -n auto || exit 1; done
+	for set in default avx2 avx512; do ATEN_CPU_CAPABILITY=$$set $(BIN)/pytest -n auto --dist worksteal || exit 1; done
 
 fmt: setup
 	$(BIN)/ruff format .

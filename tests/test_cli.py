@@ -466,7 +466,7 @@ WRONG = {
     "unknown benchmark": (lambda p: ["run", "mikro-1", "--out", p / "x"], "Did you mean 'micro-1'"),
     "unknown setting": (
         lambda p: ["run", "micro-1", "--set", "training.iteration=3", "--out", p / "x"],
-        "Did you mean 'iterations'",
+        "Did you mean 'training.iterations'",
     ),
     "folder that cannot be written": (
         lambda p: ["run", "micro-1", "--out", write_folder(p / "t") / "red" / "0.png" / "x"],

@@ -92,7 +92,10 @@ def test_settings_are_listed_with_their_defaults(capsys):
         ("learn L --tsk x --abracadabra", ["did you mean --task?", "--abracadabra is no option"]),
         ("run micro-1 -lr 3 -j 4 --output-dir y", ["=3", "training.workers=4", "--out y"]),
         ("run micro-1 --num-gpus 2", ["accelerate launch"]),
-        ("learn L --task x --fp16 --scheduler cosine", ["=bf16.", "training.schedule=cosine"]),
+        (
+            "learn L --task x --fp16 --scheduler cosine",
+            ["--precision bf16.", "training.schedule=cosine"],
+        ),
         ("run micro-1 --resume", ["run the same command again"]),
         ("predict L x --topk 4", ["--top 4"]),
         ("data list --lr 3", ["--lr is no option here."]),

@@ -13,7 +13,6 @@ from gift.commands.measuring import measure
 from gift.commands.opening import open_learner
 from gift.commands.planning import (
     Confirm,
-    announce_downloads,
     let_confirm,
     missing_downloads,
     plan_tasks,
@@ -148,7 +147,6 @@ def run(
         if run_folder.done:
             run_folder.check_finished()
             return run_folder.read_summary()
-        announce_downloads(config)
         learner = open_learner(run_folder, config, paths)
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)

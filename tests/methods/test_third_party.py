@@ -103,7 +103,7 @@ def test_it_is_listed_checked_and_learns_like_any_method(installed, tmp_path, ti
     assert found.returncode == 0, found.stderr
     assert "Fine-tuning that updates" in found.stdout  # in the list
     assert "steps between two updates" in found.stdout
-    assert "Did you mean 'pause'" in found.stderr
+    assert "Did you mean 'method_settings.pause'" in found.stderr
     assert found.stdout.count("exit 1") == 1  # the wrong setting alone is refused
     measured, _ = json.JSONDecoder().raw_decode(found.stdout[found.stdout.index("{") :])
     assert {one["task"] for one in measured["accuracy"]} == {"task"}

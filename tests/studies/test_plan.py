@@ -166,7 +166,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         studies.load_experiment("table33")
     with pytest.raises(ValueError, match="Did you mean 'GIFT'"):
         planned("table1", rows=["GIFTS"])
-    with pytest.raises(ValueError, match="Did you mean 'alpha'"):
+    with pytest.raises(ValueError, match=r"Did you mean 'method_settings\.alpha'"):
         planned("table4c", settings={"method_settings": {"alpa": 1}})
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gift.commands.planning import Confirm, missing_download
+from gift.commands.downloads import missing_download
+from gift.commands.planning import Confirm
 from gift.config import SynthesisSettings
 from gift.data.labels import LabelSpace
 from gift.data.output import refuse_data

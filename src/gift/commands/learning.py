@@ -13,7 +13,7 @@ from gift.admission import extended
 from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
 from gift.commands.opening import open_config, open_learner
-from gift.commands.planning import Confirm, announce_downloads, let_confirm, plan_learning
+from gift.commands.planning import Confirm, let_confirm, plan_learning
 from gift.config import LearnerConfig
 from gift.data import (
     SKIP_HINT,
@@ -104,7 +104,6 @@ def learn(
     with run_folder.writing(), tracked(run_folder, config):
         if run_folder.has_learner:
             run_folder.whole_learner()  # to resume from the one before would lose a task
-        announce_downloads(config)
         learner = open_learner(run_folder, config, paths)
         run_folder.write_config(config)
         learner.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gift import distributed
+from gift.commands.downloads import announce_download
 from gift.config import LearnerConfig, changed
 from gift.data import Paths, dataset_names, load_dataset, open_tasks
 from gift.learner import Learner
@@ -25,12 +26,18 @@ def open_config(run_folder: RunFolder, settings: Mapping[str, object]) -> Learne
 
 
 def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
-    """The folder's learner, or a new one, with the reference data set that it needs."""
+    """The folder's learner, or a new one, with the reference data set that it needs.
+
+    What is downloaded for it, now or when its first image is generated, is logged before.
+    """
+    announce_download(config.model, "config.json")
     learner = (
         Learner.load(run_folder.path, paths=paths, config=config, state="any")
         if run_folder.has_learner
         else Learner(config, paths=paths)
     )
+    if learner.method.trains and learner.streams.generates:
+        announce_download(config.synthesis.generator, "model_index.json")
     source = learner.config.reference.source
     if learner.streams.needs_reference and source in dataset_names():
         with distributed.main_first():  # what can be generated is generated once

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from huggingface_hub import HfApi, try_to_load_from_cache
-
+from gift.commands.downloads import missing_download
 from gift.commands.opening import open_config
 from gift.config import LearnerConfig
 from gift.data import Paths, Task
@@ -20,10 +18,7 @@ from gift.methods import Method, create_method
 from gift.runs import RunFolder
 from gift.settings import is_hub_id
 from gift.streams import generates
-from gift.text import one_line
 from gift.train import training_device
-
-log = logging.getLogger(__name__)
 
 Confirm = Callable[[Plan], None]
 """Called with a plan before its work begins; raises where that shall not begin."""
@@ -40,12 +35,6 @@ def let_confirm(plan: Plan, learner: Learner, task: Task, confirm: Confirm | Non
     """
     if confirm is not None:
         confirm(plan if plan.is_short else with_timings(plan, learner, task))
-
-
-def announce_downloads(config: LearnerConfig) -> None:
-    """Log what will be downloaded before anything is loaded."""
-    for download in missing_downloads(config):
-        log.info("Download: %s", download)
 
 
 def preview_learning(
@@ -143,18 +132,6 @@ def missing_downloads(config: LearnerConfig) -> tuple[str, ...]:
     return tuple(one for reference, file in named for one in missing_download(reference, file))
 
 
-def missing_download(reference: str, file: str) -> tuple[str, ...]:
-    """What would be fetched from the Hugging Face hub for a reference, in words; or nothing.
-
-    Args:
-        reference: a folder, a catalogue's model or a hub id.
-        file: one that its repository has.
-    """
-    if not is_hub_id(reference) or isinstance(try_to_load_from_cache(reference, file), str):
-        return ()
-    return (f"{one_line(reference)} from the Hugging Face hub ({_size(reference)})",)
-
-
 def _references(config: LearnerConfig) -> dict[str, str]:
     """The hub ids of the model and of the generator in use, each with a file that it has."""
     found = {config.model: "config.json"} if is_hub_id(config.model) else {}
@@ -172,19 +149,6 @@ def _generates(config: LearnerConfig) -> bool:
 def _steps(method: Method, config: LearnerConfig) -> int:
     """Training steps of a task."""
     return method.steps(config.training.iterations) if method.trains else 0
-
-
-def _size(repository: str) -> str:
-    """The size of a repository's files in the layouts that are read."""
-    try:
-        info = HfApi().model_info(repository, files_metadata=True, timeout=5)
-    except Exception:  # what the HTTP library of that version raises
-        return "size unknown, the hub does not answer"
-    sizes = [file.size or 0 for file in info.siblings or () if file.rfilename.endswith(_READ)]
-    return f"{sum(sizes) / 1e9:.1f} GB at most"
-
-
-_READ = (".safetensors", ".json", ".txt", ".model")
 
 
 def unloaded(
