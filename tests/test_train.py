@@ -143,6 +143,29 @@ def test_sgd_with_a_constant_rate_is_the_plain_sum_of_gradients(tiny_clip_fp64):
         assert torch.allclose(parameter, before[name] - 1e-3 * steps, atol=1e-14), name
 
 
+def test_class_weights_weigh_the_loss_of_every_method_alike(tiny_clip_fp64, pairs):
+    """Of a plain loop: the weighted mean over the batch, and 1 for names of other tasks."""
+    weights_of = (0.5, 1.0, 2.0, 1.0, 1.0)
+    context = TaskContext(LABELS, 0.0, {"synthetic": pairs}, class_weights=weights_of)
+    batch = next(task_batches(IMAGES, tiny_clip_fp64.preprocess, LOADING, name="x"))
+    classes = tiny_clip_fp64.encode_texts(tiny_clip_fp64.tokenize(LABELS.prompts))
+    images = tiny_clip_fp64.encode_images(batch.pixels)
+    logits = tiny_clip_fp64.logit_scale * images @ classes.T
+    terms = [-row.log_softmax(0)[label] for row, label in zip(logits, batch.labels, strict=True)]
+    own = [weights_of[label] for label in batch.labels]
+    wanted = sum(w * t for w, t in zip(own, terms, strict=True)) / sum(own)
+    for name in ("finetune", "gift"):
+        method = create_method(name)
+        method.begin_task(tiny_clip_fp64, context)
+        streams = {
+            "synthetic": next(set_batches(pairs, tiny_clip_fp64.preprocess, LOADING, name="y"))
+        }
+        logged = method.step(
+            tiny_clip_fp64, {"task": batch, **streams}, lambda loss: loss.backward()
+        )
+        assert torch.allclose(logged["task"], wanted.detach().to(logged["task"].dtype)), name
+
+
 def test_the_best_weights_are_kept(tiny_clip):
     """Of four measurements the second is the best, and the first of the equal ones is kept."""
     settings = SETTINGS.model_copy(update={"iterations": 4, "validations": 4})

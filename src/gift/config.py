@@ -113,6 +113,11 @@ class TrainingSettings(Settings):
     )
     validations: int = Field(10, ge=1, description="measurements to choose the best weights from")
     label_smoothing: float = Field(0.2, ge=0, lt=1, description="smoothing of hard targets")
+    class_weights: Literal["equal", "balanced"] = Field(
+        "equal",
+        description="of the classes in the task's loss; balanced weighs a class by one over its "
+        "number of training images",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16 autocasts the forward pass; weights stay fp32"
     )

@@ -33,15 +33,19 @@ def similarity(images: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
         return scale * images @ texts.T
 
 
-def classification(logits: Tensor, labels: Tensor, *, smoothing: float) -> Tensor:
+def classification(
+    logits: Tensor, labels: Tensor, *, smoothing: float, class_weights: Tensor | None = None
+) -> Tensor:
     """Label-smoothed cross-entropy, the mean over rows.
 
     Args:
         logits: [B, C].
         labels: [B] class indices, or [B, C] probabilities.
         smoothing: fraction of the target mass spread evenly over the C columns, in [0, 1).
+        class_weights: [C] >= 0; the mean over rows is weighted by them, as torch's is.
     """
-    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    weights = None if class_weights is None else class_weights.to(logits.dtype)
+    return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
 
 
 def distillation(

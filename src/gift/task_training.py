@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
 from gift.config import LearnerConfig
 from gift.data import ImageSet, Paths, Task, fingerprint_of
 from gift.data.labels import LabelSpace, grown
@@ -76,6 +78,7 @@ class TaskTraining:
             self.streams.sentences(sets.get("reference")),
             self.learned,
             self.config.seed,
+            self._class_weights(task.labels, task.train),
         )
 
         def record(step: StepRecord) -> None:
@@ -101,6 +104,13 @@ class TaskTraining:
                 folder.log("train", task=task.name, seconds=seconds)
                 folder.log("merge", task=task.name, seconds=ending)
         return trained
+
+    def _class_weights(self, labels: LabelSpace, images: ImageSet) -> tuple[float, ...] | None:
+        """The weights of the classes in the task's loss, 1 in the mean over the images."""
+        if self.config.training.class_weights == "equal":
+            return None
+        counts = np.bincount(images.labels, minlength=len(labels.classnames))
+        return tuple((len(images) / ((counts > 0).sum() * np.maximum(counts, 1))).tolist())
 
     def _accuracy_on(self, task: Task, validation: ImageSet) -> Callable[[], float]:
         """Measures the model as it is then: percent of images among the task's classes."""

@@ -47,6 +47,7 @@ class TaskContext:
         sentences: texts of no task that go with the reference set.
         learned: the label spaces of the tasks before, in order.
         seed: of whatever the method draws for this task.
+        class_weights: of each of the task's classes in its own loss; None weighs them equally.
     """
 
     labels: LabelSpace
@@ -55,6 +56,15 @@ class TaskContext:
     sentences: tuple[str, ...] = ()
     learned: tuple[LabelSpace, ...] = ()
     seed: int = 0
+    class_weights: tuple[float, ...] | None = None
+
+    def loss_weights(self, device: torch.device) -> Tensor | None:
+        """The weight of each of :attr:`prompts` in the task's loss, [T]; None for equal ones."""
+        if self.class_weights is None:
+            return None
+        weights = torch.ones(len(self.prompts), device=device)
+        weights[: len(self.class_weights)] = torch.tensor(self.class_weights, device=device)
+        return weights
 
     @property
     def prompts(self) -> tuple[str, ...]:

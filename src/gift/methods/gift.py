@@ -120,6 +120,7 @@ class Gift(Method):
         settings, parameters = self.settings, model.trainable_parameters()
         self._prompts = model.tokenize(task.prompts)
         self._task_smoothing = task.label_smoothing
+        self._class_weights = task.loss_weights(model.device)
         own = settings.alignment_smoothing
         self._smoothing = task.label_smoothing if own is None else own
         self._anchor = weights.snapshot(parameters)
@@ -153,7 +154,12 @@ class Gift(Method):
             )
         images, classes = batch["task"], model.encode_texts(self._prompts)
         logits = similarity(model.encode_images(images.pixels), classes, model.logit_scale)
-        logged["task"] = classification(logits, images.labels, smoothing=self._task_smoothing)
+        logged["task"] = classification(
+            logits,
+            images.labels,
+            smoothing=self._task_smoothing,
+            class_weights=self._class_weights,
+        )
         backward(logged["task"])
         if settings.consolidation == "ewc_v":
             logged["consolidation"] = weights.add_weighted_gradient(

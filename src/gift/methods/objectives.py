@@ -32,12 +32,15 @@ class TaskLoss:
     def __init__(self, model: VisionLanguageModel, task: TaskContext) -> None:
         self._prompts = model.tokenize(task.prompts)
         self._smoothing = task.label_smoothing
+        self._weights = task.loss_weights(model.device)
 
     def __call__(self, model: VisionLanguageModel, batch: Batch) -> Tensor:
         """Label-smoothed cross-entropy of a labelled batch, a scalar."""
         texts = model.encode_texts(self._prompts)
         logits = similarity(model.encode_images(batch.pixels), texts, model.logit_scale)
-        return classification(logits, batch.labels, smoothing=self._smoothing)
+        return classification(
+            logits, batch.labels, smoothing=self._smoothing, class_weights=self._weights
+        )
 
 
 _FISHER_BATCH = 64
