@@ -69,6 +69,12 @@ def test_a_preview_says_what_would_be_done_and_writes_nothing(colours, settings,
     assert plan.is_short
 
 
+def test_a_preview_skips_bad_images_as_learning_does(colours, settings, tmp_path, paths):
+    (tmp_path / "colours" / "red" / "cut.png").write_bytes(b"\x89PNG")
+    task = Task.from_folder(tmp_path / "colours", on_bad_image="skip")
+    assert preview_learning(tmp_path / "learner", task, settings, paths=paths).images == 8
+
+
 def test_what_has_to_be_downloaded_is_said_and_not_fetched(colours, tmp_path, paths, monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", _no_answer)
     plan = preview_learning(tmp_path / "learner", colours, {}, paths=paths)

@@ -103,6 +103,7 @@ def test_options_that_do_not_go_with_the_source_are_refused(messy, options, tmp_
         ("n.yaml", "7: tulip\nrose\u0301: rose\n"),
         ("n.json", '{"7": "tulip", "rose\u0301": "rose"}'),
         ("n.csv", "folder,class\n7,tulip\nrose\u0301,rose\n"),
+        ("n.csv", "Folder; New name\n7; tulip\n\nrose\u0301; rose"),
         ("n.csv", "7; tulip\n\nrose\u0301; rose"),
         ("n.tsv", "7\ttulip\nrose\u0301\trose\n"),
     ],

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gift.admission import extended
 from gift.commands.downloads import missing_download
 from gift.commands.opening import open_config
 from gift.config import LearnerConfig
-from gift.data import Paths, Task
+from gift.data import Paths, Task, TaskLike, as_task, readable
 from gift.data.labels import LabelSpace
 from gift.estimate import Plan, device_words, timed
 from gift.forgetting import images_needed, images_of
@@ -39,7 +40,7 @@ def let_confirm(plan: Plan, learner: Learner, task: Task, confirm: Confirm | Non
 
 def preview_learning(
     folder: Path,
-    task: Task,
+    task: TaskLike,
     settings: Mapping[str, object] | None = None,
     *,
     paths: Paths | None = None,
@@ -52,7 +53,7 @@ def preview_learning(
     Raises:
         ValueError: what ``learn`` would refuse of the settings, the model or the task.
     """
-    run_folder = RunFolder(folder)
+    run_folder, task = RunFolder(folder), as_task(task)
     config = open_config(run_folder, settings or {})
     if downloads := missing_downloads(config):
         return unloaded(config, [task], 4 * len(task.evaluation or ()), downloads)
@@ -62,7 +63,9 @@ def preview_learning(
         else Learner(config, paths=paths)
     )
     learner.check()
+    task = extended(task, learner.memory)
     learner.check_task(task)
+    task = readable(task, learner.paths)
     return with_timings(plan_learning(learner, task), learner, task)
 
 

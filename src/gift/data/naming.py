@@ -18,8 +18,8 @@ from gift.textfiles import parse_json, parse_yaml, read_text
 ClassNames = Sequence[str] | Mapping[str, str]
 """Class names in the labels' order, or label string -> class name."""
 
-_HEADERS = {("folder", "class"), ("folder", "name"), ("label", "class"), ("label", "name")}
-"""First rows of a CSV file of new names that are no names themselves."""
+_HEADER = ({"folder", "label", "directory"}, {"class", "name", "classname", "newname"})
+"""Words of the first row of a CSV file of new names that are no names themselves."""
 
 
 def renamed(place: object, names: ClassNames | None) -> dict[str, str]:
@@ -134,7 +134,8 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
                 "its class name."
             )
         pairs.append((row[0].strip(), row[1].strip()))
-    is_header = pairs and (pairs[0][0].casefold(), pairs[0][1].casefold()) in _HEADERS
+    first = [re.sub(r"[\s_-]", "", cell.casefold()) for cell in pairs[0]] if pairs else []
+    is_header = all(cell in known for cell, known in zip(first, _HEADER, strict=False))
     return pairs[1:] if is_header else pairs
 
 
