@@ -12,10 +12,13 @@ from support import write_folder
 from gift import Learner, Task
 from gift.cli.options import confirmed
 from gift.commands import preview_learning, preview_synthesis
+from gift.commands.planning import plan_learning, with_timings
+from gift.config import LearnerConfig
 from gift.data import Paths
 from gift.distributed import DEVICE, device
 from gift.estimate import LONG, Plan, Timings, timed
 from gift.methods import method_names
+from gift.settings import validate
 
 QUICK = {
     "training": {"iterations": 3, "batch_size": 4, "learning_rate": 1e-3, "warmup": 1},
@@ -92,6 +95,15 @@ def test_what_has_to_be_downloaded_is_said_and_not_fetched(colours, tmp_path, pa
 
 def _no_answer(*arguments, **options):
     raise ConnectionError("no network")
+
+
+def test_several_processes_time_nothing(colours, settings, tmp_path, paths, monkeypatch):
+    """Each would find other times, and one of them might refuse what another begins."""
+    monkeypatch.setattr("gift.distributed.world_size", lambda: 2)
+    learner = Learner(validate(LearnerConfig, settings), paths=paths)
+    plan = plan_learning(learner, colours)
+    assert with_timings(plan, learner, colours) is plan
+    assert not plan.is_long
 
 
 def test_synthesis_is_previewed(tiny_pipeline_folder, tmp_path):

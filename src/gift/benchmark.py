@@ -13,11 +13,11 @@ from gift.commands.measuring import measure
 from gift.commands.opening import open_learner
 from gift.commands.planning import (
     Confirm,
-    let_confirm,
     missing_downloads,
     plan_tasks,
     unloaded,
     with_timings,
+    worth_timing,
 )
 from gift.config import RunConfig
 from gift.data import (
@@ -151,7 +151,8 @@ def run(
         matrix = _learned_rows(matrix, learner, entries, folder)
         tasks = _prepare(benchmark, entries, config, learner, run_folder)
         if left := tasks[len(learner.memory) :]:
-            let_confirm(_plan(learner, tasks, matrix), learner, left[0], confirm)
+            if confirm is not None:
+                confirm(worth_timing(_plan(learner, tasks, matrix), learner, left[0]))
             learner.streams.begin(learner.memory)  # it fails before all work, if it does
         features = config.evaluation.embedding_images
         if matrix is None:

@@ -19,7 +19,7 @@ from gift.data.loader import ImageTexts
 from gift.learner import Learner
 from gift.methods import TaskContext, create_method
 from gift.progress import unreported
-from gift.text import duration
+from gift.text import count_of, duration
 from gift.train import train_task
 from gift.vlm.features import pixel_batch
 
@@ -36,7 +36,7 @@ LONG = 3600.0
 """Seconds of work on a CPU from which on it is not begun unasked."""
 
 _SHORT = 10**11
-"""Parameters times training images up to which a training takes minutes at most anywhere."""
+"""Parameters times steps times batch size up to which a training takes minutes at most anywhere."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,9 @@ def device_words(device: torch.device) -> str:
     """
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    threads = torch.get_num_threads()
-    return (
-        f"{device} ({threads} thread{'s' if threads > 1 else ''})"
-        if device.type == "cpu"
-        else (str(device))
-    )
+    if device.type == "cpu":
+        return f"{device} ({count_of(torch.get_num_threads(), 'thread')})"
+    return str(device)
 
 
 def timed(learner: Learner, task: Task, *, generates: bool) -> Timings:
@@ -266,17 +263,20 @@ class _Graph:
 
     def __init__(self, model: nn.Module) -> None:
         self._weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-        self._kept: dict[int, int] = {}
+        self._kept: set[int] = set()
+        self._bytes = 0
         self._ends = False
         self.most = 0
 
     def pack(self, tensor: Tensor) -> Tensor:
         if self._ends:
-            self._kept, self._ends = {}, False
+            self._kept, self._bytes, self._ends = set(), 0, False
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._weights:
-            self._kept[storage.data_ptr()] = storage.nbytes()
-        self.most = max(self.most, sum(self._kept.values()))
+        place = storage.data_ptr()
+        if place not in self._weights and place not in self._kept:
+            self._kept.add(place)
+            self._bytes += storage.nbytes()
+            self.most = max(self.most, self._bytes)
         return tensor
 
     def unpack(self, tensor: Tensor) -> Tensor:

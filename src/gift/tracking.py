@@ -47,7 +47,7 @@ def check_trackers(names: Iterable[TrackerName]) -> None:
 def tracked(folder: RunFolder, config: LearnerConfig) -> Iterator[None]:
     """Send what a folder logs in the block to the trackers of its configuration.
 
-    Only the main process sends. A tracker that fails later on is warned of and left out: a training
+    Only the main process sends. A tracker that fails later on is warned of and dropped: a training
     does not depend on it.
 
     Raises:

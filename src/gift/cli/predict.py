@@ -70,7 +70,7 @@ def predict_command(
         bool,
         typer.Option(
             "--fast-decode",
-            help="Decode JPEG files smaller: several times faster, and pixels change by 0.1 %.",
+            help="Decode JPEG files smaller: faster, and pixels change a little.",
         ),
     ] = False,
     device: Device = None,

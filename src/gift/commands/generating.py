@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gift import distributed
 from gift.commands.downloads import missing_download
 from gift.commands.planning import Confirm
 from gift.config import SynthesisSettings
@@ -90,7 +91,8 @@ class _Wanted:
         )
         downloads = missing_download(str(self.generator.source), "model_index.json")
         timings = None
-        if timed and stored < self.count and not downloads:
+        alone = distributed.world_size() == 1  # several processes would find other times
+        if timed and alone and stored < self.count and not downloads:
             timings = Timings(generated=self.generator.seconds_per_image())
         return Plan(
             device=device_words(self.generator.device),

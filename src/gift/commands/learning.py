@@ -13,7 +13,7 @@ from gift.admission import extended
 from gift.commands.keeping import Keeping, check_folders
 from gift.commands.measuring import MEASURED, keep
 from gift.commands.opening import open_config, open_learner
-from gift.commands.planning import Confirm, let_confirm, plan_learning
+from gift.commands.planning import Confirm, plan_learning, worth_timing
 from gift.config import LearnerConfig
 from gift.data import (
     SKIP_HINT,
@@ -127,7 +127,8 @@ def learn(
             learned = [labels.name for labels in learner.memory]
             run_folder.add_data(task.name, described, only=learned)
             run_folder.write_inputs(learner.inputs, may_change=True)
-            let_confirm(plan_learning(learner, task, checked), learner, task, confirm)
+            if confirm is not None:
+                confirm(worth_timing(plan_learning(learner, task, checked), learner, task))
             learner.streams.begin(learner.memory)  # a generator that fails does so before all work
         earlier = _before_last(run_folder, learner) if saved else learner
         keeping = Keeping(earlier, checked)

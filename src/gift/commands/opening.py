@@ -14,15 +14,22 @@ from gift.settings import validate
 
 
 def open_config(run_folder: RunFolder, settings: Mapping[str, object]) -> LearnerConfig:
-    """The configuration of a new learner, or that of a folder's, which settings may not contradict.
+    """The configuration of a new learner, or that of a folder's with settings laid over it.
 
     Raises:
-        ValueError: a wrong setting, or one that differs from the folder's.
+        ValueError: a wrong setting, or another value of what the folder's state depends on.
     """
     if not run_folder.has_learner:
         return validate(LearnerConfig, settings)
     stored = run_folder.read_config(LearnerConfig)
     return changed(stored, settings, f"the learner in {run_folder.path}")
+
+
+def stored_or_new(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
+    """The folder's learner, or a new one; nothing is written."""
+    if run_folder.has_learner:
+        return Learner.load(run_folder.path, paths=paths, config=config, state="any")
+    return Learner(config, paths=paths)
 
 
 def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | None) -> Learner:
@@ -31,11 +38,7 @@ def open_learner(run_folder: RunFolder, config: LearnerConfig, paths: Paths | No
     What is downloaded for it, now or when its first image is generated, is logged before.
     """
     announce_download(config.model, "config.json")
-    learner = (
-        Learner.load(run_folder.path, paths=paths, config=config, state="any")
-        if run_folder.has_learner
-        else Learner(config, paths=paths)
-    )
+    learner = stored_or_new(run_folder, config, paths)
     if learner.method.trains and learner.streams.generates:
         announce_download(config.synthesis.generator, "model_index.json")
     source = learner.config.reference.source

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gift import distributed
 from gift.admission import extended
 from gift.commands.downloads import missing_download
-from gift.commands.opening import open_config
+from gift.commands.opening import open_config, stored_or_new
 from gift.config import LearnerConfig
 from gift.data import Paths, Task, TaskLike, as_task, readable
-from gift.data.labels import LabelSpace
 from gift.estimate import Plan, device_words, timed
 from gift.forgetting import images_needed, images_of
 from gift.learner import Learner
@@ -23,19 +23,6 @@ from gift.train import training_device
 
 Confirm = Callable[[Plan], None]
 """Called with a plan before its work begins; raises where that shall not begin."""
-
-
-def let_confirm(plan: Plan, learner: Learner, task: Task, confirm: Confirm | None) -> None:
-    """Have a plan confirmed, with its times unless learning is short anyway.
-
-    Args:
-        plan: without times.
-        learner: that does it.
-        task: the first one.
-        confirm: None where nobody asks, so that nothing is timed either.
-    """
-    if confirm is not None:
-        confirm(plan if plan.is_short else with_timings(plan, learner, task))
 
 
 def preview_learning(
@@ -57,11 +44,7 @@ def preview_learning(
     config = open_config(run_folder, settings or {})
     if downloads := missing_downloads(config):
         return unloaded(config, [task], 4 * len(task.evaluation or ()), downloads)
-    learner = (
-        Learner.load(folder, paths=paths, config=config, state="any")
-        if run_folder.has_learner
-        else Learner(config, paths=paths)
-    )
+    learner = stored_or_new(run_folder, config, paths)
     learner.check()
     task = extended(task, learner.memory)
     learner.check_task(task)
@@ -90,18 +73,15 @@ def plan_learning(learner: Learner, task: Task, check: Sequence[Task] = ()) -> P
     )
 
 
-def plan_tasks(
-    learner: Learner, tasks: Sequence[Task], *, classified: int, learned: Sequence[LabelSpace] = ()
-) -> Plan:
+def plan_tasks(learner: Learner, tasks: Sequence[Task], *, classified: int) -> Plan:
     """What learning tasks one after the other takes, without times.
 
     Args:
         learner: with its model loaded.
         tasks: still to be learned.
         classified: images that are classified meanwhile.
-        learned: label spaces of tasks that are learned before, beside the learner's memory.
     """
-    config, before = learner.config, [*learner.memory, *learned]
+    config, before = learner.config, list(learner.memory)
     images = stored = 0
     for task in tasks:
         more, there = learner.streams.stored(before)
@@ -124,8 +104,18 @@ def plan_tasks(
     )
 
 
+def worth_timing(plan: Plan, learner: Learner, task: Task) -> Plan:
+    """The plan with times, unless learning is short anyway; see :func:`with_timings`."""
+    return plan if plan.is_short else with_timings(plan, learner, task)
+
+
 def with_timings(plan: Plan, learner: Learner, task: Task) -> Plan:
-    """The plan with what a few steps of its work take here."""
+    """The plan with what a few steps of its work take here.
+
+    Several processes time nothing: each would find other times and decide by them.
+    """
+    if distributed.world_size() > 1:
+        return plan
     return replace(plan, timings=timed(learner, task, generates=plan.generate > 0))
 
 

@@ -51,7 +51,7 @@ def model_card(source: Source, facts: Facts, differences: Mapping[str, float]) -
 
     Args:
         source: what is exported.
-        facts: of the learner; what is about other tasks than the exported one is left out.
+        facts: of the learner; what is about other tasks than the exported one is omitted.
         differences: of each format, the largest difference from the learner.
     """
     names, config = {labels.name for labels in source.spaces}, facts.config
