@@ -81,6 +81,10 @@ def test_eighteen_months(gift, tmp_path, monkeypatch):
     assert gift("learn", "mine", "--task", "lilies", "--into", "flowers")[2] == 0
     known = json.loads(gift("info", "mine", "--json")[0])
     assert [task["name"] for task in known["tasks"]] == ["flowers", "pets", "lilies"]
+    assert gift("report", "mine")[2] == 0
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "is not classified below" not in page
+    assert page.count("What is taken for what") == 3
 
     # The next June: a folder of photos becomes a table, with one bad file as one row.
     photos = write_folder(tmp_path / "photos", ("new",), count=3, seed=5) / "new"

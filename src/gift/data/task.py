@@ -46,7 +46,7 @@ class Task:
         validation: images to choose settings on.
         metric: what its accuracy is.
         held_out: what the test images are, where they are no test split.
-        place: where it was read from, for people.
+        place: where it was read from: a path in full, or words.
         on_bad_image: what is done with images that cannot be read, see
             :func:`gift.data.readable`.
         skipped: how many images were skipped since they cannot be read.
@@ -221,6 +221,7 @@ class Task:
         )
         wanted = _Wanted(name or path.resolve().name, classnames, templates, "class folder")
         task = wanted.task(found, str(path), on_bad_image)
+        task = replace(task, place=str(path.absolute()))  # it is read again from anywhere
         return task if test_fraction is None else task.with_test_split(test_fraction, seed)
 
     @classmethod
@@ -262,6 +263,7 @@ class Task:
         found = read_table(path, Columns(image, label, split), follow_links=follow_links)
         wanted = _Wanted(name or path.stem, classnames, templates, "label")
         task = wanted.task(found, str(path), on_bad_image)
+        task = replace(task, place=str(path.absolute()))  # it is read again from anywhere
         return task if test_fraction is None else task.with_test_split(test_fraction, seed)
 
     @classmethod
